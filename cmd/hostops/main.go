@@ -1,0 +1,149 @@
+// Command hostops works on the host, inside the jobs that the program declares. Exit codes: 0 done,
+// 1 failed, 2 wrong usage, 4 another version of the host contract than the program's.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/ops"
+)
+
+const (
+	exitFailed   = 1
+	exitUsage    = 2
+	exitContract = 4
+)
+
+var errContract = errors.New("hostops and the program disagree about the host contract")
+
+// errUsage marks mistakes in the command line.
+type errUsage struct{ error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	err := command().ExecuteContext(ctx)
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "hostops:", err)
+	var usage errUsage
+	switch {
+	case errors.Is(err, errContract):
+		os.Exit(exitContract)
+	case errors.As(err, &usage):
+		os.Exit(exitUsage)
+	default:
+		os.Exit(exitFailed)
+	}
+}
+
+func command() *cobra.Command {
+	var contract int
+	root := &cobra.Command{
+		Use: "hostops", Short: "Work on a momentstudio host", SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("contract") && contract != hostspec.ContractVersion {
+				return fmt.Errorf("%w: it wants version %d, this image has %d; set images.ops to the image of the program's commit",
+					errContract, contract, hostspec.ContractVersion)
+			}
+			return nil
+		},
+	}
+	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), migrateCommand(), caddyLoadCommand())
+	return root
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version of the host contract", Args: cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			fmt.Fprintln(cmd.OutOrStdout(), "host contract", hostspec.ContractVersion)
+		}}
+}
+
+func hostApplyCommand() *cobra.Command {
+	return &cobra.Command{Use: "host-apply", Short: "Make directories, files and secrets of the host true", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec, err := ops.ReadSpec(hostspec.ApplySpec)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Minute)
+			defer cancel()
+			return ops.HostApply(ctx, spec, hostspec.HostRoot, ops.Systemd{}, cmd.OutOrStdout())
+		}}
+}
+
+func dbRolesCommand() *cobra.Command {
+	var superuser, loginA, loginB string
+	roles := ops.Roles{}
+	cmd := &cobra.Command{Use: "db-roles", Short: "Make the database, its owner and its login roles", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, f := range []struct {
+				path string
+				into *string
+			}{{superuser, &roles.Superuser}, {loginA, &roles.LoginA}, {loginB, &roles.LoginB}} {
+				text, err := os.ReadFile(f.path)
+				if err != nil {
+					return fmt.Errorf("read a password: %w", err)
+				}
+				*f.into = strings.TrimSpace(string(text))
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Minute)
+			defer cancel()
+			conn, err := ops.Connect(ctx, hostspec.PostgresHost, hostspec.SuperuserName, roles.Superuser, "postgres")
+			if err != nil {
+				return err
+			}
+			defer conn.Close(context.WithoutCancel(ctx))
+			return ops.ApplyRoles(ctx, conn, roles, cmd.OutOrStdout())
+		}}
+	cmd.Flags().StringVar(&superuser, "superuser-password", "", "file with the superuser's password")
+	cmd.Flags().StringVar(&loginA, "login-a-password", "", "file with the password of login role a")
+	cmd.Flags().StringVar(&loginB, "login-b-password", "", "file with the password of login role b")
+	cmd.Flags().StringVar(&roles.Active, "active", "", "login role in use: a or b")
+	cmd.Flags().IntVar(&roles.ConnectionLimit, "connection-limit", 90, "most connections of a login role")
+	for _, f := range []string{"superuser-password", "login-a-password", "login-b-password", "active"} {
+		_ = cmd.MarkFlagRequired(f)
+	}
+	return cmd
+}
+
+func migrateCommand() *cobra.Command {
+	m := ops.Migration{}
+	cmd := &cobra.Command{Use: "migrate", Short: "Run the release's migrations under a lock", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return ops.Migrate(cmd.Context(), m, cmd.OutOrStdout()) }}
+	cmd.Flags().StringVar(&m.Image, "image", "", "the release's backend image, with digest")
+	cmd.Flags().StringVar(&m.EnvFile, "env-file", "", "the application's .env on the host")
+	cmd.Flags().StringVar(&m.Network, "network", "", "attachable network of the application")
+	for _, f := range []string{"image", "env-file", "network"} {
+		_ = cmd.MarkFlagRequired(f)
+	}
+	return cmd
+}
+
+func caddyLoadCommand() *cobra.Command {
+	var from, to string
+	cmd := &cobra.Command{Use: "caddy-load", Short: "Load a checked configuration into Caddy without a restart", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return ops.CaddyLoad(cmd.Context(), from, to, cmd.OutOrStdout())
+		}}
+	cmd.Flags().StringVar(&from, "from", "", "directory with the new Caddyfile")
+	cmd.Flags().StringVar(&to, "to", "", "Caddy's configuration directory")
+	for _, f := range []string{"from", "to"} {
+		_ = cmd.MarkFlagRequired(f)
+	}
+	return cmd
+}

@@ -1,0 +1,95 @@
+// Command studio is used at the operator's desk and in CI. Exit codes: 0 done, 1 failed, 2 wrong usage.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
+	"github.com/prekzursil/momentstudio-infra/internal/studio"
+)
+
+// errUsage marks mistakes in the command line.
+type errUsage struct{ error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "studio:", err)
+		var usage errUsage
+		if errors.As(err, &usage) {
+			os.Exit(2)
+		}
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	var cli studio.CLI
+	root := &cobra.Command{
+		Use: "studio", Short: "Operate momentstudio stacks", SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			wd, err := os.Getwd()
+			if err != nil {
+				return err
+			}
+			cli.Root, err = studio.FindRoot(wd)
+			cli.Out, cli.Err = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			return err
+		},
+	}
+	root.PersistentFlags().StringVarP(&cli.Stack, "stack", "s", "", "the stack; required")
+	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
+	_ = root.MarkPersistentFlagRequired("stack")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	root.AddCommand(upCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli))
+	return root
+}
+
+func upCommand(cli *studio.CLI) *cobra.Command {
+	var ca string
+	cmd := &cobra.Command{Use: "up", Short: "Update the stack and check that the site serves it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			roots, err := studio.Roots(ca)
+			if err != nil {
+				return err
+			}
+			return cli.Up(cmd.Context(), roots)
+		}}
+	cmd.Flags().IntVar(&cli.Parallel, "parallel", 8, "resources at a time")
+	cmd.Flags().StringVar(&ca, "ca", "", "PEM file with further authorities by which the site's certificate is checked")
+	return cmd
+}
+
+func sshConfigCommand(cli *studio.CLI) *cobra.Command {
+	return &cobra.Command{Use: "ssh-config", Short: "Write key, known_hosts and SSH configuration from state", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cli.SSHConfig(cmd.Context()); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; the host answers to: ssh -F %[1]s/config <address>\n", sshfiles.Dir(cli.Stack))
+			return nil
+		}}
+}
+
+func placeholdersCommand(cli *studio.CLI) *cobra.Command {
+	var target string
+	cmd := &cobra.Command{Use: "placeholders", Short: "Copy the stack's file and fill in stand-ins for its secrets", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cli.Placeholders(cmd.Context(), target); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: good for `pulumi preview --config-file`, refused by an update\n", target)
+			return nil
+		}}
+	cmd.Flags().StringVar(&target, "to", "", "the copy's path; required")
+	_ = cmd.MarkFlagRequired("to")
+	return cmd
+}

@@ -1,0 +1,152 @@
+// Package app runs one release of the shop: the migration job, then backend, media worker and
+// frontend, all from the release's images.
+package app
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/workload"
+)
+
+// TypeToken is part of every child's URN: changing it needs an alias.
+const TypeToken = "momentstudio:app:App"
+
+// Args describes a release.
+type Args struct {
+	BackendImage  string // reference with digest; a change migrates, then rolls out in place
+	FrontendImage string // reference with digest; rolls out in place
+	OpsImage      string // reference with digest
+	Network       pulumi.StringInput
+	EnvSecret     *docker.Secret        // the application's .env
+	EnvFile       string                // host path of the same text, for the migration job
+	BackendEnv    pulumi.StringMapInput // plain settings of API and worker
+	FrontendEnv   pulumi.StringMapInput
+	SSR           bool // server-rendering frontend on port 4000 instead of nginx on 80
+
+	BackendReplicas, BackendMemoryMB, WorkerMemoryMB, FrontendReplicas, FrontendMemoryMB int
+	LongestJob                                                                           time.Duration
+
+	DatabaseReady pulumi.StringInput // resolves when the database accepts the application's role
+	DependsOn     []pulumi.Resource  // what must run before the first task starts
+}
+
+// App is a running release.
+type App struct {
+	pulumi.ResourceState
+	Migrated pulumi.StringOutput // resolves when the schema fits the release
+}
+
+// Health commands run inside the image's own Python, which has neither curl nor wget. Swarm kills
+// what is unhealthy, so they mean liveness (design §3.1).
+const (
+	// The first success needs the database; from then on a restart of Postgres must not kill the API.
+	backendHealth = `import os,urllib.request as u
+seen='/tmp/momentstudio-was-ready'
+u.urlopen('http://127.0.0.1:8000/api/v1/health'+('' if os.path.exists(seen) else '/ready'),timeout=4).read()
+open(seen,'w').close()`
+
+	// The worker's heartbeat stands still during a job, so its age may reach the longest job's
+	// time. Settings come from the application itself: the environment holds no secrets.
+	workerHealth = `import os,sys,time
+from app.core.config import settings
+path=getattr(settings,'media_dam_worker_heartbeat_file',None) or '/tmp/media-worker-heartbeat.json'
+sys.exit(0 if time.time()-os.path.getmtime(path)<%d else 'the heartbeat is too old')`
+)
+
+// New runs the release.
+func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*App, error) {
+	var bad []error
+	for _, f := range []struct{ field, value string }{
+		{"backendImage", args.BackendImage}, {"frontendImage", args.FrontendImage}, {"opsImage", args.OpsImage}} {
+		if f.value == "" {
+			bad = append(bad, fault.Field(f.field, nil, "an image reference with digest"))
+		}
+	}
+	if args.EnvSecret == nil {
+		bad = append(bad, fault.Field("envSecret", nil, "the application's .env as a Swarm secret"))
+	}
+	if err := fault.List(fmt.Sprintf("app %q", name), bad...); err != nil {
+		return nil, err
+	}
+	a := &App{}
+	if err := ctx.RegisterComponentResource(TypeToken, name, a, opts...); err != nil {
+		return nil, fmt.Errorf("register app %q: %w", name, err)
+	}
+	migration, err := workload.NewJob(ctx, name+"-migrate", workload.Job{
+		Image: pulumi.String(args.OpsImage),
+		Command: []string{"migrate", "--contract", strconv.Itoa(hostspec.ContractVersion),
+			"--image", args.BackendImage, "--env-file", args.EnvFile, "--network", hostspec.AppNetwork},
+		Network: args.Network,
+		// The socket is root on the host: this job starts the application's image with the file
+		// that holds the database's password, which Swarm gives to services only.
+		Mounts: []workload.Mount{
+			{Source: "/var/run/docker.sock", Target: "/var/run/docker.sock"},
+			{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true}},
+		Caps:  []string{"CAP_DAC_OVERRIDE"},
+		After: []pulumi.StringInput{args.DatabaseReady},
+	}, pulumi.Parent(a), pulumi.DependsOn(args.DependsOn))
+	if err != nil {
+		return nil, err
+	}
+	a.Migrated = migration.Done
+
+	env := []workload.SecretFile{{Secret: args.EnvSecret, Path: hostspec.AppEnvFile}}
+	media := []workload.Mount{
+		{Source: hostspec.UploadsDir, Target: "/app/uploads"},
+		{Source: hostspec.PrivateUploadsDir, Target: "/app/private_uploads"}}
+	after := []pulumi.StringInput{migration.Done}
+	needs := pulumi.DependsOn(append([]pulumi.Resource{migration.Container}, args.DependsOn...))
+
+	backend, err := workload.NewService(ctx, name+"-backend", "backend", workload.Service{
+		Image: pulumi.String(args.BackendImage),
+		Args: []string{"uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", strconv.Itoa(hostspec.BackendPort),
+			"--proxy-headers", "--forwarded-allow-ips", hostspec.AppSubnet,
+			// Longer than Caddy's 30 s, or Caddy would send a POST on a connection that is just closing.
+			"--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "30"},
+		Env: args.BackendEnv, Secrets: env, Mounts: media, Network: args.Network, Alias: hostspec.BackendHost,
+		Health: &workload.Health{Command: []string{"python", "-c", backendHealth},
+			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: 2 * time.Minute},
+		Replicas: args.BackendReplicas, MemoryMB: args.BackendMemoryMB, StartFirst: true, StopGrace: 45 * time.Second,
+		Converge: 6 * time.Minute, After: after,
+	}, pulumi.Parent(a), needs)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = workload.NewService(ctx, name+"-worker", "media-worker", workload.Service{
+		Image: pulumi.String(args.BackendImage), Args: []string{"python", "-m", "app.workers.media_worker"},
+		Env: args.BackendEnv, Secrets: env, Mounts: media, Network: args.Network, Alias: "media-worker",
+		Health: &workload.Health{Command: []string{"python", "-c", fmt.Sprintf(workerHealth, int(args.LongestJob.Seconds()))},
+			Interval: 15 * time.Second, Timeout: 10 * time.Second, Retries: 4, StartPeriod: 2 * time.Minute},
+		Replicas: 1, MemoryMB: args.WorkerMemoryMB, StopGrace: 45 * time.Second,
+		Converge: 6 * time.Minute, After: after,
+	}, pulumi.Parent(a), needs); err != nil {
+		return nil, err
+	}
+
+	frontend := workload.Service{
+		Image: pulumi.String(args.FrontendImage), Env: args.FrontendEnv, Network: args.Network, Alias: hostspec.FrontendHost,
+		Replicas: args.FrontendReplicas, MemoryMB: args.FrontendMemoryMB, StartFirst: true, StopGrace: 30 * time.Second,
+		Caps:     []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID"},
+		Converge: 5 * time.Minute, After: after,
+	}
+	// A page would cost the rendering frontend seconds; its runtime configuration costs nothing.
+	url := "http://127.0.0.1/"
+	if args.SSR {
+		url = fmt.Sprintf("http://127.0.0.1:%d/assets/app-config.js", hostspec.FrontendSSRPort)
+	}
+	frontend.Health = &workload.Health{Command: []string{"wget", "-q", "-O", "/dev/null", url},
+		Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: time.Minute}
+	// nginx in the static image ends when the name "backend" does not resolve (app-contract §1.3).
+	if _, err = workload.NewService(ctx, name+"-frontend", "frontend", frontend,
+		pulumi.Parent(a), pulumi.DependsOn([]pulumi.Resource{backend})); err != nil {
+		return nil, err
+	}
+	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"migrated": a.Migrated})
+}

@@ -1,0 +1,103 @@
+// Package caddy deploys the edge. Its service never changes for a new configuration: a job checks
+// the Caddyfile with the very image that will read it, another loads it through the admin socket.
+package caddy
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/render"
+	"github.com/prekzursil/momentstudio-infra/internal/workload"
+)
+
+// TypeToken is part of every child's URN: changing it needs an alias.
+const TypeToken = "momentstudio:caddy:Caddy"
+
+// Args describes the edge.
+type Args struct {
+	EdgeImage string // reference with digest; a change restarts Caddy, stop-first
+	OpsImage  string // reference with digest
+	Network   pulumi.StringInput
+	Config    render.Caddy // loaded without a restart
+	ACMERoot  string       // PEM by which the ACME directory's own certificate is checked; empty: public roots
+	TLSDir    string       // host directory with certificate.pem and key.pem in file mode; empty otherwise
+	Applied   pulumi.StringInput
+	MemoryMB  int // default 512
+}
+
+// Caddy is the edge with its configuration loaded.
+type Caddy struct {
+	pulumi.ResourceState
+	Loaded pulumi.StringOutput // resolves when the configuration is in place
+}
+
+// New deploys the edge.
+func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*Caddy, error) {
+	if args.Config.Domain == "" {
+		return nil, fault.List(fmt.Sprintf("caddy %q", name), fault.Field("config.domain", "", "the apex domain"))
+	}
+	if args.MemoryMB == 0 {
+		args.MemoryMB = 512
+	}
+	args.Config.ACMERoot = args.ACMERoot != ""
+	text, err := render.Caddyfile(args.Config)
+	if err != nil {
+		return nil, err
+	}
+	c := &Caddy{}
+	if err := ctx.RegisterComponentResource(TypeToken, name, c, opts...); err != nil {
+		return nil, fmt.Errorf("register caddy %q: %w", name, err)
+	}
+	tls := []workload.Mount{}
+	if args.TLSDir != "" {
+		tls = append(tls, workload.Mount{Source: args.TLSDir, Target: "/etc/momentstudio/tls", ReadOnly: true})
+	}
+	check := []workload.Upload{{Path: hostspec.CaddyfilePath, Content: pulumi.String(text), Mode: "0444"}}
+	load := []workload.Upload{{Path: hostspec.ApplyInbox + "/Caddyfile", Content: pulumi.String(text)}}
+	if args.ACMERoot != "" {
+		check = append(check, workload.Upload{Path: render.ACMERootFile, Content: pulumi.String(args.ACMERoot), Mode: "0444"})
+		load = append(load, workload.Upload{Path: hostspec.ApplyInbox + "/acme-root.pem", Content: pulumi.String(args.ACMERoot)})
+	}
+	valid, err := workload.NewJob(ctx, name+"-validate", workload.Job{
+		Image:   pulumi.String(args.EdgeImage),
+		Command: []string{"validate", "--config", hostspec.CaddyfilePath, "--adapter", "caddyfile"},
+		Uploads: check, Mounts: tls, Caps: []string{"CAP_DAC_OVERRIDE"}, After: []pulumi.StringInput{args.Applied},
+	}, pulumi.Parent(c))
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := workload.NewJob(ctx, name+"-load", workload.Job{
+		Image:   pulumi.String(args.OpsImage),
+		Command: []string{"caddy-load", "--contract", strconv.Itoa(hostspec.ContractVersion), "--from", hostspec.ApplyInbox, "--to", "/etc/caddy"},
+		Uploads: load,
+		Mounts:  []workload.Mount{{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"}},
+		After:   []pulumi.StringInput{args.Applied, valid.Done},
+		Caps:    []string{"CAP_DAC_OVERRIDE"},
+	}, pulumi.Parent(c), pulumi.DependsOn([]pulumi.Resource{valid.Container}))
+	if err != nil {
+		return nil, err
+	}
+	_, err = workload.NewService(ctx, name+"-service", "caddy", workload.Service{
+		Image:   pulumi.String(args.EdgeImage),
+		Args:    []string{"run", "--config", hostspec.CaddyfilePath, "--adapter", "caddyfile"},
+		Env:     pulumi.StringMap{"XDG_DATA_HOME": pulumi.String("/data"), "XDG_CONFIG_HOME": pulumi.String("/tmp")},
+		Mounts:  append([]workload.Mount{{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"}, {Source: hostspec.CaddyDataDir, Target: "/data"}}, tls...),
+		Network: args.Network, Alias: "edge",
+		Health: &workload.Health{Command: []string{"/caddy", "healthcheck"},
+			Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 6, StartPeriod: 30 * time.Second},
+		Ports:    []workload.Port{{Number: 80, Protocol: "tcp"}, {Number: 443, Protocol: "tcp"}, {Number: 443, Protocol: "udp"}},
+		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: 45 * time.Second,
+		Caps:     []string{"CAP_NET_BIND_SERVICE"},
+		Converge: 3 * time.Minute, After: []pulumi.StringInput{loaded.Done},
+	}, pulumi.Parent(c), pulumi.DependsOn([]pulumi.Resource{loaded.Container}))
+	if err != nil {
+		return nil, err
+	}
+	c.Loaded = loaded.Done
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"loaded": c.Loaded})
+}

@@ -1,0 +1,134 @@
+// Package postgres provides the application's database: a container on the data volume with its
+// roles, or only the URL of a database elsewhere.
+package postgres
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/naming"
+	"github.com/prekzursil/momentstudio-infra/internal/workload"
+)
+
+// TypeToken is part of every child's URN: changing it needs an alias.
+const TypeToken = "momentstudio:postgres:Postgres"
+
+// Args describes the database.
+type Args struct {
+	ExternalURL    pulumi.StringInput // secret; set: nothing is deployed, and the rest is ignored
+	Image          string             // reference with digest, obeying the official image's contract; a change restarts
+	OpsImage       string             // reference with digest
+	Network        pulumi.StringInput // ID of the app network
+	MaxConnections int                // a change restarts Postgres
+	SharedBuffers  int                // MB; a change restarts Postgres
+	MemoryMB       int                // limit
+	ActiveLogin    string             // "a" or "b": the role in use; the other cannot log in
+	Superuser      *docker.Secret     // password, for the first initialisation
+	SuperuserFile  string             // host path of the same password, for the roles job
+	LoginFiles     map[string]string  // "a", "b" -> host path of the login role's password
+	LoginPasswords map[string]pulumi.StringInput
+	Applied        pulumi.StringInput // resolves when directories and job secrets are in place
+}
+
+// Postgres is a database that is ready for its migrations.
+type Postgres struct {
+	pulumi.ResourceState
+	URL   pulumi.StringOutput // secret; postgresql+asyncpg://…
+	Ready pulumi.StringOutput // resolves when the roles exist
+}
+
+// New deploys the database.
+func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*Postgres, error) {
+	p := &Postgres{URL: URL(args)}
+	if err := ctx.RegisterComponentResource(TypeToken, name, p, opts...); err != nil {
+		return nil, fmt.Errorf("register postgres %q: %w", name, err)
+	}
+	if args.ExternalURL != nil {
+		p.Ready = pulumi.String("external").ToStringOutput()
+		return p, ctx.RegisterResourceOutputs(p, pulumi.Map{})
+	}
+	if err := args.validate(name); err != nil {
+		return nil, err
+	}
+	service, err := workload.NewService(ctx, name+"-service", "postgres", workload.Service{
+		Image: pulumi.String(args.Image),
+		Args: []string{"postgres", "-c", "max_connections=" + strconv.Itoa(args.MaxConnections),
+			"-c", "shared_buffers=" + strconv.Itoa(args.SharedBuffers) + "MB"},
+		Env: pulumi.StringMap{
+			"POSTGRES_USER":          pulumi.String(hostspec.SuperuserName),
+			"POSTGRES_PASSWORD_FILE": pulumi.String("/run/secrets/postgres-superuser"),
+			// A directory below the mount: initdb wants it empty, and the guard is the mount itself.
+			"PGDATA": pulumi.String("/var/lib/postgresql/data/pgdata"),
+		},
+		Secrets: []workload.SecretFile{{Secret: args.Superuser, Path: "/run/secrets/postgres-superuser", UID: "999"}},
+		Mounts:  []workload.Mount{{Source: hostspec.PostgresDir, Target: "/var/lib/postgresql/data"}},
+		Network: args.Network, Alias: hostspec.PostgresHost,
+		Health: &workload.Health{
+			// Over TCP: during the first initialisation the server listens on its socket only.
+			Command:  []string{"pg_isready", "-q", "-h", "127.0.0.1", "-U", hostspec.SuperuserName},
+			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 12, StartPeriod: 2 * time.Minute},
+		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: 2 * time.Minute,
+		Caps:     []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID"},
+		Converge: 3 * time.Minute, After: []pulumi.StringInput{args.Applied},
+	}, pulumi.Parent(p))
+	if err != nil {
+		return nil, err
+	}
+	roles, err := workload.NewJob(ctx, name+"-roles", workload.Job{
+		Image: pulumi.String(args.OpsImage),
+		Command: []string{"db-roles", "--contract", strconv.Itoa(hostspec.ContractVersion),
+			"--superuser-password", args.SuperuserFile, "--login-a-password", args.LoginFiles["a"],
+			"--login-b-password", args.LoginFiles["b"], "--active", args.ActiveLogin,
+			"--connection-limit", strconv.Itoa(args.MaxConnections - reserved)},
+		// A changed password changes only a file, which the engine does not see; its hash does.
+		Env:     pulumi.StringArray{pulumi.Sprintf("LOGIN_A=%s", hash(args.LoginPasswords["a"])), pulumi.Sprintf("LOGIN_B=%s", hash(args.LoginPasswords["b"]))},
+		Network: args.Network,
+		Mounts:  []workload.Mount{{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true}},
+		Caps:    []string{"CAP_DAC_OVERRIDE"},
+		After:   []pulumi.StringInput{args.Applied},
+	}, pulumi.Parent(p), pulumi.DependsOn([]pulumi.Resource{service}))
+	if err != nil {
+		return nil, err
+	}
+	p.Ready = roles.Done
+	return p, ctx.RegisterResourceOutputs(p, pulumi.Map{"ready": p.Ready})
+}
+
+// URL is the address by which the application will reach the database of these arguments: it is
+// part of the application's secrets, which are in place before the database starts.
+func URL(args Args) pulumi.StringOutput {
+	if args.ExternalURL != nil {
+		return pulumi.ToSecret(args.ExternalURL).(pulumi.StringOutput)
+	}
+	login := map[string]string{"a": hostspec.LoginRoleA, "b": hostspec.LoginRoleB}[args.ActiveLogin]
+	return pulumi.ToSecret(pulumi.Sprintf("postgresql+asyncpg://%s:%s@%s:%d/%s", login, args.LoginPasswords[args.ActiveLogin],
+		hostspec.PostgresHost, hostspec.PostgresPort, hostspec.DatabaseName)).(pulumi.StringOutput)
+}
+
+// hash identifies a generated password of 192 random bits without revealing it.
+func hash(secret pulumi.StringInput) pulumi.StringOutput {
+	return pulumi.Unsecret(secret.ToStringOutput().ApplyT(naming.ContentHash)).(pulumi.StringOutput)
+}
+
+// reserved connections are kept for the operator, backups and monitoring.
+const reserved = 10
+
+func (a Args) validate(name string) error {
+	var bad []error
+	if a.MaxConnections < 2*reserved {
+		bad = append(bad, fault.Field("maxConnections", a.MaxConnections, fmt.Sprintf("%d or more", 2*reserved)))
+	}
+	if a.ActiveLogin != "a" && a.ActiveLogin != "b" {
+		bad = append(bad, fault.Field("activeLogin", a.ActiveLogin, `"a" or "b"`))
+	}
+	if a.Superuser == nil {
+		bad = append(bad, fault.Field("superuser", nil, "the superuser's password as a Swarm secret"))
+	}
+	return fault.List(fmt.Sprintf("postgres %q", name), bad...)
+}

@@ -1,0 +1,58 @@
+// Package redis deploys the queue of the media worker and the counters of the rate limits.
+package redis
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/workload"
+)
+
+// TypeToken is part of every child's URN: changing it needs an alias.
+const TypeToken = "momentstudio:redis:Redis"
+
+// Args describes Redis.
+type Args struct {
+	Image    string             // reference with digest; a change restarts
+	Network  pulumi.StringInput // ID of the app network
+	MemoryMB int                // limit of the container; three quarters of it are Redis's own limit
+	Applied  pulumi.StringInput // resolves when its directory exists
+}
+
+// Redis is one instance on the data volume. Jobs survive its restart, and it refuses writes when
+// full instead of dropping queued jobs.
+type Redis struct {
+	pulumi.ResourceState
+	URL     pulumi.StringOutput
+	Service pulumi.Resource
+}
+
+// New deploys Redis.
+func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*Redis, error) {
+	r := &Redis{}
+	if err := ctx.RegisterComponentResource(TypeToken, name, r, opts...); err != nil {
+		return nil, fmt.Errorf("register redis %q: %w", name, err)
+	}
+	service, err := workload.NewService(ctx, name+"-service", "redis", workload.Service{
+		Image: pulumi.String(args.Image),
+		Args: []string{"redis-server", "--appendonly", "yes", "--maxmemory", strconv.Itoa(args.MemoryMB*3/4) + "mb",
+			"--maxmemory-policy", "noeviction"},
+		Mounts:  []workload.Mount{{Source: hostspec.RedisDir, Target: "/data"}},
+		Network: args.Network, Alias: hostspec.RedisHost,
+		Health: &workload.Health{Command: []string{"redis-cli", "ping"},
+			Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 12, StartPeriod: 30 * time.Second},
+		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: 30 * time.Second,
+		Caps:     []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID"},
+		Converge: 3 * time.Minute, After: []pulumi.StringInput{args.Applied},
+	}, pulumi.Parent(r))
+	if err != nil {
+		return nil, err
+	}
+	r.Service = service
+	r.URL = pulumi.Sprintf("redis://%s:%d/0", hostspec.RedisHost, hostspec.RedisPort)
+	return r, ctx.RegisterResourceOutputs(r, pulumi.Map{"url": r.URL})
+}

@@ -1,0 +1,204 @@
+// Package config is the only reader of Pulumi config. It decodes one namespace into typed
+// groups, validates everything at once and reports every problem with key, file, reason and fix.
+// Groups hold plain values only; each secret is a top-level key of its own, because the SDK can
+// tell secret from plain only there.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Namespace is the project's name and the prefix of every key.
+const Namespace = "momentstudio"
+
+// Kind decides the shape of a stack; the stack's name never does.
+type Kind string
+
+// The kinds of stacks.
+const (
+	Production Kind = "production"
+	Staging    Kind = "staging"
+	Sandbox    Kind = "sandbox"
+)
+
+// Public reports whether strangers and their money reach stacks of this kind.
+func (k Kind) Public() bool { return k == Production || k == Staging }
+
+// Config is one stack's configuration, validated and read-only.
+type Config struct {
+	Stack   string // name of the Pulumi stack; used in names, never to decide anything
+	Kind    Kind   // required
+	Protect bool   // locks everything stateful in the engine and in the cloud; default true for production and staging
+	Domain  string // apex domain without scheme, e.g. "momentstudio.ro"; required
+
+	Release   Release
+	Images    Images
+	Host      Host
+	DNS       DNS
+	Turnstile Turnstile
+	Postgres  Postgres
+	Redis     Redis
+	Backend   Backend
+	Worker    Worker
+	Frontend  Frontend
+	TLS       TLS
+	Edge      Edge
+	App       App
+	Secrets   SecretGenerations
+	Registry  Registry
+	Endpoints Endpoints
+
+	SentryDSN        Secret // top-level "sentryDsn"; required, because the app refuses to start without it
+	DatabaseURL      Secret // top-level "databaseUrl"; required with postgres.mode external, refused otherwise
+	TLSCertificate   Secret // top-level "tlsCertificate", PEM chain; required with tls.mode file
+	TLSKey           Secret // top-level "tlsKey", PEM; required with tls.mode file
+	RegistryPassword Secret // top-level "registryPassword"; required when registry.username is set
+	SMTPPassword     Secret // top-level "smtpPassword"; optional
+}
+
+// Release names what runs: a change rolls it out in place.
+type Release struct {
+	Name     string `json:"name"`     // full 40-character commit; shown as APP_VERSION
+	Backend  string `json:"backend"`  // image reference with digest; also runs worker and migrations
+	Frontend string `json:"frontend"` // image reference with digest
+}
+
+// Images are the references, with digests, of everything that is not the app itself.
+type Images struct {
+	Ops      string `json:"ops"`      // hostops
+	Edge     string `json:"edge"`     // Caddy with the rate limiter
+	Postgres string `json:"postgres"` // official image's contract; needed in container mode
+	Redis    string `json:"redis"`
+}
+
+// Host is the VPS.
+type Host struct {
+	Location            string   `json:"location"`            // Hetzner location; default "fsn1"; a change replaces address and volume
+	NetworkZone         string   `json:"networkZone"`         // default "eu-central"
+	ServerType          string   `json:"serverType"`          // required; changed in place with a reboot
+	Image               string   `json:"image"`               // default "debian-12"; used when the server is made
+	Generation          int      `json:"generation"`          // default 1; raising it rebuilds the server and nothing else does
+	BootstrapKeyDropped int      `json:"bootstrapKeyDropped"` // generation whose bootstrap host key is no longer accepted; default 0
+	SSHFrom             []string `json:"sshFrom"`             // CIDRs that may reach port 22; required
+	PrivateNetwork      string   `json:"privateNetwork"`      // default "10.77.0.0/16"; a change replaces the network
+	PrivateSubnet       string   `json:"privateSubnet"`       // default "10.77.1.0/24"
+	PrivateAddress      string   `json:"privateAddress"`      // the first node's address; default "10.77.1.2"
+	VolumeSizeGB        int      `json:"volumeSizeGB"`        // 10 to 10240; required; grows in place, cannot shrink
+	ReadyTimeoutSeconds int      `json:"readyTimeoutSeconds"` // limit of the readiness gate; default 600
+}
+
+// ReadyTimeout is the readiness gate's limit as a duration.
+func (h Host) ReadyTimeout() time.Duration { return time.Duration(h.ReadyTimeoutSeconds) * time.Second }
+
+// DNS are the zone and how its records answer.
+type DNS struct {
+	ZoneID  string `json:"zoneId"`     // Cloudflare zone; required
+	Proxied bool   `json:"proxied"`    // default false
+	TTL     int    `json:"ttlSeconds"` // default 300; ignored when proxied
+}
+
+// Turnstile is the widget of this stack; each stack has its own.
+type Turnstile struct {
+	AccountID string   `json:"accountId"` // Cloudflare account; required
+	Mode      string   `json:"mode"`      // "managed" (default), "non-interactive" or "invisible"; changed in place
+	Hostnames []string `json:"hostnames"` // default: apex and www
+}
+
+// Postgres is the database, in a container on the data volume or elsewhere.
+type Postgres struct {
+	Mode           string `json:"mode"`            // "container" (default) or "external"
+	MaxConnections int    `json:"maxConnections"`  // default 100; a change restarts Postgres
+	MemoryMB       int    `json:"memoryMB"`        // limit; default 1024
+	SharedBuffers  int    `json:"sharedBuffersMB"` // default 256
+	ActiveLogin    string `json:"activeLogin"`     // "a" (default) or "b": which login role the app uses
+}
+
+// Redis is the queue and rate-limit store; its content may be lost.
+type Redis struct {
+	MemoryMB int `json:"memoryMB"` // limit; default 256
+}
+
+// Backend is the API.
+type Backend struct {
+	Replicas int `json:"replicas"` // default 1
+	MemoryMB int `json:"memoryMB"` // limit of one task; default 1024 (app-contract §1.2: it buffers request bodies)
+}
+
+// Worker is the media worker, always one task.
+type Worker struct {
+	MemoryMB          int `json:"memoryMB"`          // default 1024
+	LongestJobSeconds int `json:"longestJobSeconds"` // heartbeat age at which the worker counts as dead; default 1800
+}
+
+// Frontend serves the pages.
+type Frontend struct {
+	Mode     string `json:"mode"`     // "static" (default) or "ssr"
+	Replicas int    `json:"replicas"` // default 1
+	MemoryMB int    `json:"memoryMB"` // default 256
+}
+
+// TLS says where certificates come from.
+type TLS struct {
+	Mode          string `json:"mode"`          // "acme" (default), "file" or "internal"
+	Email         string `json:"email"`         // ACME account; required in acme mode
+	ACMEDirectory string `json:"acmeDirectory"` // default Let's Encrypt production
+	ACMERootPEM   string `json:"acmeRootPem"`   // certificate that the directory's own TLS is checked with; default: public roots
+}
+
+// Edge is what Caddy does beyond routing.
+type Edge struct {
+	RateLimits bool `json:"rateLimits"` // default true: the limits of app-contract §10
+	MaxBodyMB  int  `json:"maxBodyMB"`  // default 520: the app takes 512 MiB uploads
+}
+
+// App holds the application's plain settings that a stack decides.
+type App struct {
+	Environment string            `json:"environment"` // default "production"; anything else skips the app's own checks
+	SMTP        SMTP              `json:"smtp"`
+	Extra       map[string]string `json:"extra"` // further plain settings by the application's own names
+}
+
+// SMTP sends the shop's mail.
+type SMTP struct {
+	Enabled  bool   `json:"enabled"` // default false
+	Host     string `json:"host"`
+	Port     int    `json:"port"` // default 587; 465 is refused: the app speaks STARTTLS only
+	Username string `json:"username"`
+	From     string `json:"from"`
+}
+
+// SecretGenerations rotate generated secrets: raising one makes a new value. Default 1 each.
+type SecretGenerations struct {
+	AppKey         int `json:"appKey"` // SECRET_KEY: a new one logs everyone out and breaks every TOTP enrolment
+	Tokens         int `json:"tokens"` // maintenance bypass and content preview tokens
+	LoginA         int `json:"loginA"` // password of login role a
+	LoginB         int `json:"loginB"`
+	Superuser      int `json:"superuser"`
+	DeployKey      int `json:"deployKey"`
+	HostKey        int `json:"hostKey"`
+	BackupPassword int `json:"backupPassword"`
+}
+
+// Registry holds credentials for private images; empty means none are needed.
+type Registry struct {
+	Address  string `json:"address"`
+	Username string `json:"username"`
+}
+
+// Endpoints replace the public cloud APIs; only stacks of kind sandbox may set them.
+type Endpoints struct {
+	Hcloud             string `json:"hcloud"`             // e.g. "http://127.0.0.1:8080/v1"
+	HcloudPollInterval string `json:"hcloudPollInterval"` // e.g. "100ms"
+	CloudflareHost     string `json:"cloudflareHost"`     // host and port of an https API
+	CloudflarePath     string `json:"cloudflarePath"`     // e.g. "/client/v4"
+}
+
+// Prefixes parses CIDRs that Load has already checked.
+func Prefixes(list []string) []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(list))
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}

@@ -1,0 +1,218 @@
+// Package gate waits until a freshly made server can carry the program's resources. "Created" in
+// the cloud's API means neither that sshd listens, nor that it is the right machine, nor that
+// cloud-init and Docker are done; the four stages tell which of them is missing.
+package gate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+)
+
+// Stage is one thing that must hold, in this order.
+type Stage string
+
+// The stages.
+const (
+	Port      Stage = "port 22"
+	HostKey   Stage = "host key"
+	CloudInit Stage = "cloud-init"
+	Docker    Stage = "Docker and Swarm"
+)
+
+// ErrWrongHostKey means that something answers on the address with a key that is not pinned.
+var ErrWrongHostKey = errors.New("the host key is not a pinned one")
+
+// Target is the server to wait for.
+type Target struct {
+	Address    string   // host:port
+	PrivateKey string   // PEM of the deploy key; a secret
+	HostKeys   []string // accepted keys in authorized_keys form
+}
+
+// StageError says at which stage the wait ended and what was last seen there.
+type StageError struct {
+	Stage  Stage
+	Target string
+	Err    error
+}
+
+func (e *StageError) Error() string {
+	return fmt.Sprintf("host %s is not ready: stage %q: %v", e.Target, e.Stage, e.Err)
+}
+func (e *StageError) Unwrap() error { return e.Err }
+
+// Wait returns when all stages hold. It ends early when a stage can never hold (wrong host key,
+// failed cloud-init) and otherwise after limit. progress is called when the stage or what it
+// waits for changes; it may be nil.
+func Wait(ctx context.Context, t Target, limit time.Duration, progress func(string)) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	signer, err := ssh.ParsePrivateKey([]byte(t.PrivateKey))
+	if err != nil {
+		return errors.New("read the deploy key: it is not an SSH private key") // never quote it
+	}
+	pinned := map[string]bool{}
+	for _, line := range t.HostKeys {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		if err != nil {
+			return fmt.Errorf("read a pinned host key: %w", err)
+		}
+		pinned[string(key.Marshal())] = true
+	}
+	w := &waiter{target: t, signer: signer, pinned: pinned, progress: progress}
+
+	delay := 250 * time.Millisecond
+	for {
+		stage, err := w.try(ctx)
+		if err == nil {
+			return nil
+		}
+		w.report(stage, err)
+		var final *finalError
+		if errors.As(err, &final) {
+			return fault.Hint(&StageError{stage, t.Address, final.err}, final.next)
+		}
+		select {
+		case <-ctx.Done():
+			return fault.Hint(&StageError{stage, t.Address, fmt.Errorf("gave up after %s: %w", limit, err)},
+				"look at the server's console, mend the cause and run the update again; host.readyTimeoutSeconds raises the limit")
+		case <-time.After(delay):
+		}
+		delay = min(delay*3/2, 5*time.Second)
+	}
+}
+
+// finalError cannot be waited away.
+type finalError struct {
+	err  error
+	next string
+}
+
+func (e *finalError) Error() string { return e.err.Error() }
+
+type waiter struct {
+	target   Target
+	signer   ssh.Signer
+	pinned   map[string]bool
+	progress func(string)
+	last     string
+}
+
+func (w *waiter) report(stage Stage, err error) {
+	if line := fmt.Sprintf("waiting for %s: %s: %v", w.target.Address, stage, err); line != w.last && w.progress != nil {
+		w.last = line
+		w.progress(line)
+	}
+}
+
+// try goes through the stages once and returns the first that does not hold.
+func (w *waiter) try(ctx context.Context) (Stage, error) {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", w.target.Address)
+	if err != nil {
+		return Port, err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second)) // a connection that hangs is tried again
+
+	var wrong string
+	client, err := w.handshake(conn, &wrong)
+	if wrong != "" {
+		return HostKey, &finalError{
+			fmt.Errorf("%w: it shows %s", ErrWrongHostKey, wrong),
+			"nothing was sent to it. If the server was rebuilt outside this program, raise host.generation; if not, somebody may stand between: do not continue",
+		}
+	}
+	if err != nil {
+		return HostKey, err
+	}
+	defer client.Close()
+
+	if err := cloudInitDone(client); err != nil {
+		return CloudInit, err
+	}
+	state, err := run(client, "docker info --format '{{.Swarm.LocalNodeState}}/{{.Swarm.ControlAvailable}}' && test -e "+hostspec.ReadyFile)
+	if err != nil {
+		return Docker, err
+	}
+	if strings.TrimSpace(state) != "active/true" {
+		return Docker, fmt.Errorf("the Swarm is %q, want active/true", strings.TrimSpace(state))
+	}
+	return "", nil
+}
+
+func (w *waiter) handshake(conn net.Conn, wrong *string) (*ssh.Client, error) {
+	c, channels, requests, err := ssh.NewClientConn(conn, w.target.Address, &ssh.ClientConfig{
+		User:              "root",
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(w.signer)},
+		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			if w.pinned[string(key.Marshal())] {
+				return nil
+			}
+			*wrong = ssh.FingerprintSHA256(key)
+			return ErrWrongHostKey
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ssh.NewClient(c, channels, requests), nil
+}
+
+func cloudInitDone(client *ssh.Client) error {
+	// The exit status repeats what the JSON says, and differs between versions.
+	out, err := run(client, "cloud-init status --format json || true")
+	if err != nil {
+		return err
+	}
+	var status struct {
+		Status string   `json:"status"`
+		Detail string   `json:"detail"`
+		Errors []string `json:"errors"`
+	}
+	if err := json.Unmarshal([]byte(out), &status); err != nil {
+		return errors.New("its status is not readable yet")
+	}
+	switch status.Status {
+	case "done", "disabled":
+		return nil
+	case "error":
+		log, _ := run(client, "grep -h 'momentstudio-bootstrap:' /var/log/cloud-init-output.log | tail -n 3; journalctl -q --no-pager -n 5 -u momentstudio-data.service -u docker.service -p warning")
+		return &finalError{
+			fmt.Errorf("it ended in error: %s\n%s", strings.Join(status.Errors, "; "), strings.TrimSpace(log)),
+			"read /var/log/cloud-init-output.log on the host, mend the cause there and run /usr/local/sbin/momentstudio-bootstrap again, or raise host.generation",
+		}
+	default:
+		return fmt.Errorf("status %s", status.Status)
+	}
+}
+
+// run executes one command and returns what it printed.
+func run(client *ssh.Client, command string) (string, error) {
+	session, err := client.NewSession()
+	if err != nil {
+		return "", err
+	}
+	defer session.Close()
+	var out, errOut bytes.Buffer
+	session.Stdout, session.Stderr = &out, &errOut
+	if err := session.Run(command); err != nil {
+		first, _, _ := strings.Cut(strings.TrimSpace(errOut.String()), "\n")
+		return "", fmt.Errorf("%w: %s", err, first)
+	}
+	return out.String(), nil
+}

@@ -1,0 +1,20 @@
+package graphtest
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+// Value renders a YAML value as the engine hands config to the program: texts bare, everything
+// else as JSON.
+func Value(t testing.TB, value any) string {
+	t.Helper()
+	if s, ok := value.(string); ok {
+		return s
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

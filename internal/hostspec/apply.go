@@ -1,0 +1,54 @@
+package hostspec
+
+// Where host-apply finds its input in its own container, and the host's file system.
+const (
+	HostRoot   = "/host"
+	ApplyInbox = "/in"
+	ApplySpec  = ApplyInbox + "/spec.json"
+)
+
+// Apply is what host-apply is asked to make true.
+type Apply struct {
+	Directories []Directory  `json:"directories"`
+	Files       []File       `json:"files"`
+	Secrets     []SecretFile `json:"secrets"`
+	Reload      []string     `json:"reload"` // systemd units reloaded or restarted after the files are in place
+}
+
+// Directory is made when missing; owner and mode are set whenever they differ. Its content is
+// never touched.
+type Directory struct {
+	Path string `json:"path"`
+	Mode uint32 `json:"mode"`
+	UID  int    `json:"uid"`
+	GID  int    `json:"gid"`
+}
+
+// File is written whole when it differs.
+type File struct {
+	Path    string `json:"path"`
+	Mode    uint32 `json:"mode"`
+	Content string `json:"content"`
+}
+
+// SecretFile is a file of mode 0400 whose content was uploaded beside the specification, so that
+// the specification can be shown.
+type SecretFile struct {
+	Path   string `json:"path"`
+	Upload string `json:"upload"`
+}
+
+// Directories are those that every stack's services mount. 999 is the postgres and redis user of
+// the official Debian images; other users' entrypoints change the owner themselves.
+func Directories(postgres bool) []Directory {
+	dirs := []Directory{
+		{Path: EtcDir, Mode: 0o700}, {Path: SecretsDir, Mode: 0o700},
+		{Path: RedisDir, Mode: 0o750, UID: 999, GID: 999},
+		{Path: UploadsDir, Mode: 0o755}, {Path: PrivateUploadsDir, Mode: 0o700},
+		{Path: DataDir + "/caddy", Mode: 0o700}, {Path: CaddyConfigDir, Mode: 0o700}, {Path: CaddyDataDir, Mode: 0o700},
+	}
+	if postgres {
+		dirs = append(dirs, Directory{Path: PostgresDir, Mode: 0o700, UID: 999, GID: 999})
+	}
+	return dirs
+}

@@ -1,0 +1,79 @@
+// Package hostspec holds the facts that the deployed host and the programs that work on it must
+// agree on: paths, ports, names. Each is written here once; the Pulumi program and hostops both
+// import it, and it drags nothing onto the host.
+package hostspec
+
+// ContractVersion is raised when hostops and the program stop understanding each other's files
+// or flags. Every job passes it; hostops refuses another one.
+const ContractVersion = 1
+
+// The data volume and what lies on it. Everything that must survive the server is below DataDir.
+const (
+	DataDir           = "/mnt/momentstudio"
+	GuardFile         = DataDir + "/.momentstudio-volume" // written on the volume, so its absence means: not mounted
+	PostgresDir       = DataDir + "/postgres"
+	RedisDir          = DataDir + "/redis"
+	UploadsDir        = DataDir + "/uploads"
+	PrivateUploadsDir = DataDir + "/private_uploads"
+	CaddyConfigDir    = DataDir + "/caddy/config"
+	CaddyDataDir      = DataDir + "/caddy/data"
+)
+
+// Configuration of the host itself.
+const (
+	EtcDir          = "/etc/momentstudio"
+	SecretsDir      = EtcDir + "/secrets"
+	AppEnvSecret    = SecretsDir + "/app.env"
+	SuperuserSecret = SecretsDir + "/postgres-superuser"
+	SSHHostKey      = "/etc/ssh/ssh_host_ed25519_key"
+	ServicesLock    = "/run/lock/momentstudio-services.lock"
+	ReadyFile       = EtcDir + "/bootstrap-done" // written as the last step of the user data
+)
+
+// Inside containers.
+const (
+	AppEnvFile     = "/app/.env" // the file the application reads its settings from (app-contract §2.1)
+	CaddyAdminSock = "/etc/caddy/admin.sock"
+	CaddyfilePath  = "/etc/caddy/Caddyfile"
+)
+
+// Networks. The provider's private network lies in 10.0.0.0/8, so everything of Docker's keeps
+// out of that range. AppSubnet is fixed, because it is what the application trusts as its proxy.
+const (
+	AppNetwork         = "momentstudio-app"
+	AppSubnet          = "172.25.0.0/24"
+	DockerBridgeCIDR   = "172.26.0.1/24"
+	DockerAddressPool  = "172.27.0.0/16"
+	SwarmAddressPool   = "172.28.0.0/16"
+	MetadataAddress    = "169.254.169.254"
+	PostgresPort       = 5432
+	RedisPort          = 6379
+	BackendPort        = 8000
+	FrontendStaticPort = 80
+	FrontendSSRPort    = 4000
+)
+
+// Names by which services find each other on the app network.
+const (
+	PostgresHost = "postgres"
+	RedisHost    = "redis"
+	BackendHost  = "backend" // the static frontend's nginx has this name compiled in (app-contract §1.3)
+	FrontendHost = "frontend"
+)
+
+// AdminIPHeader carries the client's address to the application's admin allow-list. Caddy always
+// overwrites it, so a client cannot set it (app-contract §10).
+const AdminIPHeader = "X-Momentstudio-Client-IP"
+
+// Postgres roles: the owner owns every object and cannot log in; the two login roles act as it,
+// one in use and one idle, so that a password is rotated without a moment in which none works.
+const (
+	DatabaseName  = "adrianaart" // name of the existing production database (app-contract §6.1)
+	OwnerRole     = "momentstudio_owner"
+	LoginRoleA    = "momentstudio_a"
+	LoginRoleB    = "momentstudio_b"
+	SuperuserName = "postgres"
+)
+
+// MigrationLock is the key of the Postgres advisory lock under which migrations run.
+const MigrationLock = 0x6d6f6d656e74 // "moment"

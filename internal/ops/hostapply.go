@@ -1,0 +1,144 @@
+// Package ops is what runs on the host: it makes files, roles, schemas and Caddy's configuration
+// true. It never imports the Pulumi SDK, prints no secret, and everything in it may be killed and
+// run again.
+package ops
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+)
+
+// Units asks systemd for what host-apply needs of it.
+type Units interface {
+	// DaemonReload makes systemd read changed unit files.
+	DaemonReload(ctx context.Context) error
+	// Reload reloads the unit, or restarts it when it cannot reload; units that are not running
+	// are left alone.
+	Reload(ctx context.Context, unit string) error
+}
+
+// HostApply makes spec true below root and removes the uploaded secrets. It reports each change
+// on out, by path only.
+func HostApply(ctx context.Context, spec hostspec.Apply, root string, units Units, out io.Writer) error {
+	if _, err := os.Stat(root + hostspec.GuardFile); err != nil {
+		return fmt.Errorf("the data volume is not mounted: %s is missing", hostspec.GuardFile)
+	}
+	changed := 0
+	for _, d := range spec.Directories {
+		did, err := ensureDirectory(root+d.Path, d)
+		if err != nil {
+			return fmt.Errorf("make directory %s: %w", d.Path, err)
+		}
+		if did {
+			fmt.Fprintln(out, "directory", d.Path)
+		}
+	}
+	write := func(path string, content []byte, mode os.FileMode) error {
+		did, err := ensureFile(root+path, content, mode)
+		if err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+		if did {
+			changed++
+			fmt.Fprintln(out, "file", path)
+		}
+		return nil
+	}
+	for _, f := range spec.Files {
+		if err := write(f.Path, []byte(f.Content), os.FileMode(f.Mode)); err != nil {
+			return err
+		}
+	}
+	for _, s := range spec.Secrets {
+		content, err := os.ReadFile(s.Upload)
+		if err != nil {
+			return fmt.Errorf("read the upload for %s: %w", s.Path, err)
+		}
+		if err := write(s.Path, content, 0o400); err != nil {
+			return err
+		}
+	}
+	// Even when no file changed: an earlier run may have been killed between writing and here.
+	if err := units.DaemonReload(ctx); err != nil {
+		return fmt.Errorf("reload systemd: %w", err)
+	}
+	for _, u := range spec.Reload {
+		if err := units.Reload(ctx, u); err != nil {
+			return fmt.Errorf("reload %s: %w", u, err)
+		}
+		fmt.Fprintln(out, "reloaded", u)
+	}
+	// Only now: a run that was killed before may find its input again when the container restarts.
+	for _, s := range spec.Secrets {
+		if err := os.Remove(s.Upload); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the upload for %s: %w", s.Path, err)
+		}
+	}
+	fmt.Fprintf(out, "host configuration applied: %d files changed\n", changed)
+	return nil
+}
+
+// ReadSpec reads the specification that the program uploaded.
+func ReadSpec(path string) (hostspec.Apply, error) {
+	var spec hostspec.Apply
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return spec, fmt.Errorf("read specification: %w", err)
+	}
+	if err := json.Unmarshal(text, &spec); err != nil {
+		return spec, fmt.Errorf("read specification %s: %w", path, err)
+	}
+	return spec, nil
+}
+
+func ensureDirectory(path string, d hostspec.Directory) (bool, error) {
+	info, err := os.Stat(path)
+	made := errors.Is(err, fs.ErrNotExist)
+	if made {
+		if err := os.MkdirAll(path, os.FileMode(d.Mode)); err != nil {
+			return false, err
+		}
+	} else if err != nil {
+		return false, err
+	} else if !info.IsDir() {
+		return false, errors.New("a file is in its place")
+	}
+	if !made {
+		return false, nil // a service's entrypoint may have taken it over: its owner is left alone
+	}
+	if err := os.Chmod(path, os.FileMode(d.Mode)); err != nil {
+		return false, err
+	}
+	return true, os.Chown(path, d.UID, d.GID)
+}
+
+// ensureFile replaces the file whole when content or mode differ, so that a reader sees either the
+// old or the new one, and a full disk leaves the old.
+func ensureFile(path string, content []byte, mode os.FileMode) (bool, error) {
+	if old, err := os.ReadFile(path); err == nil && string(old) == string(content) {
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm() == mode {
+			return false, nil
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return false, err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(tmp.Name())
+	_, errWrite := tmp.Write(content)
+	if err := errors.Join(errWrite, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
+		return false, err
+	}
+	return true, os.Rename(tmp.Name(), path)
+}

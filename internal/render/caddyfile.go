@@ -1,0 +1,132 @@
+package render
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+)
+
+// Files next to the Caddyfile in Caddy's configuration directory, as Caddy's container sees them.
+const (
+	ACMERootFile    = "/etc/caddy/acme-root.pem"
+	CertificateFile = "/etc/momentstudio/tls/certificate.pem"
+	KeyFile         = "/etc/momentstudio/tls/key.pem"
+)
+
+// contentSecurityPolicy is production's own (app-contract §7).
+const contentSecurityPolicy = "default-src 'self'; base-uri 'self'; object-src 'none'; frame-ancestors 'none'; " +
+	"img-src 'self' data: https:; style-src 'self' 'unsafe-inline'; " +
+	"script-src 'self' https://challenges.cloudflare.com https://www.clarity.ms 'unsafe-hashes' 'sha256-MhtPZXr7+LpJUY5qtMutB+qWfQtMaPccfe7QXtCcEYc='; " +
+	"connect-src 'self' https://www.clarity.ms https://c.clarity.ms https:; frame-src https://challenges.cloudflare.com; " +
+	"manifest-src 'self'; font-src 'self' data:;"
+
+// CloudflareRanges are the networks of Cloudflare's proxies, whose CF-Connecting-IP header is
+// believed when DNS is proxied. Source: https://www.cloudflare.com/ips/ (2023-09-28 edition).
+func CloudflareRanges() []string {
+	return []string{
+		"173.245.48.0/20", "103.21.244.0/22", "103.22.200.0/22", "103.31.4.0/22", "141.101.64.0/18",
+		"108.162.192.0/18", "190.93.240.0/20", "188.114.96.0/20", "197.234.240.0/22", "198.41.128.0/17",
+		"162.158.0.0/15", "104.16.0.0/13", "104.24.0.0/14", "172.64.0.0/13", "131.0.72.0/22",
+		"2400:cb00::/32", "2606:4700::/32", "2803:f800::/32", "2405:b500::/32", "2405:8100::/32",
+		"2a06:98c0::/29", "2c0f:f248::/32",
+	}
+}
+
+// Caddy is what the Caddyfile depends on.
+type Caddy struct {
+	Domain        string // apex; www.<domain> redirects to it
+	Email         string // ACME account; empty outside acme mode
+	Mode          string // "acme", "file" or "internal"
+	ACMEDirectory string // in acme mode
+	ACMERoot      bool   // whether ACMERootFile exists
+	Proxied       bool   // whether Cloudflare's proxies stand in front
+	SSR           bool   // frontend mode
+	RateLimits    bool
+	MaxBodyMB     int
+}
+
+// RateLimit is one zone of the edge's limits, counted per client address.
+type RateLimit struct {
+	Name   string
+	Paths  []string
+	Window string
+	Events int
+}
+
+// rateLimits are those that the application's maintainers recommend for the edge and those that
+// are missing there (app-contract §10): the application's own are shared by all clients, so one
+// bot could lock everyone out.
+func rateLimits() []RateLimit {
+	return []RateLimit{
+		{"checkout", []string{"/api/v1/orders/checkout", "/api/v1/orders/guest-checkout", "/api/v1/orders/guest-checkout/email/request", "/api/v1/payments/intent"}, "1m", 10},
+		{"verify", []string{"/api/v1/auth/verify/request", "/api/v1/auth/password-reset/request"}, "1m", 5},
+		{"contact", []string{"/api/v1/support/contact", "/api/v1/newsletter/subscribe"}, "1m", 10},
+		{"login", []string{"/api/v1/auth/login", "/api/v1/auth/login/2fa", "/api/v1/auth/register"}, "1m", 10},
+		{"refresh", []string{"/api/v1/auth/refresh"}, "1m", 30},
+	}
+}
+
+// Caddyfile renders the edge's configuration.
+func Caddyfile(c Caddy) (string, error) {
+	data := struct {
+		Caddy
+		AdminSocket, ACMERootFile, CertificateFile, KeyFile, CSP, AdminIPHeader string
+		BackendHost, FrontendHost                                               string
+		BackendPort, FrontendPort                                               int
+		Internal                                                                bool
+		TrustedProxies, Sites                                                   []string
+		RateLimits                                                              []RateLimit
+	}{
+		Caddy: c, AdminSocket: hostspec.CaddyAdminSock, CSP: contentSecurityPolicy, AdminIPHeader: hostspec.AdminIPHeader,
+		BackendHost: hostspec.BackendHost, BackendPort: hostspec.BackendPort,
+		FrontendHost: hostspec.FrontendHost, FrontendPort: hostspec.FrontendStaticPort,
+		Internal: c.Mode == "internal",
+	}
+	data.Sites = []string{c.Domain + ",", "www." + c.Domain}
+	if c.SSR {
+		data.FrontendPort = hostspec.FrontendSSRPort
+	}
+	if c.Mode == "acme" && c.ACMERoot {
+		data.ACMERootFile = ACMERootFile
+	}
+	if c.Mode == "file" {
+		data.CertificateFile, data.KeyFile = CertificateFile, KeyFile
+	}
+	if c.Proxied {
+		data.TrustedProxies = CloudflareRanges()
+	}
+	if c.RateLimits {
+		data.RateLimits = rateLimits()
+	}
+	data.MaxBodyMB = cmp.Or(c.MaxBodyMB, 520)
+	return fill("Caddyfile", data)
+}
+
+// SSHConfig renders the client configuration for one host. dir is relative to the project's root.
+func SSHConfig(address, dir string) (string, error) {
+	return fill("ssh_config", struct{ Address, Dir string }{address, dir})
+}
+
+// DotEnv renders the application's settings file, sorted by name. Values stand in single quotes,
+// which python-dotenv reads literally except for \' and \\.
+func DotEnv(values map[string]string) string {
+	var b strings.Builder
+	for _, name := range sortedKeys(values) {
+		v := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(values[name])
+		b.WriteString(name + "='" + v + "'\n")
+	}
+	return b.String()
+}
+
+// Bool writes a boolean as the application reads it.
+func Bool(v bool) string {
+	if v {
+		return "1"
+	}
+	return "0"
+}
+
+// Int writes a number as the application reads it.
+func Int(v int) string { return strconv.Itoa(v) }

@@ -1,0 +1,103 @@
+package render_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/prekzursil/momentstudio-infra/internal/render"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// golden compares text with testdata/<name>.golden.
+func golden(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // a golden file is public
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (make snapshots writes it)", err)
+	}
+	if text != string(want) {
+		t.Errorf("%s is stale; `make snapshots` rewrites it. Got:\n%s", path, text)
+	}
+}
+
+// The Caddyfiles in testdata are passed through the real server's parser by images/edge.
+func TestCaddyfile(t *testing.T) {
+	for name, c := range map[string]render.Caddy{
+		"static-acme":      {Domain: "shop.example", Email: "admin@shop.example", Mode: "acme", ACMEDirectory: "https://acme.example/dir", RateLimits: true},
+		"ssr-proxied-file": {Domain: "shop.example", Mode: "file", Proxied: true, SSR: true, RateLimits: true, MaxBodyMB: 100},
+		"internal-bare":    {Domain: "shop.example", Mode: "internal"},
+		"acme-own-root":    {Domain: "shop.example", Email: "admin@shop.example", Mode: "acme", ACMEDirectory: "https://10.0.0.1/dir", ACMERoot: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text, err := render.Caddyfile(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "Caddyfile."+name, text)
+		})
+	}
+}
+
+func TestUserData(t *testing.T) {
+	text, err := render.CloudInit(render.UserData{
+		BootstrapKeyPEM:    "-----BEGIN OPENSSH PRIVATE KEY-----\nnot a key\n-----END OPENSSH PRIVATE KEY-----\n",
+		BootstrapKeyPublic: "ssh-ed25519 AAAA bootstrap", VolumeID: "4711", PrivateAddress: "10.77.1.2",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "user-data", text)
+
+	var parsed struct {
+		WriteFiles []struct{ Path, Content string } `yaml:"write_files"`
+	}
+	if err := yaml.Unmarshal([]byte(text), &parsed); err != nil {
+		t.Fatalf("cloud-init could not read it: %v", err)
+	}
+	if len(parsed.WriteFiles) < 7 {
+		t.Fatalf("got %d files", len(parsed.WriteFiles))
+	}
+	for _, f := range parsed.WriteFiles {
+		if strings.Contains(f.Content, "{{") && !strings.Contains(f.Content, "{{.Swarm.LocalNodeState}}") {
+			t.Errorf("%s holds an unfilled template", f.Path)
+		}
+	}
+}
+
+func TestUserDataOverTheCloudsLimitIsRefused(t *testing.T) {
+	_, err := render.CloudInit(render.UserData{BootstrapKeyPEM: strings.Repeat("x", 33<<10)})
+	if err == nil || !strings.Contains(err.Error(), "32768") {
+		t.Fatalf("got %v, want an error that names the limit", err)
+	}
+}
+
+func TestSSHConfig(t *testing.T) {
+	text, err := render.SSHConfig("203.0.113.7", ".momentstudio/prod/ssh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "ssh_config", text)
+	if strings.Contains(text, "StrictHostKeyChecking no") || filepath.IsAbs(".momentstudio/prod/ssh") {
+		t.Error("host key checking is off, or a path is absolute")
+	}
+}
+
+func TestDotEnvKeepsEveryCharacter(t *testing.T) {
+	got := render.DotEnv(map[string]string{"B": `it's`, "A": `back\slash "quoted" $HOME #hash`})
+	want := "A='back\\\\slash \"quoted\" $HOME #hash'\nB='it\\'s'\n"
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,72 @@
+// Package sshfiles writes the SSH client files by which the Docker provider reaches a stack's
+// host. Everything in them comes from state, and every path is relative to the project's root:
+// the same on every machine, so that the provider's inputs never differ between runners.
+package sshfiles
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/prekzursil/momentstudio-infra/internal/render"
+)
+
+// Dir is where a stack's files lie, relative to the project's root. It is not committed.
+func Dir(stack string) string { return ".momentstudio/" + stack + "/ssh" }
+
+// Options are the ssh options of the Docker provider for a stack.
+func Options(stack string) []string { return []string{"-F", Dir(stack) + "/config"} }
+
+// Files is the content of the files.
+type Files struct {
+	Address    string
+	PrivateKey string   // PEM; a secret
+	KnownHosts []string // lines
+}
+
+// Write puts the files below root, replacing each whole: key 0400, others 0600.
+func Write(root, stack string, f Files) error {
+	dir := filepath.Join(root, Dir(stack))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make %s: %w", Dir(stack), err)
+	}
+	config, err := render.SSHConfig(f.Address, Dir(stack))
+	if err != nil {
+		return err
+	}
+	for _, file := range []struct {
+		name, text string
+		mode       os.FileMode
+	}{
+		{"id_ed25519", f.PrivateKey, 0o400},
+		{"known_hosts", strings.Join(f.KnownHosts, "\n") + "\n", 0o600},
+		{"config", config, 0o600},
+	} {
+		if err := replace(filepath.Join(dir, file.name), file.text, file.mode); err != nil {
+			return fmt.Errorf("write %s/%s: %w", Dir(stack), file.name, err)
+		}
+	}
+	return nil
+}
+
+// replace writes a file beside the old one and renames it, so that a reader sees either.
+func replace(path, text string, mode os.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	if _, err := tmp.WriteString(text); err != nil {
+		tmp.Close()
+		return err
+	}
+	if err := tmp.Chmod(mode); err != nil {
+		tmp.Close()
+		return err
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}

@@ -1,0 +1,136 @@
+// Package studio is the operator's side of the program: it runs the Pulumi CLI and adds what the
+// engine alone does not do (running failed jobs again, checking what really serves, telling why).
+package studio
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// CLI runs the Pulumi CLI for one stack.
+type CLI struct {
+	Root       string // the project's root, where Pulumi.yaml lies
+	Stack      string
+	ConfigFile string // instead of Pulumi.<stack>.yaml; may be empty
+	Parallel   int    // resources at a time; sshd's limits allow 8
+	Out, Err   io.Writer
+}
+
+// FindRoot returns the nearest directory with a Pulumi.yaml, from dir upwards.
+func FindRoot(dir string) (string, error) {
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(filepath.Join(d, "Pulumi.yaml")); err == nil {
+			return d, nil
+		}
+		if d == filepath.Dir(d) {
+			return "", fmt.Errorf("no Pulumi.yaml in %s or above it; run studio inside a clone", dir)
+		}
+	}
+}
+
+func (c CLI) command(ctx context.Context, args ...string) *exec.Cmd {
+	full := append([]string{args[0], "--non-interactive", "--stack", c.Stack}, args[1:]...)
+	if c.ConfigFile != "" {
+		switch args[0] {
+		case "up", "preview", "refresh", "destroy":
+			full = append(full, "--config-file", c.ConfigFile)
+		}
+	}
+	cmd := exec.CommandContext(ctx, "pulumi", full...) //nolint:gosec // the arguments are ours
+	cmd.Dir = c.Root
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // lets the engine save its state
+	return cmd
+}
+
+// Run runs one CLI command with its output shown.
+func (c CLI) Run(ctx context.Context, args ...string) error {
+	cmd := c.command(ctx, args...)
+	cmd.Stdout, cmd.Stderr = c.Out, c.Err
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("pulumi %s: %w", args[0], err)
+	}
+	return nil
+}
+
+// output runs one CLI command and returns what it printed.
+func (c CLI) output(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "pulumi", append(args, "--non-interactive", "--stack", c.Stack)...) //nolint:gosec // the arguments are ours
+	cmd.Dir = c.Root
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("pulumi %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errOut.String()))
+	}
+	return out.Bytes(), nil
+}
+
+// Outputs are the stack's outputs. They hold secrets: print none of them.
+type Outputs struct {
+	URL           string   `json:"url"`
+	Address       string   `json:"address"`
+	KnownHosts    []string `json:"knownHosts"`
+	SSHPrivateKey string   `json:"sshPrivateKey"`
+	Release       string   `json:"release"`
+}
+
+// ErrNoHost means that the stack has no host yet.
+var ErrNoHost = errors.New("the stack has no host yet")
+
+// Outputs reads the stack's outputs from its state.
+func (c CLI) Outputs(ctx context.Context) (Outputs, error) {
+	var o Outputs
+	text, err := c.output(ctx, "stack", "output", "--json", "--show-secrets")
+	if err != nil {
+		return o, fmt.Errorf("read the outputs of stack %s: %w", c.Stack, err)
+	}
+	if err := json.Unmarshal(text, &o); err != nil {
+		return o, fmt.Errorf("read the outputs of stack %s: not the JSON that this program knows", c.Stack)
+	}
+	if o.Address == "" || o.SSHPrivateKey == "" {
+		return o, fmt.Errorf("stack %s: %w", c.Stack, ErrNoHost)
+	}
+	return o, nil
+}
+
+// FailedJobs lists the URNs of one-shot jobs whose record says that they failed or never ended.
+func (c CLI) FailedJobs(ctx context.Context) ([]string, error) {
+	text, err := c.output(ctx, "stack", "export")
+	if err != nil {
+		return nil, fmt.Errorf("read the state of stack %s: %w", c.Stack, err)
+	}
+	return failedJobs(text)
+}
+
+func failedJobs(state []byte) ([]string, error) {
+	var export struct {
+		Deployment struct {
+			Resources []struct {
+				URN     string         `json:"urn"`
+				Type    string         `json:"type"`
+				Delete  bool           `json:"delete"`
+				Outputs map[string]any `json:"outputs"`
+			} `json:"resources"`
+		} `json:"deployment"`
+	}
+	if err := json.Unmarshal(state, &export); err != nil {
+		return nil, errors.New("the exported state is not the JSON that this program knows")
+	}
+	var urns []string
+	for _, r := range export.Deployment.Resources {
+		if r.Type != "docker:index/container:Container" || r.Delete {
+			continue
+		}
+		if code, ok := r.Outputs["exitCode"].(float64); !ok || code != 0 {
+			urns = append(urns, r.URN)
+		}
+	}
+	return urns, nil
+}

@@ -1,0 +1,117 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"gopkg.in/yaml.v3"
+)
+
+// stackFile is the part of a Pulumi stack file that the sandbox works on.
+type stackFile struct {
+	Salt   string         `yaml:"encryptionsalt,omitempty"`
+	Config map[string]any `yaml:"config"`
+}
+
+func readStackFile(path string) (stackFile, error) {
+	var f stackFile
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return f, err
+	}
+	if err := yaml.Unmarshal(text, &f); err != nil {
+		return f, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, nil
+}
+
+// writeConfig makes the stack and its file: the committed Pulumi.sandbox.yaml with the references of
+// the images, the addresses of the emulators and the CA's certificate filled in. Values that an
+// operator set in the file before stay, except those.
+func (s Settings) writeConfig(ctx context.Context, env []string, images map[string]string, caPEM []byte) error {
+	committed, err := readStackFile(filepath.Join(s.Project, "Pulumi.sandbox.yaml"))
+	if err != nil {
+		return fmt.Errorf("read the sandbox's stack file: %w", err)
+	}
+	file, err := readStackFile(s.ConfigFile())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if file, err = s.initStack(ctx, env); err != nil {
+			return err
+		}
+		file.Config = mergeMissing(file.Config, committed.Config)
+	case err != nil:
+		return fmt.Errorf("read the sandbox's stack file: %w", err)
+	}
+	set := func(group, field string, value any) {
+		key := "momentstudio:" + group
+		m, ok := file.Config[key].(map[string]any)
+		if !ok {
+			m = map[string]any{}
+			file.Config[key] = m
+		}
+		m[field] = value
+	}
+	for _, name := range []string{"ops", "edge", "postgres", "redis"} {
+		set("images", name, images[name])
+	}
+	set("release", "backend", images["backend"])
+	set("release", "frontend", images["frontend"])
+	if fe, _ := file.Config["momentstudio:frontend"].(map[string]any); fe["mode"] == "ssr" {
+		set("release", "frontend", images["frontend-ssr"])
+	}
+	set("host", "sshFrom", []string{s.Subnet.String()})
+	set("tls", "acmeDirectory", "https://"+s.address(acmePort)+"/dir")
+	set("tls", "acmeRootPem", string(caPEM))
+	set("endpoints", "hcloud", "http://"+s.address(hetznerPort)+"/v1")
+	set("endpoints", "cloudflareHost", s.address(cloudflarePort))
+	out, err := yaml.Marshal(file)
+	if err != nil {
+		return fmt.Errorf("write the sandbox's stack file: %w", err)
+	}
+	if err := os.WriteFile(s.ConfigFile(), out, 0o600); err != nil {
+		return fmt.Errorf("write the sandbox's stack file: %w", err)
+	}
+	return nil
+}
+
+// initStack makes the stack in the file backend and sets its secrets. It works in a directory of
+// its own, because the CLI writes a new stack's salt beside Pulumi.yaml, and a clone stays clean.
+func (s Settings) initStack(ctx context.Context, env []string) (stackFile, error) {
+	dir := s.path("init")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return stackFile{}, fmt.Errorf("make the stack: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), []byte("name: momentstudio\nruntime: go\n"), 0o600); err != nil {
+		return stackFile{}, fmt.Errorf("make the stack: %w", err)
+	}
+	for _, args := range [][]string{
+		{"stack", "select", "--create", s.Stack, "--secrets-provider", "passphrase"},
+		{"config", "set", "--stack", s.Stack, "--secret", "momentstudio:sentryDsn", "https://key@sentry.invalid/1"},
+	} {
+		cmd := exec.CommandContext(ctx, lookPath(env, "pulumi"), append(args, "--non-interactive")...) //nolint:gosec // the arguments are ours
+		cmd.Dir, cmd.Env = dir, env
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return stackFile{}, fmt.Errorf("make the stack: pulumi %s: %w: %s", args[0], err, out)
+		}
+	}
+	return readStackFile(filepath.Join(dir, "Pulumi."+s.Stack+".yaml"))
+}
+
+func mergeMissing(into, from map[string]any) map[string]any {
+	if into == nil {
+		into = map[string]any{}
+	}
+	for k, v := range from {
+		if _, ok := into[k]; !ok {
+			into[k] = v
+		}
+	}
+	return into
+}

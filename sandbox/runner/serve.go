@@ -1,0 +1,123 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+
+	"github.com/prekzursil/momentstudio-infra/sandbox/cloudflare"
+	"github.com/prekzursil/momentstudio-infra/sandbox/dns"
+	"github.com/prekzursil/momentstudio-infra/sandbox/hetzner"
+	"github.com/prekzursil/momentstudio-infra/sandbox/machine"
+)
+
+// Serve runs everything that the sandbox serves until ctx ends: the two emulated clouds, DNS, the
+// registry and the ACME test CA. Hosts keep running when it ends and are found again by the next.
+func (s Settings) Serve(ctx context.Context, hostImage string) error {
+	ca, err := s.loadAuthority()
+	if err != nil {
+		return err
+	}
+	machines, err := machine.New(machine.Config{
+		Prefix: "momentstudio-" + s.Name, Subnet: s.Subnet, StateDir: s.path("machines"), Image: hostImage,
+		Certificates: [][]byte{ca.certPEM},
+	})
+	if err != nil {
+		return err
+	}
+	hcloud, err := hetzner.New(hetzner.Config{
+		StateFile: s.path("hetzner.json"), Token: hetznerToken, Pool: s.Subnet, Machines: machines, Logf: log.Printf})
+	if err != nil {
+		return err
+	}
+	flare, err := cloudflare.New(cloudflare.Config{
+		StatePath: s.path("cloudflare.json"), Token: cloudflareToken, AccountID: accountID,
+		Zones: []cloudflare.Zone{{ID: zoneID, Name: Domain}}})
+	if err != nil {
+		return err
+	}
+	names, err := dns.Serve(ctx, s.address(dnsPort), flare)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = names.Close() }()
+	acme, acmeRoot := newACME(s.address(dnsPort))
+	if err := s.addRoot(ca.certPEM, acmeRoot); err != nil {
+		return err
+	}
+	images := registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(s.path("registry"))), registry.Logger(log.New(io.Discard, "", 0)))
+
+	failed := make(chan error, 8)
+	var servers []*http.Server
+	for _, e := range []struct {
+		name    string
+		port    int
+		secure  bool
+		handler http.Handler
+	}{
+		{"Hetzner API", hetznerPort, false, hcloud.Handler()}, {"Cloudflare API", cloudflarePort, true, flare.Handler()},
+		{"registry", registryPort, true, images}, {"ACME test CA", acmePort, true, acme},
+	} {
+		listener, err := net.Listen("tcp", s.address(e.port))
+		if err != nil {
+			return fmt.Errorf("serve the %s: %w", e.name, err)
+		}
+		if e.secure {
+			pair, err := tls.X509KeyPair(ca.serverPEM, ca.serverKeyPEM)
+			if err != nil {
+				return fmt.Errorf("serve the %s: %w", e.name, err)
+			}
+			listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+		}
+		server := &http.Server{Handler: e.handler, ReadHeaderTimeout: 30 * time.Second}
+		servers = append(servers, server)
+		go func() {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve the %s: %w", e.name, err)
+			}
+		}()
+		log.Printf("%s on %s", e.name, listener.Addr())
+	}
+	if err := os.WriteFile(s.path("run", "ready"), []byte("ready\n"), 0o600); err != nil {
+		return fmt.Errorf("tell that the sandbox is ready: %w", err)
+	}
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-failed:
+	}
+	stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, server := range servers {
+		_ = server.Shutdown(stop)
+	}
+	return err
+}
+
+// addRoot adds certificates to the file of roots. The ACME test CA makes a new root whenever it
+// starts, and a site keeps serving the certificate of an older one, so old roots stay.
+func (s Settings) addRoot(certificates ...[]byte) error {
+	have, err := os.ReadFile(s.CAFile())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read the sandbox's roots: %w", err)
+	}
+	for _, c := range certificates {
+		if !bytes.Contains(have, bytes.TrimSpace(c)) {
+			have = append(have, c...)
+		}
+	}
+	if err := os.WriteFile(s.CAFile(), have, 0o644); err != nil { //nolint:gosec // certificates are public
+		return fmt.Errorf("write the sandbox's roots: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+// Package runner brings the sandbox up and takes it down: the emulated clouds, a registry, an ACME
+// test CA, and the real Pulumi engine with the program, on one machine and with no account.
+package runner
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+)
+
+// Settings say where a sandbox lives. Two sandboxes on one machine differ in all of them.
+type Settings struct {
+	Name    string       // part of the names of everything that is made; default "sandbox"
+	Home    string       // state, keys and logs; removed by Down
+	Cache   string       // built programs and images, shared by all sandboxes; kept by Down
+	Subnet  netip.Prefix // the sandbox's internet; its first address is this machine
+	Project string       // the clone: where Pulumi.yaml lies
+	Stack   string       // name of the Pulumi stack
+	Host    bool         // use the machine's own pulumi instead of building one
+}
+
+// FromEnvironment reads the settings: SANDBOX_NAME, SANDBOX_HOME, SANDBOX_CACHE, SANDBOX_SUBNET,
+// and SANDBOX_PULUMI=host for the machine's own CLI. project is the clone's root.
+func FromEnvironment(project string) (Settings, error) {
+	name := cmp.Or(os.Getenv("SANDBOX_NAME"), "sandbox")
+	s := Settings{
+		Name:    name,
+		Home:    cmp.Or(os.Getenv("SANDBOX_HOME"), "/var/lib/momentstudio-"+name),
+		Cache:   cmp.Or(os.Getenv("SANDBOX_CACHE"), "/var/cache/momentstudio-sandbox"),
+		Project: project,
+		Stack:   "sandbox",
+		Host:    os.Getenv("SANDBOX_PULUMI") == "host",
+	}
+	var err error
+	s.Subnet, err = netip.ParsePrefix(cmp.Or(os.Getenv("SANDBOX_SUBNET"), "172.29.64.0/24"))
+	if err != nil {
+		return s, fmt.Errorf("SANDBOX_SUBNET: %w", err)
+	}
+	if s.Subnet.Bits() > 26 || !s.Subnet.Addr().Is4() {
+		return s, fmt.Errorf("SANDBOX_SUBNET: got %s, want an IPv4 network of /26 or larger", s.Subnet)
+	}
+	s.Subnet = s.Subnet.Masked()
+	return s, nil
+}
+
+// Gateway is this machine's address in the sandbox's internet; everything that the sandbox serves
+// listens there and nowhere else.
+func (s Settings) Gateway() netip.Addr { return s.Subnet.Addr().Next() }
+
+func (s Settings) path(parts ...string) string {
+	return filepath.Join(append([]string{s.Home}, parts...)...)
+}
+
+// ConfigFile is the copy of Pulumi.sandbox.yaml with what only this run knows.
+func (s Settings) ConfigFile() string { return s.path("Pulumi.sandbox.yaml") }
+
+// CAFile holds the roots of the sandbox's own TLS and of the ACME test CA.
+func (s Settings) CAFile() string { return s.path("ca", "roots.pem") }
+
+// Ports of what the sandbox serves on its gateway.
+const (
+	hetznerPort    = 8080
+	cloudflarePort = 8443
+	registryPort   = 5443
+	acmePort       = 14000
+	dnsPort        = 5353
+)
+
+func (s Settings) address(port int) string {
+	return netip.AddrPortFrom(s.Gateway(), uint16(port)).String()
+} //nolint:gosec // a port
+
+// Fixed identities of the emulated accounts. They protect nothing: the APIs listen on this machine only.
+const (
+	Domain          = "momentstudio.test"
+	zoneID          = "00000000000000000000000000000001"
+	accountID       = "00000000000000000000000000000002"
+	hetznerToken    = "sandbox0sandbox0sandbox0sandbox0sandbox0sandbox0sandbox0sandbox0"
+	cloudflareToken = "sandbox0sandbox0sandbox0sandbox0sandbox0"
+	passphrase      = "sandbox"
+)

@@ -1,0 +1,181 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/prekzursil/momentstudio-infra/sandbox/hostimage"
+	"github.com/prekzursil/momentstudio-infra/sandbox/images"
+	"github.com/prekzursil/momentstudio-infra/sandbox/toolchain"
+)
+
+// Phase is one step of Up and the time it took.
+type Phase struct {
+	Name string        `json:"name"`
+	Took time.Duration `json:"nanoseconds"`
+}
+
+// Result is what Up made.
+type Result struct {
+	Phases    []Phase
+	Unchanged bool // the update changed nothing
+	Tools     toolchain.Toolchain
+}
+
+// Prepare does everything up to the update: packages, engine, images, emulators, the stack's file.
+func (s Settings) Prepare(ctx context.Context, log io.Writer) (Result, error) {
+	var r Result
+	var tag string
+	var ca authority
+	phase := func(name string, f func() error) func() error {
+		return func() error {
+			fmt.Fprintf(log, "== %s\n", name)
+			start := time.Now()
+			if err := f(); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			r.Phases = append(r.Phases, Phase{name, time.Since(start)})
+			return nil
+		}
+	}
+	refs := map[string]string{}
+	for _, step := range []func() error{
+		phase("prepare the machine", func() error { return s.prepare(ctx, log) }),
+		phase("build the Pulumi engine and its plugins", func() (err error) { r.Tools, err = s.tools(ctx, log); return err }),
+		phase("build the program", func() error {
+			return s.run(ctx, os.Environ(), log, "go", "build", "-o", filepath.Join(s.Cache, "bin")+"/", ".", "./cmd/studio", "./cmd/images")
+		}),
+		phase("build the host's image", func() (err error) {
+			tag, err = hostimage.Ensure(ctx, hostimage.Options{CacheDir: s.Cache, Log: log})
+			return err
+		}),
+		phase("start the emulated clouds", func() (err error) {
+			if ca, err = s.loadAuthority(); err != nil {
+				return err
+			}
+			if err = s.bundle(ca.certPEM); err != nil {
+				return err
+			}
+			return s.ensureServing(ctx, tag)
+		}),
+		phase("build and push the images", func() error { return s.pushImages(ctx, log, ca, refs) }),
+		phase("write the stack's config", func() error { return s.writeConfig(ctx, s.Env(r.Tools), refs, ca.certPEM) }),
+	} {
+		if err := step(); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// Up brings the sandbox up. Running it again changes nothing.
+func (s Settings) Up(ctx context.Context, log io.Writer) (Result, error) {
+	r, err := s.Prepare(ctx, log)
+	if err != nil {
+		return r, err
+	}
+	fmt.Fprintln(log, "== studio up")
+	start := time.Now()
+	var out bytes.Buffer
+	if err := s.run(ctx, s.Env(r.Tools), io.MultiWriter(log, &out), filepath.Join(s.Cache, "bin", "studio"), "up",
+		"--stack", s.Stack, "--config-file", s.ConfigFile(), "--ca", s.CAFile()); err != nil {
+		return r, err
+	}
+	r.Phases = append(r.Phases, Phase{"studio up", time.Since(start)})
+	r.Unchanged = unchanged(out.String())
+	return r, nil
+}
+
+// unchanged reads the CLI's summary, which counts each kind of change on a line of its own.
+func unchanged(out string) bool {
+	for _, word := range []string{" created", " updated", " deleted", " replaced"} {
+		if strings.Contains(out, word) {
+			return false
+		}
+	}
+	return strings.Contains(out, " unchanged")
+}
+
+// ensureServing starts the serving process unless it runs.
+func (s Settings) ensureServing(ctx context.Context, hostImage string) error {
+	if _, ok := s.running("serve", "serve"); ok {
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	// A copy: `go run` removes its executable when it ends.
+	program := s.path("run", "sandbox")
+	text, err := os.ReadFile(self)
+	if err != nil {
+		return err
+	}
+	_ = os.Remove(program)
+	if err := os.WriteFile(program, text, 0o700); err != nil { //nolint:gosec // it is a program
+		return err
+	}
+	_ = os.Remove(s.path("run", "ready"))
+	settings, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if err := s.daemon("serve", program, "serve", "--settings", string(settings), "--host-image", hostImage); err != nil {
+		return err
+	}
+	for range 300 {
+		if _, err := os.Stat(s.path("run", "ready")); err == nil {
+			return nil
+		}
+		if _, ok := s.running("serve", "serve"); !ok {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	text, _ = os.ReadFile(s.path("log", "serve.log"))
+	return fmt.Errorf("the sandbox's servers did not start; %s ends with:\n%s", s.path("log", "serve.log"), text[max(0, len(text)-1500):])
+}
+
+func (s Settings) pushImages(ctx context.Context, log io.Writer, ca authority, refs map[string]string) error {
+	built, err := images.Build(ctx, images.Options{CacheDir: filepath.Join(s.Cache, "images"), Release: "sandbox", Log: log})
+	if err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca.certPEM)
+	transport := remote.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	pushed, err := images.Push(ctx, built, s.address(registryPort), remote.WithTransport(transport))
+	if err != nil {
+		return err
+	}
+	for name, ref := range pushed {
+		refs[name] = ref
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(s.Cache, "bin", "images"), "-push", s.address(registryPort)) //nolint:gosec // our own program
+	cmd.Dir = s.Project
+	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.path("ca", "bundle.pem"))
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build ops and edge: %w: %s", err, errOut.String())
+	}
+	return json.Unmarshal(out.Bytes(), &refs)
+}

@@ -1,0 +1,80 @@
+package stacks
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pulumi/pulumi-cloudflare/sdk/v5/go/cloudflare"
+	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
+	"github.com/pulumi/pulumi-hcloud/sdk/go/hcloud"
+	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/prekzursil/momentstudio-infra/components/host"
+	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
+)
+
+// cloudProviders declares the providers of the two clouds and of random. Tokens come from the
+// environment (HCLOUD_TOKEN, CLOUDFLARE_API_TOKEN) and so never enter the state.
+func cloudProviders(ctx *pulumi.Context, c config.Config) (pulumi.ResourceOption, error) {
+	h := &hcloud.ProviderArgs{}
+	if c.Endpoints.Hcloud != "" {
+		h.Endpoint = pulumi.String(c.Endpoints.Hcloud)
+	}
+	if c.Endpoints.HcloudPollInterval != "" {
+		h.PollInterval = pulumi.String(c.Endpoints.HcloudPollInterval)
+	}
+	hetzner, err := hcloud.NewProvider(ctx, "hetzner", h)
+	if err != nil {
+		return nil, fmt.Errorf("declare the Hetzner provider: %w", err)
+	}
+	cf := &cloudflare.ProviderArgs{}
+	if c.Endpoints.CloudflareHost != "" {
+		cf.ApiHostname = pulumi.String(c.Endpoints.CloudflareHost)
+		cf.ApiBasePath = pulumi.String(c.Endpoints.CloudflarePath)
+	}
+	flare, err := cloudflare.NewProvider(ctx, "cloudflare", cf)
+	if err != nil {
+		return nil, fmt.Errorf("declare the Cloudflare provider: %w", err)
+	}
+	chance, err := random.NewProvider(ctx, "random", &random.ProviderArgs{})
+	if err != nil {
+		return nil, fmt.Errorf("declare the random provider: %w", err)
+	}
+	return pulumi.Providers(hetzner, flare, chance), nil
+}
+
+// dockerProvider declares the engine on the host. Its address is the PrimaryIp's, which a preview
+// knows; its logical name carries the host's generation, so that a rebuilt server gets all of its
+// resources anew instead of keeping records of a machine that is gone (pitfalls 1.4).
+func dockerProvider(ctx *pulumi.Context, c config.Config, h *host.Host) (pulumi.ResourceOption, error) {
+	args := &docker.ProviderArgs{
+		Host:                     pulumi.Sprintf("ssh://root@%s:22", h.Address),
+		SshOpts:                  pulumi.ToStringArray(sshfiles.Options(c.Stack)),
+		DisableDockerDaemonCheck: pulumi.Bool(true), // the gate has checked; each ping would cost a connection
+	}
+	if c.Registry.Username != "" {
+		args.RegistryAuth = docker.ProviderRegistryAuthArray{&docker.ProviderRegistryAuthArgs{
+			Address: pulumi.String(c.Registry.Address), Username: pulumi.String(c.Registry.Username),
+			Password: secretInput(c.RegistryPassword).ToStringPtrOutput()}}
+	}
+	p, err := docker.NewProvider(ctx, fmt.Sprintf("docker-%d", c.Host.Generation), args)
+	if err != nil {
+		return nil, fmt.Errorf("declare the Docker provider: %w", err)
+	}
+	return pulumi.Providers(p), nil
+}
+
+// deletedWith lets everything on the host go with the server: when that is deleted, nothing dials
+// it for each resource first.
+func deletedWith(server pulumi.Resource) pulumi.ResourceOption {
+	return pulumi.Transformations([]pulumi.ResourceTransformation{
+		func(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
+			if !strings.HasPrefix(args.Type, "docker:") {
+				return nil
+			}
+			return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: append(args.Opts, pulumi.DeletedWith(server))}
+		},
+	})
+}

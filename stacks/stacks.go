@@ -1,0 +1,225 @@
+// Package stacks composes the components into one stack. Production, staging and the sandbox are
+// the same composition with other values.
+package stacks
+
+import (
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/prekzursil/momentstudio-infra/components/app"
+	"github.com/prekzursil/momentstudio-infra/components/caddy"
+	"github.com/prekzursil/momentstudio-infra/components/dns"
+	"github.com/prekzursil/momentstudio-infra/components/host"
+	"github.com/prekzursil/momentstudio-infra/components/hostapply"
+	"github.com/prekzursil/momentstudio-infra/components/postgres"
+	"github.com/prekzursil/momentstudio-infra/components/redis"
+	"github.com/prekzursil/momentstudio-infra/components/secrets"
+	"github.com/prekzursil/momentstudio-infra/components/turnstile"
+	"github.com/prekzursil/momentstudio-infra/internal/appsettings"
+	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/naming"
+	"github.com/prekzursil/momentstudio-infra/internal/render"
+)
+
+const (
+	loginAFile = hostspec.SecretsDir + "/postgres-login-a"
+	loginBFile = hostspec.SecretsDir + "/postgres-login-b"
+	tlsDir     = hostspec.EtcDir + "/tls"
+)
+
+// Deploy declares every resource of the stack.
+func Deploy(ctx *pulumi.Context, c config.Config) error {
+	clouds, err := cloudProviders(ctx, c)
+	if err != nil {
+		return err
+	}
+	s, err := secrets.New(ctx, "secrets", secrets.Args{Protect: c.Protect, Generations: secrets.Generations{
+		AppKey: c.Secrets.AppKey, Tokens: c.Secrets.Tokens, LoginA: c.Secrets.LoginA, LoginB: c.Secrets.LoginB,
+		Superuser: c.Secrets.Superuser, DeployKey: c.Secrets.DeployKey, HostKey: c.Secrets.HostKey,
+		BackupPassword: c.Secrets.BackupPassword, Host: c.Host.Generation,
+	}}, clouds)
+	if err != nil {
+		return err
+	}
+	h, err := host.New(ctx, "host", host.Args{
+		Stack: c.Stack, Domain: c.Domain, Location: c.Host.Location, NetworkZone: c.Host.NetworkZone,
+		ServerType: c.Host.ServerType, Image: c.Host.Image, Generation: c.Host.Generation, SSHFrom: c.Host.SSHFrom,
+		PrivateNetwork: c.Host.PrivateNetwork, PrivateSubnet: c.Host.PrivateSubnet, PrivateAddress: c.Host.PrivateAddress,
+		VolumeSizeGB: c.Host.VolumeSizeGB, Protect: c.Protect, ReadyTimeout: c.Host.ReadyTimeout(),
+		DeployKeySeed: s.DeployKeySeed, BootstrapHostSeed: s.BootstrapHostSeed, HostKeySeed: s.HostKeySeed,
+		BootstrapKeyDropped: c.Host.BootstrapKeyDropped,
+	}, clouds)
+	if err != nil {
+		return err
+	}
+	if _, err = dns.New(ctx, "dns", dns.Args{
+		ZoneID: c.DNS.ZoneID, Domain: c.Domain, Address: h.Address, Proxied: c.DNS.Proxied, TTL: c.DNS.TTL}, clouds); err != nil {
+		return err
+	}
+	widget, err := turnstile.New(ctx, "turnstile", turnstile.Args{
+		AccountID: c.Turnstile.AccountID, WidgetName: naming.Physical(c.Stack, "turnstile"),
+		Hostnames: c.Turnstile.Hostnames, Mode: c.Turnstile.Mode, Protect: c.Protect}, clouds)
+	if err != nil {
+		return err
+	}
+	if err := services(ctx, c, s, h, widget); err != nil {
+		return err
+	}
+
+	ctx.Export("url", pulumi.String("https://"+c.Domain))
+	ctx.Export("address", h.Address)
+	ctx.Export("knownHosts", h.KnownHosts)
+	ctx.Export("sshPrivateKey", pulumi.ToSecret(h.DeployKey))
+	ctx.Export("turnstileSiteKey", widget.SiteKey)
+	ctx.Export("release", pulumi.String(c.Release.Name))
+	ctx.Export("images", pulumi.ToStringMap(map[string]string{
+		"backend": c.Release.Backend, "frontend": c.Release.Frontend, "ops": c.Images.Ops, "edge": c.Images.Edge,
+		"postgres": c.Images.Postgres, "redis": c.Images.Redis}))
+	return nil
+}
+
+// services declares everything that runs on the host.
+func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.Host, widget *turnstile.Turnstile) error {
+	engine, err := dockerProvider(ctx, c, h)
+	if err != nil {
+		return err
+	}
+	onHost := []pulumi.ResourceOption{engine, deletedWith(h.Server)}
+
+	container := c.Postgres.Mode == "container"
+	logins := map[string]pulumi.StringInput{"a": s.LoginA, "b": s.LoginB}
+	db := postgres.Args{
+		Image: c.Images.Postgres, OpsImage: c.Images.Ops, MaxConnections: c.Postgres.MaxConnections,
+		SharedBuffers: c.Postgres.SharedBuffers, MemoryMB: c.Postgres.MemoryMB, ActiveLogin: c.Postgres.ActiveLogin,
+		SuperuserFile: hostspec.SuperuserSecret, LoginFiles: map[string]string{"a": loginAFile, "b": loginBFile},
+		LoginPasswords: logins,
+	}
+	if !container {
+		db.ExternalURL = pulumi.ToSecret(pulumi.String(c.DatabaseURL.Reveal())).(pulumi.StringOutput)
+	}
+	dotenv := appEnv(c, s, widget, db)
+
+	jobSecrets := map[string]pulumi.StringInput{hostspec.AppEnvSecret: dotenv,
+		hostspec.SSHHostKey: h.HostKey, hostspec.SSHHostKey + ".pub": h.HostPublic}
+	if container {
+		jobSecrets[hostspec.SuperuserSecret] = s.Superuser
+		jobSecrets[loginAFile], jobSecrets[loginBFile] = s.LoginA, s.LoginB
+	}
+	directories := hostspec.Directories(container)
+	tls := ""
+	if c.TLS.Mode == "file" {
+		tls = tlsDir
+		directories = append(directories, hostspec.Directory{Path: tlsDir, Mode: 0o700})
+		jobSecrets[tlsDir+"/certificate.pem"] = secretInput(c.TLSCertificate)
+		jobSecrets[tlsDir+"/key.pem"] = secretInput(c.TLSKey)
+	}
+	applied, err := hostapply.New(ctx, "host-apply", hostapply.Args{
+		OpsImage: c.Images.Ops, Ready: h.Ready, Directories: directories, Secrets: jobSecrets,
+		Files: []hostspec.File{
+			{Path: "/etc/systemd/journald.conf.d/10-momentstudio.conf", Mode: 0o644, Content: "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=30day\n"},
+		},
+		Reload: []string{"ssh.service", "systemd-journald.service"},
+	}, onHost...)
+	if err != nil {
+		return err
+	}
+	done := applied.Job.Done
+	afterApply := append([]pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{applied})}, onHost...)
+
+	network, err := docker.NewNetwork(ctx, "app-network", &docker.NetworkArgs{
+		Name: pulumi.String(hostspec.AppNetwork), Driver: pulumi.String("overlay"), Attachable: pulumi.Bool(true),
+		IpamConfigs: docker.NetworkIpamConfigArray{&docker.NetworkIpamConfigArgs{Subnet: pulumi.String(hostspec.AppSubnet)}},
+	}, afterApply...)
+	if err != nil {
+		return fmt.Errorf("declare the app network: %w", err)
+	}
+	networkID := network.ID().ToStringOutput()
+
+	envSecret, err := swarmSecret(ctx, "app-env", dotenv, afterApply...)
+	if err != nil {
+		return err
+	}
+	if container {
+		if db.Superuser, err = swarmSecret(ctx, "postgres-superuser", s.Superuser, afterApply...); err != nil {
+			return err
+		}
+	}
+	db.Network, db.Applied = networkID, done
+	database, err := postgres.New(ctx, "postgres", db, afterApply...)
+	if err != nil {
+		return err
+	}
+	queue, err := redis.New(ctx, "redis", redis.Args{
+		Image: c.Images.Redis, Network: networkID, MemoryMB: c.Redis.MemoryMB, Applied: done}, afterApply...)
+	if err != nil {
+		return err
+	}
+	frontendEnv := toStringMap(appsettings.Frontend(c))
+	frontendEnv["CAPTCHA_SITE_KEY"] = widget.SiteKey
+	shop, err := app.New(ctx, "app", app.Args{
+		BackendImage: c.Release.Backend, FrontendImage: c.Release.Frontend, OpsImage: c.Images.Ops,
+		Network: networkID, EnvSecret: envSecret, EnvFile: hostspec.AppEnvSecret,
+		BackendEnv:  toStringMap(appsettings.Backend(c, fmt.Sprintf("redis://%s:%d/0", hostspec.RedisHost, hostspec.RedisPort))),
+		FrontendEnv: frontendEnv, SSR: c.Frontend.Mode == "ssr",
+		BackendReplicas: c.Backend.Replicas, BackendMemoryMB: c.Backend.MemoryMB, WorkerMemoryMB: c.Worker.MemoryMB,
+		FrontendReplicas: c.Frontend.Replicas, FrontendMemoryMB: c.Frontend.MemoryMB,
+		LongestJob:    time.Duration(c.Worker.LongestJobSeconds) * time.Second,
+		DatabaseReady: database.Ready, DependsOn: []pulumi.Resource{database, queue},
+	}, afterApply...)
+	if err != nil {
+		return err
+	}
+	edge := render.Caddy{Domain: c.Domain, Mode: c.TLS.Mode, Proxied: c.DNS.Proxied, SSR: c.Frontend.Mode == "ssr",
+		RateLimits: c.Edge.RateLimits, MaxBodyMB: c.Edge.MaxBodyMB}
+	if c.TLS.Mode == "acme" {
+		edge.Email, edge.ACMEDirectory = c.TLS.Email, c.TLS.ACMEDirectory
+	}
+	_, err = caddy.New(ctx, "caddy", caddy.Args{
+		EdgeImage: c.Images.Edge, OpsImage: c.Images.Ops, Network: networkID, Config: edge,
+		ACMERoot: c.TLS.ACMERootPEM, TLSDir: tls, Applied: done,
+	}, append([]pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{shop})}, onHost...)...)
+	return err
+}
+
+// appEnv renders the application's secret settings.
+func appEnv(c config.Config, s *secrets.Secrets, widget *turnstile.Turnstile, db postgres.Args) pulumi.StringOutput {
+	url := postgres.URL(db)
+	return pulumi.ToSecret(pulumi.All(url, s.AppKey, s.MaintenanceToken, s.PreviewToken, widget.Secret,
+		secretInput(c.SentryDSN), secretInput(c.SMTPPassword)).ApplyT(func(v []any) string {
+		return appsettings.Secret{
+			DatabaseURL: v[0].(string), SecretKey: v[1].(string), MaintenanceToken: v[2].(string),
+			PreviewToken: v[3].(string), TurnstileSecret: v[4].(string), SentryDSN: v[5].(string), SMTPPassword: v[6].(string),
+		}.DotEnv()
+	})).(pulumi.StringOutput)
+}
+
+// swarmSecret declares an immutable Swarm secret whose name follows its content: a new content is a
+// new secret beside the old one, which goes when nothing uses it any more.
+func swarmSecret(ctx *pulumi.Context, name string, content pulumi.StringInput, opts ...pulumi.ResourceOption) (*docker.Secret, error) {
+	plain := pulumi.ToSecret(content).(pulumi.StringOutput)
+	hash := pulumi.Unsecret(plain.ApplyT(naming.ContentHash)).(pulumi.StringOutput)
+	encoded := plain.ApplyT(func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) }).(pulumi.StringOutput)
+	s, err := docker.NewSecret(ctx, name, &docker.SecretArgs{
+		Name: pulumi.Sprintf("%s-%s", naming.Swarm(name), hash), Data: encoded}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("declare Swarm secret %s: %w", name, err)
+	}
+	return s, nil
+}
+
+func secretInput(s config.Secret) pulumi.StringOutput {
+	return pulumi.ToSecret(pulumi.String(s.Reveal())).(pulumi.StringOutput)
+}
+
+func toStringMap(m map[string]string) pulumi.StringMap {
+	out := pulumi.StringMap{}
+	for k, v := range m {
+		out[k] = pulumi.String(v)
+	}
+	return out
+}
