@@ -114,7 +114,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		Health: &workload.Health{Command: []string{"python", "-c", backendHealth},
 			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: 2 * time.Minute},
 		Replicas: args.BackendReplicas, MemoryMB: args.BackendMemoryMB, StartFirst: true, StopGrace: 45 * time.Second,
-		Converge: 6 * time.Minute, After: after,
+		Converge: 4 * time.Minute, After: after,
 	}, pulumi.Parent(a), needs)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		Health: &workload.Health{Command: []string{"python", "-c", fmt.Sprintf(workerHealth, int(args.LongestJob.Seconds()))},
 			Interval: 15 * time.Second, Timeout: 10 * time.Second, Retries: 4, StartPeriod: 2 * time.Minute},
 		Replicas: 1, MemoryMB: args.WorkerMemoryMB, StopGrace: 45 * time.Second,
-		Converge: 6 * time.Minute, After: after,
+		Converge: 4 * time.Minute, After: after,
 	}, pulumi.Parent(a), needs); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ func Backend(c config.Config, redisURL string) map[string]string {
 		"PUBLIC_BASE_URL":               origin,
 		"REDIS_URL":                     redisURL,
 		"SECURE_COOKIES":                render.Bool(true),
+		"PAYMENTS_PROVIDER":             "stripe", // the default, mock, stops a production start
 		"COOKIE_SAMESITE":               "lax",
 		"CAPTCHA_ENABLED":               render.Bool(true),
 		"CAPTCHA_PROVIDER":              "turnstile",

@@ -28,7 +28,7 @@ func (k Kind) Public() bool { return k == Production || k == Staging }
 // Config is one stack's configuration, validated and read-only.
 type Config struct {
 	Stack   string // name of the Pulumi stack; used in names, never to decide anything
-	Kind    Kind   // required
+	Kind    Kind   // "production", "staging" or "sandbox": the shape of the stack; required
 	Protect bool   // locks everything stateful in the engine and in the cloud; default true for production and staging
 	Domain  string // apex domain without scheme, e.g. "momentstudio.ro"; required
 
@@ -69,20 +69,20 @@ type Images struct {
 	Ops      string `json:"ops"`      // hostops
 	Edge     string `json:"edge"`     // Caddy with the rate limiter
 	Postgres string `json:"postgres"` // official image's contract; needed in container mode
-	Redis    string `json:"redis"`
+	Redis    string `json:"redis"`    // official image's contract
 }
 
 // Host is the VPS.
 type Host struct {
-	Location            string   `json:"location"`            // Hetzner location; default "fsn1"; a change replaces address and volume
-	NetworkZone         string   `json:"networkZone"`         // default "eu-central"
-	ServerType          string   `json:"serverType"`          // required; changed in place with a reboot
+	Location            string   `json:"location"`            // Hetzner location; default "fsn1"; fixed once the host exists: another one is refused
+	NetworkZone         string   `json:"networkZone"`         // zone of the private network; default "eu-central"
+	ServerType          string   `json:"serverType"`          // Hetzner server type; required; changed in place with a reboot
 	Image               string   `json:"image"`               // default "debian-12"; used when the server is made
 	Generation          int      `json:"generation"`          // default 1; raising it rebuilds the server and nothing else does
 	BootstrapKeyDropped int      `json:"bootstrapKeyDropped"` // generation whose bootstrap host key is no longer accepted; default 0
 	SSHFrom             []string `json:"sshFrom"`             // CIDRs that may reach port 22; required
 	PrivateNetwork      string   `json:"privateNetwork"`      // default "10.77.0.0/16"; a change replaces the network
-	PrivateSubnet       string   `json:"privateSubnet"`       // default "10.77.1.0/24"
+	PrivateSubnet       string   `json:"privateSubnet"`       // inside privateNetwork; default "10.77.1.0/24"
 	PrivateAddress      string   `json:"privateAddress"`      // the first node's address; default "10.77.1.2"
 	VolumeSizeGB        int      `json:"volumeSizeGB"`        // 10 to 10240; required; grows in place, cannot shrink
 	ReadyTimeoutSeconds int      `json:"readyTimeoutSeconds"` // limit of the readiness gate; default 600
@@ -94,8 +94,8 @@ func (h Host) ReadyTimeout() time.Duration { return time.Duration(h.ReadyTimeout
 // DNS are the zone and how its records answer.
 type DNS struct {
 	ZoneID  string `json:"zoneId"`     // Cloudflare zone; required
-	Proxied bool   `json:"proxied"`    // default false
-	TTL     int    `json:"ttlSeconds"` // default 300; ignored when proxied
+	Proxied bool   `json:"proxied"`    // through Cloudflare's proxies; default false
+	TTL     int    `json:"ttlSeconds"` // of the records; default 300; ignored when proxied
 }
 
 // Turnstile is the widget of this stack; each stack has its own.
@@ -122,7 +122,7 @@ type Redis struct {
 // Backend is the API.
 type Backend struct {
 	Replicas int `json:"replicas"` // default 1
-	MemoryMB int `json:"memoryMB"` // limit of one task; default 1024 (app-contract §1.2: it buffers request bodies)
+	MemoryMB int `json:"memoryMB"` // limit of one task; default 1024: the API buffers request bodies
 }
 
 // Worker is the media worker, always one task.
@@ -148,7 +148,7 @@ type TLS struct {
 
 // Edge is what Caddy does beyond routing.
 type Edge struct {
-	RateLimits bool `json:"rateLimits"` // default true: the limits of app-contract §10
+	RateLimits bool `json:"rateLimits"` // default true: requests per client address to login, checkout, contact and the like
 	MaxBodyMB  int  `json:"maxBodyMB"`  // default 520: the app takes 512 MiB uploads
 }
 
@@ -161,29 +161,29 @@ type App struct {
 
 // SMTP sends the shop's mail.
 type SMTP struct {
-	Enabled  bool   `json:"enabled"` // default false
-	Host     string `json:"host"`
-	Port     int    `json:"port"` // default 587; 465 is refused: the app speaks STARTTLS only
-	Username string `json:"username"`
-	From     string `json:"from"`
+	Enabled  bool   `json:"enabled"`  // default false
+	Host     string `json:"host"`     // required when enabled
+	Port     int    `json:"port"`     // default 587; 465 is refused: the app speaks STARTTLS only
+	Username string `json:"username"` // empty: no login; otherwise smtpPassword is required
+	From     string `json:"from"`     // sender; required when enabled
 }
 
 // SecretGenerations rotate generated secrets: raising one makes a new value. Default 1 each.
 type SecretGenerations struct {
-	AppKey         int `json:"appKey"` // SECRET_KEY: a new one logs everyone out and breaks every TOTP enrolment
-	Tokens         int `json:"tokens"` // maintenance bypass and content preview tokens
-	LoginA         int `json:"loginA"` // password of login role a
-	LoginB         int `json:"loginB"`
-	Superuser      int `json:"superuser"`
-	DeployKey      int `json:"deployKey"`
-	HostKey        int `json:"hostKey"`
-	BackupPassword int `json:"backupPassword"`
+	AppKey         int `json:"appKey"`         // SECRET_KEY: a new one logs everyone out and breaks every TOTP enrolment
+	Tokens         int `json:"tokens"`         // maintenance bypass and content preview tokens
+	LoginA         int `json:"loginA"`         // password of login role a
+	LoginB         int `json:"loginB"`         // password of login role b
+	Superuser      int `json:"superuser"`      // password of the database's superuser
+	DeployKey      int `json:"deployKey"`      // SSH key that reaches the host
+	HostKey        int `json:"hostKey"`        // SSH host keys, the bootstrap one included
+	BackupPassword int `json:"backupPassword"` // encrypts the backups
 }
 
 // Registry holds credentials for private images; empty means none are needed.
 type Registry struct {
-	Address  string `json:"address"`
-	Username string `json:"username"`
+	Address  string `json:"address"`  // e.g. "ghcr.io"; required with username
+	Username string `json:"username"` // registryPassword belongs to it
 }
 
 // Endpoints replace the public cloud APIs; only stacks of kind sandbox may set them.

@@ -140,5 +140,15 @@ func stringArray(values []string) pulumi.StringArray {
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
-// duration writes a time the way the provider does, so that reading it back shows no change.
-func duration(d time.Duration) string { return d.String() }
+// duration writes a time the way the provider reads it back, "2m" and not Go's "2m0s": anything
+// else shows as a change in every preview.
+func duration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

@@ -130,7 +130,7 @@ func report(w io.Writer, s runner.Settings, r runner.Result, total time.Duration
 	}
 	fmt.Fprintf(t, "  total\t%6.1f s\n", total.Seconds())
 	_ = t.Flush()
-	fmt.Fprintf(w, "\nhttps://%s/ is up. Try:\n  curl --cacert %s --resolve %s:443:%s https://%[1]s/api/v1/health/ready\n\noutputs:\n%s\n",
-		runner.Domain, s.CAFile(), runner.Domain, out.Address, out.Text)
+	fmt.Fprintf(w, "\nhttps://%[1]s/ is up. Try:\n  curl --cacert %[2]s --resolve %[1]s:443:%[3]s https://%[1]s/api/v1/health/ready\n\n%[4]s",
+		runner.Domain, s.CAFile(), out.Address, out.Text)
 	return nil
 }

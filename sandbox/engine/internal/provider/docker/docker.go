@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"github.com/hashicorp/terraform-plugin-sdk/v2/helper/schema"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge/info"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge/tokens"
@@ -22,8 +23,12 @@ const (
 // Info returns the mapping. The renamed and singular names are those of the published
 // package; everything else follows from the usual rules.
 func Info() tfbridge.ProviderInfo {
+	upstream := shim.NewProvider(plugin.Docker.Version)
+	for _, r := range upstream.ResourcesMap {
+		silence(r)
+	}
 	prov := tfbridge.ProviderInfo{
-		P:            shimv2.NewProvider(shim.NewProvider(plugin.Docker.Version)),
+		P:            shimv2.NewProvider(upstream),
 		Name:         plugin.Docker.Name,
 		Version:      plugin.Docker.Version,
 		MetadataInfo: info.NewProviderMetadata([]byte("{}")),
@@ -57,4 +62,15 @@ func Info() tfbridge.ProviderInfo {
 	prov.MustComputeTokens(tokens.SingleModule("docker_", "index", tokens.MakeStandard("docker")))
 	prov.SetAutonaming(autoNameLength, autoNameSeparator)
 	return prov
+}
+
+// silence removes the deprecation notes of upstream's newer release: the published package wraps
+// an older one, which has none of the fields that the notes recommend.
+func silence(r *schema.Resource) {
+	for _, s := range r.Schema {
+		s.Deprecated = ""
+		if nested, ok := s.Elem.(*schema.Resource); ok {
+			silence(nested)
+		}
+	}
 }
