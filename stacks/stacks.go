@@ -133,7 +133,8 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 
 	network, err := docker.NewNetwork(ctx, "app-network", &docker.NetworkArgs{
 		Name: pulumi.String(hostspec.AppNetwork), Driver: pulumi.String("overlay"), Attachable: pulumi.Bool(true),
-		IpamConfigs: docker.NetworkIpamConfigArray{&docker.NetworkIpamConfigArgs{Subnet: pulumi.String(hostspec.AppSubnet)}},
+		IpamConfigs: docker.NetworkIpamConfigArray{&docker.NetworkIpamConfigArgs{
+			Subnet: pulumi.String(hostspec.AppSubnet), Gateway: pulumi.String(hostspec.AppGateway)}},
 	}, afterApply...)
 	if err != nil {
 		return fmt.Errorf("declare the app network: %w", err)

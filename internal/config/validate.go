@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -16,6 +17,13 @@ var (
 	referencePattern = regexp.MustCompile(`^[a-z0-9][a-zA-Z0-9.:_/-]*@sha256:[0-9a-f]{64}$`)
 	settingPattern   = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
 )
+
+// ownSettings are the application's settings that app.extra may not hold: secrets, which would stand
+// in clear there, and those whose other value would migrate twice or skip the start-up checks.
+var ownSettings = []string{
+	"CONTENT_PREVIEW_TOKEN", "DATABASE_URL", "ENVIRONMENT", "MAINTENANCE_BYPASS_TOKEN", "RUN_DB_MIGRATIONS",
+	"SECRET_KEY", "SENTRY_DSN", "SMTP_PASSWORD", "TURNSTILE_SECRET_KEY",
+}
 
 func defaults() Config {
 	return Config{
@@ -79,8 +87,11 @@ func (c *Config) validateImages(p *problems) {
 		p.addFix("registryPassword", "nothing", "a password, because registry.username is set",
 			fmt.Sprintf("pulumi config set --secret %s:registryPassword --stack %s", Namespace, c.Stack))
 	}
-	if (c.Registry.Username == "") != (c.Registry.Address == "") {
-		p.set("registry", c.Registry.Address, "both address and username, or neither", "registry.address")
+	switch address, user := c.Registry.Address, c.Registry.Username; {
+	case user != "" && address == "":
+		p.set("registry.address", nil, "the registry's address, because registry.username is set", "ghcr.io")
+	case user == "" && address != "":
+		p.set("registry.username", nil, "a user name, because registry.address is set", "<user>")
 	}
 }
 
@@ -94,7 +105,7 @@ func (c *Config) validateHost(p *problems) {
 	between(p, "host.bootstrapKeyDropped", h.BootstrapKeyDropped, 0, h.Generation)
 	between(p, "host.readyTimeoutSeconds", h.ReadyTimeoutSeconds, 30, 7200)
 	if len(h.SSHFrom) == 0 {
-		p.set("host.sshFrom", nil, "at least one CIDR that may reach port 22", "--plaintext 203.0.113.7/32")
+		p.set("host.sshFrom[0]", nil, "at least one CIDR that may reach port 22", "203.0.113.7/32")
 	}
 	for i, cidr := range h.SSHFrom {
 		path := fmt.Sprintf("host.sshFrom[%d]", i)
@@ -110,7 +121,7 @@ func (c *Config) validateHost(p *problems) {
 	subnet, errSubnet := netip.ParsePrefix(h.PrivateSubnet)
 	address, errAddress := netip.ParseAddr(h.PrivateAddress)
 	switch {
-	case errNetwork != nil || !netip.MustParsePrefix("10.0.0.0/8").Contains(network.Addr()):
+	case errNetwork != nil || network.Bits() < 8 || !netip.MustParsePrefix("10.0.0.0/8").Contains(network.Addr()):
 		p.set("host.privateNetwork", h.PrivateNetwork, "a network inside 10.0.0.0/8 (Docker's own pools lie outside)", "10.77.0.0/16")
 	case errSubnet != nil || !network.Contains(subnet.Addr()) || subnet.Bits() < network.Bits():
 		p.set("host.privateSubnet", h.PrivateSubnet, "a network inside host.privateNetwork "+h.PrivateNetwork, "10.77.1.0/24")
@@ -132,7 +143,8 @@ func (c *Config) validateCloudflare(p *problems) {
 		}
 	}
 	if c.Domain != "" && !slices.Contains(c.Turnstile.Hostnames, c.Domain) {
-		p.set("turnstile.hostnames", strings.Join(c.Turnstile.Hostnames, ","), "a list that holds the domain "+c.Domain+", or customers cannot log in", c.Domain)
+		p.set(fmt.Sprintf("turnstile.hostnames[%d]", len(c.Turnstile.Hostnames)), nil,
+			"the domain "+c.Domain+", because without it in the list customers cannot log in", c.Domain)
 	}
 	e := c.Endpoints
 	if e != (Endpoints{}) && c.Kind != Sandbox {
@@ -212,9 +224,18 @@ func (c *Config) validateApp(p *problems) {
 				fmt.Sprintf("pulumi config set --secret %s:smtpPassword --stack %s", Namespace, c.Stack))
 		}
 	}
-	for name := range c.App.Extra {
-		if !settingPattern.MatchString(name) {
-			p.add("app.extra."+name, "a name", "a setting's name in capitals, as the application spells it")
+	for _, name := range slices.Sorted(maps.Keys(c.App.Extra)) {
+		path := "app.extra." + name
+		switch {
+		case !settingPattern.MatchString(name):
+			p.add(path, "a name", "a setting's name in capitals, as the application spells it")
+		case slices.Contains(ownSettings, name):
+			// The value is not shown: whoever writes a secret setting here has put a secret in clear.
+			p.addFix(path, "a value", "nothing: this program sets it, and secrets have keys of their own",
+				fmt.Sprintf("pulumi config rm --path '%s:%s' --stack %s", Namespace, path, c.Stack))
+		case c.App.Extra[name] == "":
+			p.addFix(path, `""`, "a value, or no such key: the app aborts on empty numbers, switches and lists",
+				fmt.Sprintf("pulumi config rm --path '%s:%s' --stack %s", Namespace, path, c.Stack))
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 // FieldError is one invalid value.
 type FieldError struct {
 	Path string // where the value stands, e.g. "momentstudio:host.location"
-	Got  string // the value as written; "" with Secret set, because secrets are never shown
+	Got  string // the value as written, never a secret's; "" leaves it out
 	Want string // what is accepted
 	Fix  string // a command or a line to write; may be empty
 }

@@ -73,11 +73,17 @@ func Wait(ctx context.Context, t Target, limit time.Duration, progress func(stri
 	w := &waiter{target: t, signer: signer, pinned: pinned, progress: progress}
 
 	delay := 250 * time.Millisecond
+	var lastStage Stage
+	var lastErr error
 	for {
 		stage, err := w.try(ctx)
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() != nil && lastErr != nil {
+			stage, err = lastStage, lastErr // the limit cut this try short: the one before saw more
+		}
+		lastStage, lastErr = stage, err
 		w.report(stage, err)
 		var final *finalError
 		if errors.As(err, &final) {
@@ -85,6 +91,9 @@ func Wait(ctx context.Context, t Target, limit time.Duration, progress func(stri
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return &StageError{stage, t.Address, fmt.Errorf("%w; last seen: %w", ctx.Err(), err)}
+			}
 			return fault.Hint(&StageError{stage, t.Address, fmt.Errorf("gave up after %s: %w", limit, err)},
 				"look at the server's console, mend the cause and run the update again; host.readyTimeoutSeconds raises the limit")
 		case <-time.After(delay):

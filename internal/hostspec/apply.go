@@ -15,8 +15,8 @@ type Apply struct {
 	Reload      []string     `json:"reload"` // systemd units reloaded or restarted after the files are in place
 }
 
-// Directory is made when missing; owner and mode are set whenever they differ. Its content is
-// never touched.
+// Directory is made with this owner and mode when it is missing. An existing one is left alone: a
+// service's entrypoint may have taken it over.
 type Directory struct {
 	Path string `json:"path"`
 	Mode uint32 `json:"mode"`

@@ -42,6 +42,7 @@ const (
 const (
 	AppNetwork         = "momentstudio-app"
 	AppSubnet          = "172.25.0.0/24"
+	AppGateway         = "172.25.0.1" // Docker's own choice; written down, or a refresh shows it as a change
 	DockerBridgeCIDR   = "172.26.0.1/24"
 	DockerAddressPool  = "172.27.0.0/16"
 	SwarmAddressPool   = "172.28.0.0/16"

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -69,9 +70,8 @@ func loadIntoCaddy(ctx context.Context, socket string, caddyfile []byte) (bool, 
 	}
 	request.Header.Set("Content-Type", "text/caddyfile")
 	response, err := httpClient.Do(request)
-	var dial *net.OpError
-	if errors.As(err, &dial) && dial.Op == "dial" {
-		return false, nil // no socket, or one that a dead process left
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
+		return false, nil // no socket, or one that a dead process left; anything else may be a running Caddy
 	}
 	if err != nil {
 		return false, fmt.Errorf("ask Caddy to load the configuration: %w", err)

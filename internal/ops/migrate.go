@@ -2,12 +2,14 @@ package ops
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
@@ -102,6 +104,7 @@ func runMigration(ctx context.Context, docker *client.Client, m Migration, out i
 	}
 	lines := &lineWriter{out: out}
 	_, _ = stdcopy.StdCopy(lines, lines, logs)
+	lines.Flush()
 	logs.Close()
 	code, err := waitFor(ctx, docker, made.ID)
 	if err != nil {
@@ -144,18 +147,18 @@ func connectURL(ctx context.Context, raw string) (*pgx.Conn, error) {
 	if err != nil || u.Host == "" {
 		return nil, errors.New("DATABASE_URL in the application's settings is not a URL") // never quote it
 	}
-	config, err := pgx.ParseConfig("host=" + u.Hostname() + " sslmode=prefer connect_timeout=5")
+	port, err := strconv.ParseUint(cmp.Or(u.Port(), strconv.Itoa(hostspec.PostgresPort)), 10, 16)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL in the application's settings has no usable port")
+	}
+	// The port belongs into the text: the attempt without TLS copies it from there.
+	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d sslmode=prefer connect_timeout=5", u.Hostname(), port))
 	if err != nil {
 		return nil, errors.New("DATABASE_URL in the application's settings names no usable host")
 	}
 	config.User = u.User.Username()
 	config.Password, _ = u.User.Password()
 	config.Database = strings.TrimPrefix(u.Path, "/")
-	if p := u.Port(); p != "" {
-		if _, err := fmt.Sscan(p, &config.Port); err != nil {
-			return nil, errors.New("DATABASE_URL in the application's settings has no usable port")
-		}
-	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database at %s as %s: %w", u.Hostname(), config.User, err)
@@ -190,5 +193,13 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 		}
 		fmt.Fprintf(w.out, "%s\n", line[:min(len(line), 8<<10)])
 		w.buf = w.buf[advance:]
+	}
+}
+
+// Flush passes on what came after the last line break.
+func (w *lineWriter) Flush() {
+	if len(w.buf) > 0 {
+		fmt.Fprintf(w.out, "%s\n", w.buf[:min(len(w.buf), 8<<10)])
+		w.buf = nil
 	}
 }

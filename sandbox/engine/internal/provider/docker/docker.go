@@ -3,6 +3,9 @@
 package docker
 
 import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-sdk/v2/diag"
 	"github.com/hashicorp/terraform-plugin-sdk/v2/helper/schema"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge/info"
@@ -27,6 +30,7 @@ func Info() tfbridge.ProviderInfo {
 	for _, r := range upstream.ResourcesMap {
 		silence(r)
 	}
+	readNetworksByName(upstream.ResourcesMap["docker_service"])
 	prov := tfbridge.ProviderInfo{
 		P:            shimv2.NewProvider(upstream),
 		Name:         plugin.Docker.Name,
@@ -72,5 +76,43 @@ func silence(r *schema.Resource) {
 		if nested, ok := s.Elem.(*schema.Resource); ok {
 			silence(nested)
 		}
+	}
+}
+
+// readNetworksByName makes a refresh of a service report its networks in the field "name", as the
+// published package's release does: upstream's newer one reports them in "id", which the SDK does
+// not have, so that every refresh would plan to replace every service.
+func readNetworksByName(service *schema.Resource) {
+	read := service.ReadContext
+	service.ReadContext = func(ctx context.Context, d *schema.ResourceData, meta any) diag.Diagnostics {
+		diags := read(ctx, d, meta)
+		spec, ok := d.Get("task_spec").([]any)
+		if diags.HasError() || d.Id() == "" || !ok || len(spec) != 1 {
+			return diags
+		}
+		task, ok := spec[0].(map[string]any)
+		if !ok {
+			return diags
+		}
+		networks, ok := task["networks_advanced"].(*schema.Set)
+		if !ok {
+			return diags
+		}
+		named := make([]any, 0, networks.Len())
+		for _, n := range networks.List() {
+			network, ok := n.(map[string]any)
+			if !ok {
+				return diags
+			}
+			if id, _ := network["id"].(string); id != "" {
+				network["name"], network["id"] = id, ""
+			}
+			named = append(named, network)
+		}
+		task["networks_advanced"] = schema.NewSet(networks.F, named)
+		if err := d.Set("task_spec", []any{task}); err != nil {
+			return append(diags, diag.FromErr(err)...)
+		}
+		return diags
 	}
 }

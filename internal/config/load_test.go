@@ -1,0 +1,444 @@
+package config_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/graphtest"
+)
+
+const canary = "canary-4f1b7c"
+
+// edit is one change of a committed stack file.
+type edit func(t *testing.T, s *config.Source)
+
+// set writes a value at a path such as "host.sshFrom[0]", the way `pulumi config set --path` does.
+func set(path string, value any) edit {
+	return func(t *testing.T, s *config.Source) {
+		t.Helper()
+		steps := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' || r == ']' })
+		key := config.Namespace + ":" + steps[0]
+		if len(steps) == 1 {
+			s.Values[key] = graphtest.Value(t, value)
+			return
+		}
+		var root any = map[string]any{}
+		if old, ok := s.Values[key]; ok {
+			if err := json.Unmarshal([]byte(old), &root); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Values[key] = graphtest.Value(t, put(root, steps[1:], value))
+	}
+}
+
+func put(node any, steps []string, value any) any {
+	if len(steps) == 0 {
+		return value
+	}
+	if index, err := strconv.Atoi(steps[0]); err == nil {
+		list, _ := node.([]any)
+		for len(list) <= index {
+			list = append(list, nil)
+		}
+		list[index] = put(list[index], steps[1:], value)
+		return list
+	}
+	object, ok := node.(map[string]any)
+	if !ok {
+		object = map[string]any{}
+	}
+	object[steps[0]] = put(object[steps[0]], steps[1:], value)
+	return object
+}
+
+// remove takes a top-level key away.
+func remove(key string) edit {
+	return func(_ *testing.T, s *config.Source) {
+		delete(s.Values, config.Namespace+":"+key)
+		s.SecretKeys = slices.DeleteFunc(s.SecretKeys, func(k string) bool { return k == config.Namespace+":"+key })
+	}
+}
+
+// secret sets an encrypted key.
+func secret(key, value string) edit {
+	return func(_ *testing.T, s *config.Source) {
+		s.Values[config.Namespace+":"+key] = value
+		if !slices.Contains(s.SecretKeys, config.Namespace+":"+key) {
+			s.SecretKeys = append(s.SecretKeys, config.Namespace+":"+key)
+		}
+	}
+}
+
+func source(t *testing.T, stack string, edits ...edit) config.Source {
+	t.Helper()
+	s := graphtest.StackFile(t, "../..", stack)
+	for _, e := range edits {
+		e(t, &s)
+	}
+	return s
+}
+
+func TestCommittedStackFilesAreValid(t *testing.T) {
+	for stack, want := range map[string]struct {
+		kind    config.Kind
+		protect bool
+		domain  string
+	}{
+		"prod":    {config.Production, true, "momentstudio.ro"},
+		"staging": {config.Staging, true, "staging.momentstudio.ro"},
+		"sandbox": {config.Sandbox, false, "momentstudio.test"},
+	} {
+		t.Run(stack, func(t *testing.T) {
+			c, err := config.Load(source(t, stack))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Stack != stack || c.Kind != want.kind || c.Protect != want.protect || c.Domain != want.domain {
+				t.Errorf("got stack %q, kind %q, protect %v, domain %q; want %+v", c.Stack, c.Kind, c.Protect, c.Domain, want)
+			}
+			if got := c.Turnstile.Hostnames; !slices.Equal(got, []string{want.domain, "www." + want.domain}) {
+				t.Errorf("Turnstile answers for %q, want apex and www", got)
+			}
+		})
+	}
+}
+
+func TestRules(t *testing.T) {
+	long := strings.Repeat("a", 64)
+	for _, c := range []struct {
+		name  string
+		stack string // default "prod"
+		edits []edit
+		path  string // of the value that is reported
+		got   string // the value as shown; "" for none
+		want  string // part of what is accepted
+		mends bool   // whether the command in "fix", run as it stands, mends it
+	}{
+		{"a kind that no stack has", "", []edit{set("kind", "prod")}, "kind", `"prod"`, "one of production, staging, sandbox", true},
+		{"no kind at all", "", []edit{remove("kind")}, "kind", `""`, "one of production, staging, sandbox", true},
+		{"a domain with a scheme", "", []edit{set("domain", "https://momentstudio.ro")}, "domain", `"https://momentstudio.ro"`, "without scheme", true},
+		{"a domain in capitals", "", []edit{set("domain", "Momentstudio.ro")}, "domain", `"Momentstudio.ro"`, "lower-case", true},
+		{"a domain whose label is too long", "", []edit{set("domain", long+".ro")}, "domain", long, "domain", true},
+		{"a short commit", "", []edit{set("release.name", "95a6edf")}, "release.name", `"95a6edf"`, "40-character commit", false},
+		{"a backend image by tag", "", []edit{set("release.backend", "ghcr.io/x/backend:v1")}, "release.backend", `"ghcr.io/x/backend:v1"`, "pinned by digest", false},
+		{"a frontend image with a short digest", "", []edit{set("release.frontend", "x@sha256:00")}, "release.frontend", `"x@sha256:00"`, "pinned by digest", false},
+		{"an ops image by tag", "", []edit{set("images.ops", "ops:latest")}, "images.ops", `"ops:latest"`, "pinned by digest", false},
+		{"an edge image by tag", "", []edit{set("images.edge", "edge")}, "images.edge", `"edge"`, "pinned by digest", false},
+		{"a Redis image by tag", "", []edit{set("images.redis", "redis:7")}, "images.redis", `"redis:7"`, "pinned by digest", false},
+		{"a Postgres image by tag", "", []edit{set("images.postgres", "postgres:16")}, "images.postgres", `"postgres:16"`, "pinned by digest", false},
+		{"a registry's user without a password", "", []edit{set("registry.username", "u"), set("registry.address", "ghcr.io")}, "registryPassword", "nothing", "registry.username is set", false},
+		{"a registry's user without an address", "", []edit{set("registry.username", "u"), secret("registryPassword", canary)}, "registry.address", "nothing", "registry.username is set", true},
+		{"a registry's address without a user", "", []edit{set("registry.address", "ghcr.io")}, "registry.username", "nothing", "registry.address is set", true},
+
+		{"a location that does not exist", "", []edit{set("host.location", "fsn9")}, "host.location", `"fsn9"`, "one of fsn1", true},
+		{"no server type", "", []edit{set("host.serverType", " ")}, "host.serverType", `" "`, "server type", true},
+		{"no image", "", []edit{set("host.image", "")}, "host.image", `""`, "image name", true},
+		{"a volume below the cloud's least", "", []edit{set("host.volumeSizeGB", 9)}, "host.volumeSizeGB", "9", "from 10 to 10240", true},
+		{"a volume above the cloud's most", "", []edit{set("host.volumeSizeGB", 10241)}, "host.volumeSizeGB", "10241", "from 10 to 10240", true},
+		{"generation zero", "", []edit{set("host.generation", 0)}, "host.generation", "0", "from 1", true},
+		{"a dropped bootstrap key of a later generation", "", []edit{set("host.bootstrapKeyDropped", 2)}, "host.bootstrapKeyDropped", "2", "from 0 to 1", true},
+		{"a limit of the gate that no boot meets", "", []edit{set("host.readyTimeoutSeconds", 29)}, "host.readyTimeoutSeconds", "29", "from 30 to 7200", true},
+		{"nobody may reach port 22", "", []edit{set("host.sshFrom", []string{})}, "host.sshFrom[0]", "nothing", "at least one CIDR", true},
+		{"an address that is no network", "", []edit{set("host.sshFrom[0]", "203.0.113.7")}, "host.sshFrom[0]", `"203.0.113.7"`, "CIDR form", true},
+		{"a network with host bits", "", []edit{set("host.sshFrom[1]", "203.0.113.7/24")}, "host.sshFrom[1]", `"203.0.113.7/24"`, "CIDR form", true},
+		{"port 22 open to the world", "", []edit{set("host.sshFrom[0]", "0.0.0.0/0")}, "host.sshFrom[0]", `"0.0.0.0/0"`, "never open to the world", true},
+		{"port 22 open to the world over IPv6", "staging", []edit{set("host.sshFrom[0]", "::/0")}, "host.sshFrom[0]", `"::/0"`, "never open to the world", true},
+		{"a private network that is Docker's", "", []edit{set("host.privateNetwork", "172.16.0.0/12")}, "host.privateNetwork", `"172.16.0.0/12"`, "inside 10.0.0.0/8", true},
+		{"a private network larger than the range", "", []edit{set("host.privateNetwork", "10.0.0.0/7")}, "host.privateNetwork", `"10.0.0.0/7"`, "inside 10.0.0.0/8", true},
+		{"a private network that is none", "", []edit{set("host.privateNetwork", "10.77")}, "host.privateNetwork", `"10.77"`, "inside 10.0.0.0/8", true},
+		{"a subnet outside the network", "", []edit{set("host.privateSubnet", "10.78.1.0/24")}, "host.privateSubnet", `"10.78.1.0/24"`, "inside host.privateNetwork 10.77.0.0/16", true},
+		{"a subnet larger than the network", "", []edit{set("host.privateSubnet", "10.77.0.0/15")}, "host.privateSubnet", `"10.77.0.0/15"`, "inside host.privateNetwork", true},
+		{"an address outside the subnet", "", []edit{set("host.privateAddress", "10.77.2.2")}, "host.privateAddress", `"10.77.2.2"`, "inside host.privateSubnet 10.77.1.0/24", true},
+		{"the provider's own gateway address", "", []edit{set("host.privateAddress", "10.77.1.1")}, "host.privateAddress", `"10.77.1.1"`, "not its first two", true},
+
+		{"no zone", "", []edit{set("dns.zoneId", "")}, "dns.zoneId", `""`, "zone's ID", true},
+		{"a time to live that Cloudflare refuses", "", []edit{set("dns.ttlSeconds", 59)}, "dns.ttlSeconds", "59", "from 60 to 86400", true},
+		{"no account", "", []edit{set("turnstile.accountId", "")}, "turnstile.accountId", `""`, "account's ID", true},
+		{"a widget mode of another product", "", []edit{set("turnstile.mode", "checkbox")}, "turnstile.mode", `"checkbox"`, "one of managed", true},
+		{"a widget's host name with a scheme", "", []edit{set("turnstile.hostnames", []string{"momentstudio.ro", "https://x"})}, "turnstile.hostnames[1]", `"https://x"`, "a host name", true},
+		{"a widget that does not answer for the domain", "", []edit{set("turnstile.hostnames", []string{"www.momentstudio.ro"})}, "turnstile.hostnames[1]", "nothing", "momentstudio.ro", true},
+		{"production that talks to another cloud API", "", []edit{set("endpoints.hcloud", "http://127.0.0.1:8080/v1")}, "endpoints", "a value", "only stacks of kind sandbox", false},
+		{"staging that talks to another cloud API", "staging", []edit{set("endpoints.cloudflareHost", "127.0.0.1:8443")}, "endpoints", "a value", "only stacks of kind sandbox", false},
+		{"a sandbox endpoint that is no URL", "sandbox", []edit{set("endpoints.hcloud", "emulator")}, "endpoints.hcloud", `"emulator"`, "a URL", true},
+		{"a poll interval without a unit", "sandbox", []edit{set("endpoints.hcloudPollInterval", "100")}, "endpoints.hcloudPollInterval", `"100"`, "a duration", true},
+
+		{"a database mode that does not exist", "", []edit{set("postgres.mode", "managed")}, "postgres.mode", `"managed"`, "one of container, external", true},
+		{"a third login role", "", []edit{set("postgres.activeLogin", "c")}, "postgres.activeLogin", `"c"`, "one of a, b", true},
+		{"fewer connections than the replicas take", "", []edit{set("postgres.maxConnections", 88)}, "postgres.maxConnections", "88", "at least 89 for backend.replicas 2", true},
+		{"a database without memory", "", []edit{set("postgres.memoryMB", 128), set("postgres.sharedBuffersMB", 64)}, "postgres.memoryMB", "128", "from 256", false},
+		{"buffers larger than half of the memory", "", []edit{set("postgres.sharedBuffersMB", 2049)}, "postgres.sharedBuffersMB", "2049", "from 16 to 2048", true},
+		{"an external database without its URL", "", []edit{set("postgres.mode", "external")}, "databaseUrl", "nothing", "postgres.mode is external", false},
+		{"a URL for a driver that the app lacks", "", []edit{set("postgres.mode", "external"), secret("databaseUrl", "postgresql://u:"+canary+"@db/x")}, "databaseUrl", "[secret]", "postgresql+asyncpg://", false},
+		{"a URL on which Alembic fails", "", []edit{set("postgres.mode", "external"), secret("databaseUrl", "postgresql+asyncpg://u:"+canary+"%40@db/x")}, "databaseUrl", "[secret]", "without %", false},
+		{"a URL that nothing would use", "", []edit{secret("databaseUrl", "postgresql+asyncpg://u:"+canary+"@db/x")}, "databaseUrl", "[secret]", "unless postgres.mode is external", false},
+		{"Redis without memory", "", []edit{set("redis.memoryMB", 63)}, "redis.memoryMB", "63", "from 64", true},
+		{"no backend", "", []edit{set("backend.replicas", 0)}, "backend.replicas", "0", "from 1 to 50", true},
+		{"a backend without memory", "", []edit{set("backend.memoryMB", 255)}, "backend.memoryMB", "255", "from 256", true},
+		{"a worker without memory", "", []edit{set("worker.memoryMB", 1)}, "worker.memoryMB", "1", "from 256", true},
+		{"a worker that counts as dead in the middle of a job", "", []edit{set("worker.longestJobSeconds", 119)}, "worker.longestJobSeconds", "119", "from 120", true},
+		{"a frontend mode that does not exist", "", []edit{set("frontend.mode", "csr")}, "frontend.mode", `"csr"`, "one of static, ssr", true},
+		{"no frontend", "", []edit{set("frontend.replicas", 0)}, "frontend.replicas", "0", "from 1 to 50", true},
+		{"a frontend without memory", "", []edit{set("frontend.memoryMB", 63)}, "frontend.memoryMB", "63", "from 64", true},
+		{"no request body at all", "", []edit{set("edge.maxBodyMB", 0)}, "edge.maxBodyMB", "0", "from 1 to 4096", true},
+		{"a secret's generation that goes back to nothing", "", []edit{set("secrets.appKey", 0)}, "secrets.appKey", "0", "from 1", true},
+		{"so for the last of them", "", []edit{set("secrets.backupPassword", -1)}, "secrets.backupPassword", "-1", "from 1", true},
+
+		{"production that skips the app's own checks", "", []edit{set("app.environment", "staging")}, "app.environment", `"staging"`, "skips the app's own start-up checks", true},
+		{"no Sentry", "", []edit{remove("sentryDsn")}, "sentryDsn", "nothing", "refuses to start", false},
+		{"mail without a server", "", []edit{set("app.smtp", map[string]any{"enabled": true, "from": "a@b.ro"})}, "app.smtp.host", `""`, "mail server", true},
+		{"mail without a sender", "", []edit{set("app.smtp", map[string]any{"enabled": true, "host": "mx"})}, "app.smtp.from", `""`, "sender", true},
+		{"mail over implicit TLS", "", []edit{set("app.smtp", map[string]any{"enabled": true, "host": "mx", "from": "a@b.ro", "port": 465})}, "app.smtp.port", "465", "STARTTLS", true},
+		{"a mail user without a password", "", []edit{set("app.smtp", map[string]any{"enabled": true, "host": "mx", "from": "a@b.ro", "username": "u"})}, "smtpPassword", "nothing", "app.smtp.username is set", false},
+		{"a setting in small letters", "", []edit{set("app.extra", map[string]string{"log_json": "1"})}, "app.extra.log_json", "a name", "in capitals", false},
+		{"an empty setting", "", []edit{set("app.extra", map[string]string{"DB_POOL_SIZE": ""})}, "app.extra.DB_POOL_SIZE", `""`, "aborts on empty", false},
+		{"migrations by every container", "", []edit{set("app.extra", map[string]string{"RUN_DB_MIGRATIONS": "1"})}, "app.extra.RUN_DB_MIGRATIONS", "a value", "this program sets it", false},
+		{"a secret among the plain settings", "", []edit{set("app.extra", map[string]string{"SECRET_KEY": canary})}, "app.extra.SECRET_KEY", "a value", "keys of their own", false},
+
+		{"a certificate source that does not exist", "", []edit{set("tls.mode", "self")}, "tls.mode", `"self"`, "one of acme, file, internal", true},
+		{"ACME without an account", "", []edit{set("tls.email", "")}, "tls.email", `""`, "ACME account", true},
+		{"ACME in clear", "", []edit{set("tls.acmeDirectory", "http://127.0.0.1/dir")}, "tls.acmeDirectory", `"http://127.0.0.1/dir"`, "an https URL", true},
+		{"a certificate file without its key", "", []edit{set("tls.mode", "file"), secret("tlsCertificate", canary)}, "tlsKey", "nothing", "tls.mode is file", false},
+		{"a key without its certificate", "", []edit{set("tls.mode", "file"), secret("tlsKey", canary)}, "tlsCertificate", "nothing", "tls.mode is file", false},
+		{"a certificate that no browser trusts", "staging", []edit{set("tls.mode", "internal")}, "tls.mode", `"internal"`, "browsers do not trust", true},
+
+		{"a text where a number belongs", "", []edit{set("host.volumeSizeGB", "big")}, "host.volumeSizeGB", "a string", "a int", false},
+		{"a text where an object belongs", "", []edit{set("host", `"fsn1"`)}, "host", "a string", "config.Host", false},
+		{"broken JSON", "", []edit{set("host", `{"location":`)}, "host", "something unreadable", "docs/reference/config.md", false},
+		{"two values in one", "", []edit{set("redis", `{"memoryMB":256} {}`)}, "redis", "text after the value", "one value", false},
+		{"a misspelt key", "", []edit{set("domian", "momentstudio.ro")}, "domian", "an unknown key", "the nearest is domain", false},
+		{"a misspelt key inside a group", "", []edit{set("host.locaton", "fsn1")}, "host.locaton", "an unknown key", "the nearest is location", false},
+		{"a misspelt key two levels deep", "", []edit{set("app.smtp.hots", "mx")}, "app.hots", "an unknown key", "the nearest is host", false},
+		{"a group given as a secret", "", []edit{secret("registry", `{"username":"`+canary+`"}`)}, "registry", "[secret]", "groups hold no secrets", false},
+		{"a secret given in plain", "", []edit{set("smtpPassword", canary)}, "smtpPassword", "[plain text]", "treat the one in the file as leaked", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.stack == "" {
+				c.stack = "prod"
+			}
+			_, err := config.Load(source(t, c.stack, c.edits...))
+			if err == nil {
+				t.Fatalf("it was accepted, want an error at %s", c.path)
+			}
+			if strings.Contains(err.Error(), canary) {
+				t.Errorf("the error shows a secret: %v", err)
+			}
+			file := "Pulumi." + c.stack + ".yaml"
+			if !strings.HasPrefix(err.Error(), file+" is not valid:\n") {
+				t.Errorf("the error does not begin with the file: %v", err)
+			}
+			reported := field(err, file+": momentstudio:"+c.path)
+			if reported == nil {
+				t.Fatalf("nothing is reported at %s; got: %v", c.path, err)
+			}
+			if c.got != reported.Got && !(c.got == long && strings.Contains(reported.Got, long)) {
+				t.Errorf("shows %s, want %s", reported.Got, c.got)
+			}
+			if !strings.Contains(reported.Want, c.want) {
+				t.Errorf("asks for %q, want %q in it", reported.Want, c.want)
+			}
+			if n := len(fault.Problems(err)); n != 1 {
+				t.Errorf("one mistake is reported as %d: %v", n, err)
+			}
+			if c.mends {
+				mend(t, c.stack, c.edits, reported)
+			}
+		})
+	}
+}
+
+func field(err error, path string) *fault.FieldError {
+	for _, p := range fault.Problems(err) {
+		var f *fault.FieldError
+		if errors.As(p, &f) && f.Path == path {
+			return f
+		}
+	}
+	return nil
+}
+
+var setCommand = regexp.MustCompile(`^pulumi config set --path 'momentstudio:([^']+)' (\S+|<[^>]+>) --stack (\S+)$`)
+
+// mend does what the error's fix says and loads again.
+func mend(t *testing.T, stack string, edits []edit, f *fault.FieldError) {
+	t.Helper()
+	m := setCommand.FindStringSubmatch(f.Fix)
+	if m == nil || m[3] != stack {
+		t.Fatalf("the fix %q is not a command for stack %s", f.Fix, stack)
+	}
+	var value any = m[2]
+	if n, err := strconv.Atoi(m[2]); err == nil {
+		value = n
+	}
+	if _, err := config.Load(source(t, stack, append(slices.Clone(edits), set(m[1], value))...)); err != nil {
+		t.Errorf("after the fix %q: %v", f.Fix, err)
+	}
+}
+
+func TestEveryProblemIsReportedAtOnce(t *testing.T) {
+	_, err := config.Load(source(t, "prod", set("domain", "x"), set("host.volumeSizeGB", 5), set("host.locaton", "x"),
+		set("tls.mode", "internal"), set("nonsense", "1"), remove("sentryDsn"), set("smtpPassword", canary)))
+	if err == nil {
+		t.Fatal("seven mistakes were accepted")
+	}
+	for _, path := range []string{"domain", "host.locaton", "tls.mode", "nonsense", "sentryDsn", "smtpPassword"} {
+		if field(err, "Pulumi.prod.yaml: momentstudio:"+path) == nil {
+			t.Errorf("%s is not reported: %v", path, err)
+		}
+	}
+	if strings.Contains(err.Error(), canary) {
+		t.Errorf("the error shows a secret: %v", err)
+	}
+}
+
+func TestWhatIsValidToo(t *testing.T) {
+	for name, c := range map[string]struct {
+		stack string
+		edits []edit
+	}{
+		"an external database needs no Postgres image": {"prod", []edit{set("postgres.mode", "external"), set("images.postgres", ""),
+			secret("databaseUrl", "postgresql+asyncpg://u:p@db:5432/shop")}},
+		"certificates from files need no ACME account": {"prod", []edit{set("tls.mode", "file"), set("tls.email", ""), secret("tlsCertificate", "x"), secret("tlsKey", "y")}},
+		"a sandbox may have its own certificates":      {"sandbox", []edit{set("tls.mode", "internal")}},
+		"a sandbox may open port 22":                   {"sandbox", []edit{set("host.sshFrom[0]", "0.0.0.0/0")}},
+		"a proxied record has no time to live":         {"prod", []edit{set("dns.proxied", true), set("dns.ttlSeconds", 1)}},
+		"mail settings do not count while it is off":   {"prod", []edit{set("app.smtp.port", 465)}},
+		"a private registry with all three parts":      {"prod", []edit{set("registry.address", "ghcr.io"), set("registry.username", "u"), secret("registryPassword", "p")}},
+		"a further plain setting":                      {"prod", []edit{set("app.extra", map[string]string{"FX_REFRESH_ENABLED": "1"})}},
+		"other namespaces are not ours to judge":       {"prod", []edit{func(_ *testing.T, s *config.Source) { s.Values["hcloud:anything"] = "1" }}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := config.Load(source(t, c.stack, c.edits...)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestPlaceholdersServePreviewsOnly(t *testing.T) {
+	s := source(t, "prod")
+	if _, err := config.Load(s); err != nil {
+		t.Fatalf("a preview refuses a placeholder: %v", err)
+	}
+	s.DryRun = false
+	_, err := config.Load(s)
+	if err == nil {
+		t.Fatal("an update accepts a placeholder")
+	}
+	f := field(err, "Pulumi.prod.yaml: momentstudio:sentryDsn")
+	if f == nil || f.Got != "[placeholder]" || f.Fix != "pulumi config set --secret momentstudio:sentryDsn --stack prod" {
+		t.Errorf("got %v, want the key, that it is a placeholder, and the command", err)
+	}
+	s.Values["momentstudio:sentryDsn"] = "https://k@sentry.example/1"
+	if _, err := config.Load(s); err != nil {
+		t.Errorf("an update refuses a real value: %v", err)
+	}
+}
+
+func TestProtectionFollowsTheKindUnlessTheFileSaysOtherwise(t *testing.T) {
+	for _, c := range []struct {
+		name, kind string
+		given      any
+		want       bool
+	}{
+		{"production is locked", "production", nil, true},
+		{"staging is locked", "staging", nil, true},
+		{"the sandbox is not", "sandbox", nil, false},
+		{"an explicit false wins", "production", false, false},
+		{"so does an explicit true", "sandbox", true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			edits := []edit{set("kind", c.kind), remove("protect")}
+			if c.given != nil {
+				edits = append(edits, set("protect", c.given))
+			}
+			got, err := config.Load(source(t, "prod", edits...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Protect != c.want {
+				t.Errorf("protect is %v, want %v", got.Protect, c.want)
+			}
+		})
+	}
+}
+
+func TestDefaultsOfWhatTheFileLeavesOut(t *testing.T) {
+	c, err := config.Load(source(t, "prod", remove("backend"), remove("frontend"), set("postgres", map[string]any{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(c.Backend.Replicas, c.Frontend.Mode, c.Postgres.Mode, c.Postgres.ActiveLogin, c.Worker.LongestJobSeconds,
+		c.Edge.RateLimits, c.Edge.MaxBodyMB, c.Host.Image, c.Host.ReadyTimeout(), c.App.Environment, c.Secrets.HostKey)
+	if want := "1 static container a 1800 true 520 debian-12 10m0s production 1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if off, err := config.Load(source(t, "prod", set("edge.rateLimits", false))); err != nil || off.Edge.RateLimits {
+		t.Errorf("an explicit false does not win over the default (%v)", err)
+	}
+}
+
+func TestSecretsAreNeverPrinted(t *testing.T) {
+	// Every secret key holds the canary, and enough is wrong that each rule about secrets speaks.
+	keys, isSecret := config.Keys()
+	planted := 0
+	for _, dryRun := range []bool{true, false} {
+		for _, plain := range []bool{true, false} {
+			s := source(t, "prod", set("postgres.mode", "external"), set("tls.mode", "file"), set("domain", "x"))
+			s.DryRun = dryRun
+			for _, k := range keys {
+				if !isSecret[k] {
+					continue
+				}
+				planted++
+				if plain {
+					set(k, canary+"%")(t, &s)
+					s.SecretKeys = nil
+				} else {
+					secret(k, canary+"%")(t, &s)
+				}
+			}
+			c, err := config.Load(s)
+			if err == nil {
+				t.Fatal("a broken configuration was accepted")
+			}
+			for _, text := range []string{err.Error(), fmt.Sprintf("%v %+v %#v %s", c, c, c, c.SentryDSN)} {
+				if strings.Contains(text, canary) {
+					t.Errorf("a secret is shown: %s", text)
+				}
+			}
+			if !plain && c.SentryDSN.Reveal() != canary+"%" {
+				t.Error("the canary was not planted")
+			}
+		}
+	}
+	if planted < 4*6 {
+		t.Errorf("planted %d secrets, want all six, four times", planted)
+	}
+}
+
+func TestEngineEnvironmentIsReadAndItsDamageNotEchoed(t *testing.T) {
+	t.Setenv("PULUMI_CONFIG", `{"momentstudio:domain":"momentstudio.ro"}`)
+	t.Setenv("PULUMI_CONFIG_SECRET_KEYS", `["momentstudio:sentryDsn"]`)
+	s, err := config.FromEnvironment("momentstudio", "prod", true)
+	if err != nil || s.Values["momentstudio:domain"] != "momentstudio.ro" || !slices.Equal(s.SecretKeys, []string{"momentstudio:sentryDsn"}) {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	for _, name := range []string{"PULUMI_CONFIG", "PULUMI_CONFIG_SECRET_KEYS"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, `"`+canary)
+			_, err := config.FromEnvironment("momentstudio", "prod", true)
+			if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), canary) {
+				t.Errorf("got %v, want an error that names %s and shows nothing of it", err, name)
+			}
+		})
+	}
+}
