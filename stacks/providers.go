@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi-cloudflare/sdk/v5/go/cloudflare"
@@ -46,8 +47,7 @@ func cloudProviders(ctx *pulumi.Context, c config.Config) (pulumi.ResourceOption
 }
 
 // dockerProvider declares the engine on the host. Its address is the PrimaryIp's, which a preview
-// knows; its logical name carries the host's generation, so that a rebuilt server gets all of its
-// resources anew instead of keeping records of a machine that is gone (pitfalls 1.4).
+// knows.
 func dockerProvider(ctx *pulumi.Context, c config.Config, h *host.Host) (pulumi.ResourceOption, error) {
 	args := &docker.ProviderArgs{
 		Host:                     pulumi.Sprintf("ssh://root@%s:22", h.Address),
@@ -59,22 +59,24 @@ func dockerProvider(ctx *pulumi.Context, c config.Config, h *host.Host) (pulumi.
 			Address: pulumi.String(c.Registry.Address), Username: pulumi.String(c.Registry.Username),
 			Password: secretInput(c.RegistryPassword).ToStringPtrOutput()}}
 	}
-	p, err := docker.NewProvider(ctx, fmt.Sprintf("docker-%d", c.Host.Generation), args)
+	p, err := docker.NewProvider(ctx, "docker", args)
 	if err != nil {
 		return nil, fmt.Errorf("declare the Docker provider: %w", err)
 	}
 	return pulumi.Providers(p), nil
 }
 
-// deletedWith lets everything on the host go with the server: when that is deleted, nothing dials
-// it for each resource first.
-func deletedWith(server pulumi.Resource) pulumi.ResourceOption {
+// livesOn ties everything on the host to the server. A rebuilt server gets all of it anew: the
+// engine alone sees only an unchanged address and would keep records of a machine that is gone
+// (pitfalls 1.4). And when the server is deleted, nothing dials it for each resource first.
+func livesOn(server pulumi.Resource) pulumi.ResourceOption {
 	return pulumi.Transformations([]pulumi.ResourceTransformation{
 		func(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
 			if !strings.HasPrefix(args.Type, "docker:") {
 				return nil
 			}
-			return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: append(args.Opts, pulumi.DeletedWith(server))}
+			return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: slices.Concat(args.Opts, []pulumi.ResourceOption{
+				pulumi.DeletedWith(server), pulumi.ReplaceWith([]pulumi.Resource{server})})}
 		},
 	})
 }

@@ -89,7 +89,7 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	if err != nil {
 		return err
 	}
-	onHost := []pulumi.ResourceOption{engine, deletedWith(h.Server)}
+	onHost := []pulumi.ResourceOption{engine, livesOn(h.Server)}
 
 	container := c.Postgres.Mode == "container"
 	logins := map[string]pulumi.StringInput{"a": s.LoginA, "b": s.LoginB}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -142,13 +143,19 @@ func Load(src Source) (Config, error) {
 }
 
 type problems struct {
-	src   Source
-	found []error
+	src        Source
+	found      []error
+	unreadable []string // paths whose value could not be decoded; the rules about them would only repeat that
 }
 
 func (p *problems) add(path, got, want string) { p.addFix(path, got, want, "") }
 
 func (p *problems) addFix(path, got, want, fix string) {
+	for _, u := range p.unreadable {
+		if rest, ok := strings.CutPrefix(path, u); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return
+		}
+	}
 	p.found = append(p.found, &fault.FieldError{
 		Path: p.src.file() + ": " + Namespace + ":" + path, Got: got, Want: want, Fix: fix,
 	})
@@ -178,15 +185,42 @@ func (p *problems) decode(key, raw string, dest any) {
 		return
 	}
 	var typeErr *json.UnmarshalTypeError
+	unreadable := key
 	switch {
-	case errors.As(err, &typeErr) && typeErr.Field != "":
-		p.add(key+"."+typeErr.Field, "a "+typeErr.Value, "a "+typeErr.Type.String())
 	case errors.As(err, &typeErr):
-		p.add(key, "a "+typeErr.Value, "a "+typeErr.Type.String())
+		if typeErr.Field != "" {
+			unreadable += "." + typeErr.Field
+		}
+		p.add(unreadable, withArticle(typeErr.Value), kindOf(typeErr.Type))
 	case strings.Contains(err.Error(), "unknown field"):
 		name := strings.Trim(strings.TrimPrefix(err.Error(), "json: unknown field "), `"`)
 		p.add(key+"."+name, "an unknown key", "one of the documented keys; the nearest is "+nearestOf(name, fieldsOf(dest)))
+		return // the known keys were read
 	default:
-		p.add(key, "something unreadable", "an object as docs/reference/config.md shows: "+err.Error())
+		p.add(key, "something unreadable", kindOf(reflect.TypeOf(dest).Elem())+" as docs/reference/config.md shows: "+err.Error())
 	}
+	p.unreadable = append(p.unreadable, unreadable)
+}
+
+// kindOf names what a Go type reads, in words of the file.
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return "a whole number"
+	default:
+		return "a text"
+	}
+}
+
+func withArticle(kind string) string {
+	if strings.HasPrefix(kind, "array") || strings.HasPrefix(kind, "object") {
+		return "an " + kind
+	}
+	return "a " + kind
 }

@@ -137,7 +137,7 @@ func TestRules(t *testing.T) {
 		{"a Postgres image by tag", "", []edit{set("images.postgres", "postgres:16")}, "images.postgres", `"postgres:16"`, "pinned by digest", false},
 		{"a registry's user without a password", "", []edit{set("registry.username", "u"), set("registry.address", "ghcr.io")}, "registryPassword", "nothing", "registry.username is set", false},
 		{"a registry's user without an address", "", []edit{set("registry.username", "u"), secret("registryPassword", canary)}, "registry.address", "nothing", "registry.username is set", true},
-		{"a registry's address without a user", "", []edit{set("registry.address", "ghcr.io")}, "registry.username", "nothing", "registry.address is set", true},
+		{"a registry's address without a user", "", []edit{set("registry.address", "ghcr.io")}, "registry.username", "nothing", "registry.address is set", false},
 
 		{"a location that does not exist", "", []edit{set("host.location", "fsn9")}, "host.location", `"fsn9"`, "one of fsn1", true},
 		{"no server type", "", []edit{set("host.serverType", " ")}, "host.serverType", `" "`, "server type", true},
@@ -210,8 +210,12 @@ func TestRules(t *testing.T) {
 		{"a key without its certificate", "", []edit{set("tls.mode", "file"), secret("tlsKey", canary)}, "tlsCertificate", "nothing", "tls.mode is file", false},
 		{"a certificate that no browser trusts", "staging", []edit{set("tls.mode", "internal")}, "tls.mode", `"internal"`, "browsers do not trust", true},
 
-		{"a text where a number belongs", "", []edit{set("host.volumeSizeGB", "big")}, "host.volumeSizeGB", "a string", "a int", false},
-		{"a text where an object belongs", "", []edit{set("host", `"fsn1"`)}, "host", "a string", "config.Host", false},
+		{"a text where a number belongs", "", []edit{set("host.volumeSizeGB", "big")}, "host.volumeSizeGB", "a string", "a whole number", false},
+		{"a number with a fraction", "", []edit{set("host.volumeSizeGB", 10.5)}, "host.volumeSizeGB", "a number 10.5", "a whole number", false},
+		{"a text where a switch belongs", "", []edit{set("dns.proxied", "maybe")}, "dns.proxied", "a string", "true or false", false},
+		{"a list where a text belongs", "", []edit{set("tls.email", []string{"a"})}, "tls.email", "an array", "a text", false},
+		{"a protection that is neither on nor off", "", []edit{set("protect", "maybe")}, "protect", "something unreadable", "true or false", false},
+		{"a text where an object belongs", "", []edit{set("host", `"fsn1"`)}, "host", "a string", "an object", false},
 		{"broken JSON", "", []edit{set("host", `{"location":`)}, "host", "something unreadable", "docs/reference/config.md", false},
 		{"two values in one", "", []edit{set("redis", `{"memoryMB":256} {}`)}, "redis", "text after the value", "one value", false},
 		{"a misspelt key", "", []edit{set("domian", "momentstudio.ro")}, "domian", "an unknown key", "the nearest is domain", false},
@@ -376,9 +380,9 @@ func TestDefaultsOfWhatTheFileLeavesOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprint(c.Backend.Replicas, c.Frontend.Mode, c.Postgres.Mode, c.Postgres.ActiveLogin, c.Worker.LongestJobSeconds,
+	got := fmt.Sprintln(c.Backend.Replicas, c.Frontend.Mode, c.Postgres.Mode, c.Postgres.ActiveLogin, c.Worker.LongestJobSeconds,
 		c.Edge.RateLimits, c.Edge.MaxBodyMB, c.Host.Image, c.Host.ReadyTimeout(), c.App.Environment, c.Secrets.HostKey)
-	if want := "1 static container a 1800 true 520 debian-12 10m0s production 1"; got != want {
+	if want := "1 static container a 1800 true 520 debian-12 10m0s production 1\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if off, err := config.Load(source(t, "prod", set("edge.rateLimits", false))); err != nil || off.Edge.RateLimits {

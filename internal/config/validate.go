@@ -49,7 +49,7 @@ func defaults() Config {
 
 // derive fills the defaults that follow from other values.
 func (c *Config) derive() {
-	if len(c.Turnstile.Hostnames) == 0 && c.Domain != "" {
+	if len(c.Turnstile.Hostnames) == 0 && domainPattern.MatchString(c.Domain) {
 		c.Turnstile.Hostnames = []string{c.Domain, "www." + c.Domain}
 	}
 }
@@ -142,7 +142,7 @@ func (c *Config) validateCloudflare(p *problems) {
 			p.set(fmt.Sprintf("turnstile.hostnames[%d]", i), h, "a host name", c.Domain)
 		}
 	}
-	if c.Domain != "" && !slices.Contains(c.Turnstile.Hostnames, c.Domain) {
+	if domainPattern.MatchString(c.Domain) && !slices.Contains(c.Turnstile.Hostnames, c.Domain) {
 		p.set(fmt.Sprintf("turnstile.hostnames[%d]", len(c.Turnstile.Hostnames)), nil,
 			"the domain "+c.Domain+", because without it in the list customers cannot log in", c.Domain)
 	}
