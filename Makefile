@@ -21,3 +21,37 @@ sandbox-env: ## print the environment in which pulumi works on the sandbox: eval
 .PHONY: sandbox-down
 sandbox-down: ## remove everything that the sandbox made (PURGE=1: its build cache too)
 	@$(SANDBOX) down
+
+# The sandbox's tests share the build cache of `make sandbox`; the Go cache stays where it is.
+TEST_ENV = GOCACHE="$$(go env GOCACHE)" XDG_CACHE_HOME=/var/cache
+
+.PHONY: prepare
+prepare: ## install and start what the tests need (root, Debian)
+	@scripts/prepare.sh
+
+.PHONY: test
+test: prepare lint ## run every test: pure, golden, graph, emulators, hosts, the whole stack
+	go test ./...
+	cd images/edge && go test ./...
+	cd sandbox && $(TEST_ENV) go test -p 1 -timeout 45m ./...
+	cd sandbox/engine && go test -tags no_compose ./...
+	cd sandbox/engine/langhost && go test ./...
+
+.PHONY: race
+race: ## the pure and graph tests under the race detector
+	go test -race ./internal/... ./stacks/...
+
+.PHONY: lint
+lint: ## format and vet
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -w these files" >&2; exit 1; }
+	go vet ./...
+	cd images/edge && go vet ./...
+	cd sandbox && go vet ./...
+
+.PHONY: snapshots
+snapshots: ## rewrite the golden files and the generated reference
+	go test ./internal/render ./internal/config ./stacks -update
+
+.PHONY: clean
+clean: ## remove what builds and tests left in the clone
+	rm -rf bin .momentstudio

@@ -3,7 +3,6 @@ package stacks
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/pulumi/pulumi-cloudflare/sdk/v5/go/cloudflare"
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
@@ -66,17 +65,34 @@ func dockerProvider(ctx *pulumi.Context, c config.Config, h *host.Host) (pulumi.
 	return pulumi.Providers(p), nil
 }
 
-// livesOn ties everything on the host to the server. A rebuilt server gets all of it anew: the
-// engine alone sees only an unchanged address and would keep records of a machine that is gone
-// (pitfalls 1.4). And when the server is deleted, nothing dials it for each resource first.
-func livesOn(server pulumi.Resource) pulumi.ResourceOption {
+// livesOn ties everything on the host to the server, by a label that holds the server's ID and
+// whose change replaces the resource. A rebuilt server thus gets all of it anew, in the order of
+// dependencies; the engine alone sees only an unchanged address and would keep records of a
+// machine that is gone (pitfalls 1.4). And when the stack is destroyed, nothing dials the host for
+// each resource first.
+func livesOn(server pulumi.CustomResource) pulumi.ResourceOption {
+	const label = "momentstudio.server"
+	id := server.ID().ToStringOutput()
 	return pulumi.Transformations([]pulumi.ResourceTransformation{
 		func(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
-			if !strings.HasPrefix(args.Type, "docker:") {
+			switch p := args.Props.(type) {
+			case *docker.ServiceArgs:
+				have, _ := p.Labels.(docker.ServiceLabelArray)
+				p.Labels = append(have, &docker.ServiceLabelArgs{Label: pulumi.String(label), Value: id})
+			case *docker.ContainerArgs:
+				have, _ := p.Labels.(docker.ContainerLabelArray)
+				p.Labels = append(have, &docker.ContainerLabelArgs{Label: pulumi.String(label), Value: id})
+			case *docker.SecretArgs:
+				have, _ := p.Labels.(docker.SecretLabelArray)
+				p.Labels = append(have, &docker.SecretLabelArgs{Label: pulumi.String(label), Value: id})
+			case *docker.NetworkArgs:
+				have, _ := p.Labels.(docker.NetworkLabelArray)
+				p.Labels = append(have, &docker.NetworkLabelArgs{Label: pulumi.String(label), Value: id})
+			default:
 				return nil
 			}
 			return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: slices.Concat(args.Opts, []pulumi.ResourceOption{
-				pulumi.DeletedWith(server), pulumi.ReplaceWith([]pulumi.Resource{server})})}
+				pulumi.DeletedWith(server), pulumi.ReplaceOnChanges([]string{"labels"})})}
 		},
 	})
 }

@@ -306,7 +306,8 @@ func TestEverythingOnTheHostGoesWithTheServer(t *testing.T) {
 			if !strings.HasSuffix(n.Request.GetDeletedWith(), "::host-server") {
 				t.Errorf("%s would be deleted on a host that is gone", n.Name)
 			}
-			if with := n.Request.GetReplaceWith(); len(with) != 1 || !strings.HasSuffix(with[0], "::host-server") {
+			deps := n.Request.GetPropertyDependencies()["labels"].GetUrns()
+			if !slices.Contains(n.Request.GetReplaceOnChanges(), "labels") || len(deps) != 1 || !strings.HasSuffix(deps[0], "::host-server") {
 				t.Errorf("%s would keep the record of a machine that is gone when the server is rebuilt", n.Name)
 			}
 		}

@@ -236,7 +236,8 @@ func (b *builder) server() (err error) {
 			Ipv4Enabled: pulumi.Bool(true), Ipv4: number(b.ip.ID()).ToIntPtrOutput(), Ipv6Enabled: pulumi.Bool(false)}},
 		FirewallIds:      pulumi.IntArray{number(b.fw.ID())}, // at creation: no moment without a firewall
 		DeleteProtection: pulumi.Bool(a.Protect), RebuildProtection: pulumi.Bool(a.Protect),
-		Labels: b.labels,
+		ShutdownBeforeDeletion: pulumi.Bool(true), // Postgres ends cleanly before its volume is taken away
+		Labels:                 b.labels,
 	}, pulumi.Parent(b.host), pulumi.Protect(a.Protect), fixedLocation(),
 		pulumi.DeleteBeforeReplace(true), // name and address are free only then
 		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "15m"}))

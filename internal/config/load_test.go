@@ -190,6 +190,9 @@ func TestRules(t *testing.T) {
 		{"a frontend without memory", "", []edit{set("frontend.memoryMB", 63)}, "frontend.memoryMB", "63", "from 64", true},
 		{"no request body at all", "", []edit{set("edge.maxBodyMB", 0)}, "edge.maxBodyMB", "0", "from 1 to 4096", true},
 		{"a secret's generation that goes back to nothing", "", []edit{set("secrets.appKey", 0)}, "secrets.appKey", "0", "from 1", true},
+		{"a rotation after which no update could log in", "", []edit{set("secrets.deployKey", 2)}, "secrets.deployKey", "2", "cannot be rotated on a running host yet", true},
+		{"one that no host would show", "", []edit{set("secrets.hostKey", 2)}, "secrets.hostKey", "2", "cannot be rotated on a running host yet", true},
+		{"one that the database would not learn", "", []edit{set("secrets.superuser", 0)}, "secrets.superuser", "0", "cannot be rotated on a running host yet", true},
 		{"so for the last of them", "", []edit{set("secrets.backupPassword", -1)}, "secrets.backupPassword", "-1", "from 1", true},
 
 		{"production that skips the app's own checks", "", []edit{set("app.environment", "staging")}, "app.environment", `"staging"`, "skips the app's own start-up checks", true},

@@ -198,9 +198,18 @@ func (c *Config) validateServices(p *problems) {
 	for _, s := range []struct {
 		name  string
 		value int
-	}{{"appKey", g.AppKey}, {"tokens", g.Tokens}, {"loginA", g.LoginA}, {"loginB", g.LoginB}, {"superuser", g.Superuser},
-		{"deployKey", g.DeployKey}, {"hostKey", g.HostKey}, {"backupPassword", g.BackupPassword}} {
+	}{{"appKey", g.AppKey}, {"tokens", g.Tokens}, {"loginA", g.LoginA}, {"loginB", g.LoginB}, {"backupPassword", g.BackupPassword}} {
 		between(p, "secrets."+s.name, s.value, 1, 10000)
+	}
+	// A new value of these reaches neither sshd, nor authorized_keys, nor the initialised database
+	// by itself: an update would lock itself out.
+	for _, s := range []struct {
+		name  string
+		value int
+	}{{"superuser", g.Superuser}, {"deployKey", g.DeployKey}, {"hostKey", g.HostKey}} {
+		if s.value != 1 {
+			p.set("secrets."+s.name, s.value, "1: this secret cannot be rotated on a running host yet", "1")
+		}
 	}
 }
 

@@ -7,19 +7,16 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
-	"gopkg.in/yaml.v3"
-
-	"github.com/prekzursil/momentstudio-infra/internal/config"
 )
 
 // Node is one declared resource.
@@ -45,19 +42,9 @@ func (g Graph) OfType(token string) []Node {
 // placeholder for the secrets that it needs.
 func StackFile(t testing.TB, root, stack string) config.Source {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "Pulumi."+stack+".yaml"))
+	source, err := config.FromFile(filepath.Join(root, "Pulumi."+stack+".yaml"), stack)
 	if err != nil {
 		t.Fatal(err)
-	}
-	var file struct {
-		Config map[string]any `yaml:"config"`
-	}
-	if err := yaml.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	source := config.Source{Project: config.Namespace, Stack: stack, DryRun: true, Values: map[string]string{}}
-	for key, value := range file.Config {
-		source.Values[key] = Value(t, value)
 	}
 	key := config.Namespace + ":sentryDsn"
 	source.Values[key] = config.Placeholder("sentryDsn")

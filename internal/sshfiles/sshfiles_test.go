@@ -94,7 +94,7 @@ func TestPathsAreRelativeAndChecksAreOn(t *testing.T) {
 		t.Error("the configuration names this machine's directory")
 	}
 	// What OpenSSH itself makes of the file, run where Pulumi runs.
-	cmd := exec.Command("ssh", append(options, "-G", "203.0.113.7")...) //nolint:gosec,noctx // our own file; -G dials nobody
+	cmd := exec.Command("ssh", append(options, "-G", "203.0.113.7")...) //nolint:gosec // our own file; -G dials nobody
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -106,7 +106,7 @@ func TestPathsAreRelativeAndChecksAreOn(t *testing.T) {
 		got[k] = v
 	}
 	for k, want := range map[string]string{
-		"stricthostkeychecking": "true", "user": "root", "identitiesonly": "yes", "batchmode": "yes",
+		"stricthostkeychecking": "true", "user": "root", "identitiesonly": "yes", "passwordauthentication": "no",
 		"identityfile":       sshfiles.Dir("prod") + "/id_ed25519",
 		"userknownhostsfile": sshfiles.Dir("prod") + "/known_hosts",
 	} {

@@ -84,7 +84,7 @@ func TestOpenSSHReadsTheKey(t *testing.T) {
 	if err := os.WriteFile(path, []byte(k.PrivatePEM), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("ssh-keygen", "-y", "-P", "", "-f", path).CombinedOutput() //nolint:gosec,noctx // our own file
+	out, err := exec.Command("ssh-keygen", "-y", "-P", "", "-f", path).CombinedOutput() //nolint:gosec // our own file
 	if err != nil {
 		t.Fatalf("ssh-keygen (package openssh-client): %v: %s", err, out)
 	}

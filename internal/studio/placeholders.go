@@ -22,7 +22,13 @@ func (c CLI) Placeholders(ctx context.Context, target string) error {
 	if err := os.WriteFile(target, text, 0o600); err != nil {
 		return fmt.Errorf("write the copy: %w", err)
 	}
-	for _, key := range []string{"sentryDsn"} {
+	plain, err := config.FromFile(source, c.Stack)
+	if err != nil {
+		return err
+	}
+	// The missing secrets are what this call is about; every other problem is the preview's to tell.
+	values, _ := config.Load(plain)
+	for _, key := range values.RequiredSecrets() {
 		cmd := exec.CommandContext(ctx, "pulumi", "config", "set", "--non-interactive", "--stack", c.Stack, //nolint:gosec // the arguments are ours
 			"--config-file", target, "--secret", config.Namespace+":"+key, config.Placeholder(key))
 		cmd.Dir = c.Root

@@ -23,19 +23,16 @@ import (
 // reports success only when all of that holds.
 func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 	args := []string{"up", "--yes", "--skip-preview", "--parallel", fmt.Sprint(max(c.Parallel, 1))}
-	switch err := c.SSHConfig(ctx); {
-	case err == nil:
-		failed, err := c.FailedJobs(ctx)
-		if err != nil {
-			return err
-		}
-		for _, urn := range failed {
-			fmt.Fprintln(c.Out, "running again, because it failed before:", urn[strings.LastIndex(urn, "::")+2:])
-			args = append(args, "--replace", urn)
-		}
-	case errors.Is(err, ErrNoHost): // a first update
-	default:
+	if err := c.SSHConfig(ctx); err != nil && !errors.Is(err, ErrNoHost) { // a first update has none
 		return err
+	}
+	failed, err := c.FailedJobs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, urn := range failed {
+		fmt.Fprintln(c.Out, "running again, because it failed before:", urn[strings.LastIndex(urn, "::")+2:])
+		args = append(args, "--replace", urn)
 	}
 	if err := c.Run(ctx, args...); err != nil {
 		return fault.Hint(err, "the message above names the resource; mend the cause and run `studio up` again, it continues where this run ended")

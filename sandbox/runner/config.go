@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -57,15 +59,27 @@ func (s Settings) writeConfig(ctx context.Context, env []string, images map[stri
 		}
 		m[field] = value
 	}
-	for _, name := range []string{"ops", "edge", "postgres", "redis"} {
-		set("images", name, images[name])
-	}
-	set("release", "backend", images["backend"])
-	set("release", "frontend", images["frontend"])
+	frontend := "frontend"
 	if fe, _ := file.Config["momentstudio:frontend"].(map[string]any); fe["mode"] == "ssr" {
-		set("release", "frontend", images["frontend-ssr"])
+		frontend = "frontend-ssr"
+	}
+	for _, i := range []struct{ group, field, image string }{
+		{"images", "ops", "ops"}, {"images", "edge", "edge"}, {"images", "postgres", "postgres"}, {"images", "redis", "redis"},
+		{"release", "backend", "backend"}, {"release", "frontend", frontend},
+	} {
+		m, _ := file.Config["momentstudio:"+i.group].(map[string]any)
+		// A reference to another registry is an operator's own: the real application, for example.
+		if now, _ := m[i.field].(string); now == "" || strings.HasPrefix(now, "registry.invalid/") || strings.HasPrefix(now, s.address(registryPort)+"/") {
+			set(i.group, i.field, images[i.image])
+		}
 	}
 	set("host", "sshFrom", []string{s.Subnet.String()})
+	set("host", "privateNetwork", s.PrivateNetwork.String())
+	subnet := netip.PrefixFrom(s.PrivateNetwork.Addr(), 24)
+	set("host", "privateSubnet", subnet.String())
+	if _, ok := file.Config["momentstudio:host"].(map[string]any)["privateAddress"]; !ok {
+		set("host", "privateAddress", subnet.Addr().Next().Next().String())
+	}
 	set("tls", "acmeDirectory", "https://"+s.address(acmePort)+"/dir")
 	set("tls", "acmeRootPem", string(caPEM))
 	set("endpoints", "hcloud", "http://"+s.address(hetznerPort)+"/v1")

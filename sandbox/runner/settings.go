@@ -12,13 +12,14 @@ import (
 
 // Settings say where a sandbox lives. Two sandboxes on one machine differ in all of them.
 type Settings struct {
-	Name    string       // part of the names of everything that is made; default "sandbox"
-	Home    string       // state, keys and logs; removed by Down
-	Cache   string       // built programs and images, shared by all sandboxes; kept by Down
-	Subnet  netip.Prefix // the sandbox's internet; its first address is this machine
-	Project string       // the clone: where Pulumi.yaml lies
-	Stack   string       // name of the Pulumi stack
-	Host    bool         // use the machine's own pulumi instead of building one
+	Name           string       // part of the names of everything that is made; default "sandbox"
+	Home           string       // state, keys and logs; removed by Down
+	Cache          string       // built programs and images, shared by all sandboxes; kept by Down
+	Subnet         netip.Prefix // the sandbox's internet; its first address is this machine
+	PrivateNetwork netip.Prefix // the stack's private network; the engine refuses overlapping ones
+	Project        string       // the clone: where Pulumi.yaml lies
+	Stack          string       // name of the Pulumi stack
+	Host           bool         // use the machine's own pulumi instead of building one
 }
 
 // FromEnvironment reads the settings: SANDBOX_NAME, SANDBOX_HOME, SANDBOX_CACHE, SANDBOX_SUBNET,
@@ -26,12 +27,13 @@ type Settings struct {
 func FromEnvironment(project string) (Settings, error) {
 	name := cmp.Or(os.Getenv("SANDBOX_NAME"), "sandbox")
 	s := Settings{
-		Name:    name,
-		Home:    cmp.Or(os.Getenv("SANDBOX_HOME"), "/var/lib/momentstudio-"+name),
-		Cache:   cmp.Or(os.Getenv("SANDBOX_CACHE"), "/var/cache/momentstudio-sandbox"),
-		Project: project,
-		Stack:   "sandbox",
-		Host:    os.Getenv("SANDBOX_PULUMI") == "host",
+		Name:           name,
+		Home:           cmp.Or(os.Getenv("SANDBOX_HOME"), "/var/lib/momentstudio-"+name),
+		Cache:          cmp.Or(os.Getenv("SANDBOX_CACHE"), "/var/cache/momentstudio-sandbox"),
+		PrivateNetwork: netip.MustParsePrefix("10.77.0.0/16"),
+		Project:        project,
+		Stack:          "sandbox",
+		Host:           os.Getenv("SANDBOX_PULUMI") == "host",
 	}
 	var err error
 	s.Subnet, err = netip.ParsePrefix(cmp.Or(os.Getenv("SANDBOX_SUBNET"), "172.29.64.0/24"))

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,7 +57,10 @@ func (s Settings) Prepare(ctx context.Context, log io.Writer) (Result, error) {
 		phase("prepare the machine", func() error { return s.prepare(ctx, log) }),
 		phase("build the Pulumi engine and its plugins", func() (err error) { r.Tools, err = s.tools(ctx, log); return err }),
 		phase("build the program", func() error {
-			return s.run(ctx, os.Environ(), log, "go", "build", "-o", filepath.Join(s.Cache, "bin")+"/", ".", "./cmd/studio", "./cmd/images")
+			bin := filepath.Join(s.Cache, "bin") + "/"
+			return errors.Join(
+				s.run(ctx, os.Environ(), log, "go", "build", "-o", bin, ".", "./cmd/studio", "./cmd/images"),
+				s.run(ctx, os.Environ(), log, "go", "build", "-C", "sandbox", "-o", bin, "./cmd/sandbox"))
 		}),
 		phase("build the host's image", func() (err error) {
 			tag, err = hostimage.Ensure(ctx, hostimage.Options{CacheDir: s.Cache, Log: log})
@@ -114,13 +118,9 @@ func (s Settings) ensureServing(ctx context.Context, hostImage string) error {
 	if _, ok := s.running("serve", "serve"); ok {
 		return nil
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	// A copy: `go run` removes its executable when it ends.
+	// A copy: the next build replaces the program, and this process outlives it.
 	program := s.path("run", "sandbox")
-	text, err := os.ReadFile(self)
+	text, err := os.ReadFile(filepath.Join(s.Cache, "bin", "sandbox"))
 	if err != nil {
 		return err
 	}

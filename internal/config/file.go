@@ -1,0 +1,71 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"gopkg.in/yaml.v3"
+)
+
+// FromFile reads the plain values of a stack file, for tools that work on it without the engine.
+// Encrypted values are left out. The Source is one of a preview.
+func FromFile(path, stack string) (Source, error) {
+	src := Source{Project: Namespace, Stack: stack, DryRun: true, Values: map[string]string{}}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return src, fmt.Errorf("read the stack's file: %w", err)
+	}
+	var file struct {
+		Config map[string]any `yaml:"config"`
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		return src, fmt.Errorf("read the stack's file %s: %w", path, err)
+	}
+	for key, value := range file.Config {
+		switch v := value.(type) {
+		case string:
+			src.Values[key] = v
+		case map[string]any:
+			if _, encrypted := v["secure"]; encrypted && len(v) == 1 {
+				continue
+			}
+			if err := src.setJSON(key, v); err != nil {
+				return src, err
+			}
+		default:
+			if err := src.setJSON(key, v); err != nil {
+				return src, err
+			}
+		}
+	}
+	return src, nil
+}
+
+func (s Source) setJSON(key string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("read the stack's file: %s: %w", key, err)
+	}
+	s.Values[key] = string(text)
+	return nil
+}
+
+// RequiredSecrets lists the secret keys that these plain values ask for.
+func (c Config) RequiredSecrets() []string {
+	keys := []string{"sentryDsn"}
+	for _, s := range []struct {
+		key    string
+		needed bool
+	}{
+		{"databaseUrl", c.Postgres.Mode == "external"},
+		{"tlsCertificate", c.TLS.Mode == "file"}, {"tlsKey", c.TLS.Mode == "file"},
+		{"registryPassword", c.Registry.Username != ""},
+		{"smtpPassword", c.App.SMTP.Enabled && c.App.SMTP.Username != ""},
+	} {
+		if s.needed {
+			keys = append(keys, s.key)
+		}
+	}
+	return keys
+}

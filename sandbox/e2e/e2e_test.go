@@ -1,0 +1,204 @@
+// Package e2e runs the program through the sandbox, with the real engine and real servers, the way
+// its users do. The steps stand on each other and on one sandbox, because making one takes minutes.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/prekzursil/momentstudio-infra/sandbox/runner"
+	"github.com/prekzursil/momentstudio-infra/sandbox/toolchain"
+)
+
+// world is the sandbox under test.
+type world struct {
+	t     *testing.T
+	ctx   context.Context
+	s     runner.Settings
+	tools toolchain.Toolchain
+}
+
+// newWorld prepares a sandbox of its own, removed at the end of the test.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	project, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := runner.FromEnvironment(clone(t, project))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Name, s.Home = "e2e", "/var/lib/momentstudio-e2e"
+	s.Subnet = netip.MustParsePrefix("172.29.65.0/24")
+	s.PrivateNetwork = netip.MustParsePrefix("10.78.0.0/16")
+	w := &world{t: t, ctx: t.Context(), s: s}
+	down := func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		defer cancel()
+		if err := s.Down(ctx, io.Discard, false); err != nil {
+			t.Errorf("the sandbox was not removed: %v", err)
+		}
+	}
+	down() // what a killed run left
+	t.Cleanup(down)
+	return w
+}
+
+// clone copies what git tracks, and what it does not ignore, to a clean directory.
+func clone(t *testing.T, from string) string {
+	t.Helper()
+	to := t.TempDir()
+	list := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	list.Dir = from
+	files, err := list.Output()
+	if err != nil {
+		t.Fatalf("list the clone's files: %v", err)
+	}
+	pack := exec.Command("tar", "-C", from, "--null", "--ignore-failed-read", "-T", "-", "-cf", "-")
+	pack.Stdin = bytes.NewReader(files)
+	unpack := exec.Command("tar", "-C", to, "-xf", "-")
+	if unpack.Stdin, err = pack.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unpack.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(pack.Run(), unpack.Wait()); err != nil {
+		t.Fatalf("copy the clone: %v", err)
+	}
+	return to
+}
+
+// up brings the stack to its config and returns what the run printed.
+func (w *world) up() (runner.Result, string) {
+	w.t.Helper()
+	var out bytes.Buffer
+	r, err := w.s.Up(w.ctx, &out)
+	if err != nil {
+		w.t.Fatalf("sandbox up: %v\n%s", err, tail(out.String(), 60))
+	}
+	w.tools = r.Tools
+	return r, out.String()
+}
+
+// pulumi runs the CLI and returns its output and error.
+func (w *world) pulumi(args ...string) (string, error) {
+	var out bytes.Buffer
+	err := w.s.Pulumi(w.ctx, &out, &out, append(args, "--non-interactive")...)
+	return out.String(), err
+}
+
+func (w *world) mustPulumi(args ...string) string {
+	w.t.Helper()
+	out, err := w.pulumi(args...)
+	if err != nil {
+		w.t.Fatalf("pulumi %s: %v\n%s", strings.Join(args, " "), err, tail(out, 60))
+	}
+	return out
+}
+
+// studio runs our own command in the current clone.
+func (w *world) studio(args ...string) (string, error) {
+	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), append(args, "--stack", w.s.Stack)...)
+	cmd.Dir, cmd.Env = w.s.Project, w.s.Env(w.tools)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// configure sets one value of the stack's file, as an operator would.
+func (w *world) configure(group, field string, value any) {
+	w.t.Helper()
+	text, err := os.ReadFile(w.s.ConfigFile())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var file map[string]any
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		w.t.Fatal(err)
+	}
+	config := file["config"].(map[string]any)
+	if field == "" {
+		config["momentstudio:"+group] = value
+	} else {
+		m, _ := config["momentstudio:"+group].(map[string]any)
+		if m == nil {
+			m = map[string]any{}
+		}
+		m[field] = value
+		config["momentstudio:"+group] = m
+	}
+	out, err := yaml.Marshal(file)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(w.s.ConfigFile(), out, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// step is one line of a preview.
+type step struct {
+	Op  string `json:"op"`
+	URN string `json:"urn"`
+}
+
+func (s step) name() string { return s.URN[strings.LastIndex(s.URN, "::")+2:] }
+
+// preview returns the steps that change something.
+func (w *world) preview() []step {
+	w.t.Helper()
+	var out, errOut bytes.Buffer
+	if err := w.s.Pulumi(w.ctx, &out, &errOut, "preview", "--json", "--non-interactive"); err != nil {
+		w.t.Fatalf("pulumi preview --json: %v\n%s%s", err, tail(out.String(), 40), tail(errOut.String(), 20))
+	}
+	var doc struct {
+		Steps []step `json:"steps"`
+	}
+	if err := json.Unmarshal(out.Bytes(), &doc); err != nil {
+		w.t.Fatalf("the preview's JSON: %v\n%s", err, tail(out.String(), 20))
+	}
+	if len(doc.Steps) == 0 {
+		w.t.Fatal("the preview has no steps at all")
+	}
+	return slices.DeleteFunc(doc.Steps, func(s step) bool { return s.Op == "same" })
+}
+
+// host runs a command on the booted host, as root.
+func (w *world) host(command string) string {
+	w.t.Helper()
+	out, err := exec.CommandContext(w.ctx, "docker", "ps", "-q", "--filter", "label=momentstudio-sandbox=momentstudio-e2e").Output()
+	id := strings.TrimSpace(string(out))
+	if err != nil || id == "" || strings.Contains(id, "\n") {
+		w.t.Fatalf("want one host, got %q (%v)", id, err)
+	}
+	text, err := exec.CommandContext(w.ctx, "docker", "exec", id, "sh", "-c", command).CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("on the host, %s: %v\n%s", command, err, text)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// sql runs a statement in the application's database.
+func (w *world) sql(statement string) string {
+	return w.host(fmt.Sprintf("docker exec $(docker ps -q --filter name=momentstudio-postgres. | head -1) psql -h 127.0.0.1 -U postgres -At -d adrianaart -c %q", statement))
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

@@ -1,0 +1,199 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// site is a visitor outside the host, who trusts the test CA.
+type site struct {
+	t      *testing.T
+	client *http.Client
+	token  string // bearer, when the visitor is staff
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (w *world) address() string {
+	w.t.Helper()
+	out, err := w.s.Outputs(w.ctx, w.tools)
+	if err != nil || out.Address == "" {
+		w.t.Fatalf("the stack's address: %q, %v", out.Address, err)
+	}
+	return out.Address
+}
+
+func newSite(t *testing.T, w *world) *site {
+	t.Helper()
+	roots, err := os.ReadFile(w.s.CAFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(roots) {
+		t.Fatal("no roots")
+	}
+	address := w.address()
+	return &site{t: t, client: &http.Client{
+		Timeout:       30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+			DialContext: func(ctx context.Context, network, target string) (net.Conn, error) {
+				_, port, err := net.SplitHostPort(target)
+				if err != nil {
+					return nil, err
+				}
+				return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(address, port))
+			},
+		},
+	}}
+}
+
+func (s *site) do(method, url, contentType string, body io.Reader, headers map[string]string) answer {
+	s.t.Helper()
+	request, err := http.NewRequestWithContext(s.t.Context(), method, url, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if contentType != "" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	if s.token != "" {
+		request.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	for k, v := range headers {
+		request.Header.Set(k, v)
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, url, err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, url, err)
+	}
+	return answer{response.StatusCode, response.Header, string(text)}
+}
+
+func (s *site) get(url string) answer {
+	s.t.Helper()
+	return s.do(http.MethodGet, url, "", nil, nil)
+}
+
+func (s *site) post(path, body string, headers map[string]string) answer {
+	s.t.Helper()
+	return s.do(http.MethodPost, "https://momentstudio.test"+path, "application/json", strings.NewReader(body), headers)
+}
+
+// upload sends a public picture as a member of the content staff, approves it and returns its key.
+func (s *site) upload(w *world) string {
+	s.t.Helper()
+	id := strings.Fields(w.sql("INSERT INTO users (id, email, username, hashed_password, role) VALUES (gen_random_uuid(), 'content@example.com', 'content', 'none', 'content') RETURNING id"))[0]
+	s.token = w.host(fmt.Sprintf(`docker exec $(docker ps -q --filter name=momentstudio-backend. | head -1) python -c "from app.core.security import create_access_token as c; print(c('%s'))"`, id))
+	defer func() { s.token = "" }()
+
+	var picture, form bytes.Buffer
+	if err := png.Encode(&picture, image.NewRGBA(image.Rect(0, 0, 800, 400))); err != nil {
+		s.t.Fatal(err)
+	}
+	writer := multipart.NewWriter(&form)
+	if err := writer.WriteField("visibility", "public"); err != nil {
+		s.t.Fatal(err)
+	}
+	part, err := writer.CreateFormFile("file", "picture.png")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, _ = part.Write(picture.Bytes())
+	_ = writer.Close()
+	const assets = "https://momentstudio.test/api/v1/content/admin/media/assets"
+	r := s.do(http.MethodPost, assets+"/upload", writer.FormDataContentType(), &form, nil)
+	var asset struct {
+		ID  string `json:"id"`
+		Key string `json:"storage_key"`
+	}
+	if err := json.Unmarshal([]byte(r.body), &asset); err != nil || r.status != http.StatusCreated {
+		s.t.Fatalf("upload: status %d, %s", r.status, r.body)
+	}
+	if r := s.do(http.MethodPost, assets+"/"+asset.ID+"/approve", "application/json", strings.NewReader("{}"), nil); r.status/100 != 2 {
+		s.t.Fatalf("approve: status %d, %s", r.status, r.body)
+	}
+	return asset.Key
+}
+
+// remains counts what the emulated clouds hold.
+func (w *world) remains() map[string]int {
+	w.t.Helper()
+	left := map[string]int{}
+	for name, lists := range map[string][]string{
+		"hetzner":    {"ssh_keys", "networks", "primary_ips", "firewalls", "servers", "volumes"},
+		"cloudflare": {"records", "widgets", "rulesets"},
+	} {
+		var state map[string]json.RawMessage
+		w.control(name, "state", &state)
+		for _, list := range lists {
+			var items []json.RawMessage
+			if raw, ok := state[list]; ok && json.Unmarshal(raw, &items) != nil {
+				w.t.Fatalf("the state of %s has no list %s", name, list)
+			}
+			left[name] += len(items)
+		}
+	}
+	return left
+}
+
+func (w *world) unexpected() []json.RawMessage {
+	w.t.Helper()
+	var all []json.RawMessage
+	for _, name := range []string{"hetzner", "cloudflare"} {
+		var log struct {
+			Requests []json.RawMessage `json:"requests"`
+		}
+		w.control(name, "requests?unexpected=1", &log)
+		all = append(all, log.Requests...)
+	}
+	return all
+}
+
+func (w *world) control(api, path string, into any) {
+	w.t.Helper()
+	base := "http://" + w.s.Gateway().String() + ":8080/_sandbox/"
+	if api == "cloudflare" {
+		base = "https://" + w.s.Gateway().String() + ":8443/_sandbox/"
+	}
+	roots, err := os.ReadFile(w.s.CAFile())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(roots)
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	response, err := client.Get(base + path) //nolint:noctx // a loopback request with a time limit
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		w.t.Fatalf("%s%s: %v", base, path, err)
+	}
+}

@@ -1,0 +1,394 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTheWholeStack(t *testing.T) {
+	w := newWorld(t)
+	for _, step := range []struct {
+		name string
+		run  func(*testing.T, *world)
+	}{
+		{"an empty machine gets a site that serves", firstUp},
+		{"the site obeys the contract", contract},
+		{"a visitor's writes arrive", writes},
+		{"the application sees the visitor's address", addresses},
+		{"containers cannot reach the metadata service", metadata},
+		{"a second up changes nothing", secondUp},
+		{"previews are clean, also after a refresh and from another clone", previews},
+		{"a preview opens no connection to the host", previewDialsNobody},
+		{"no secret is in the state, in the clear", stateHoldsNoSecret},
+		{"no text replaces what holds data", textsReplaceNothing},
+		{"a raised generation replaces the server and nothing that holds data", rebuild},
+		{"a protected stack refuses its destruction", protection},
+		{"a destruction from another clone leaves nothing", destroy},
+	} {
+		ok := t.Run(step.name, func(t *testing.T) {
+			w.t = t
+			step.run(t, w)
+		})
+		w.t = t
+		if !ok {
+			t.Fatal("the next steps stand on this one")
+		}
+	}
+}
+
+func firstUp(t *testing.T, w *world) {
+	_, out := w.up()
+	if !strings.Contains(out, "verified: https://momentstudio.test serves release") {
+		t.Errorf("the run does not say that it checked the site:\n%s", tail(out, 30))
+	}
+}
+
+func contract(t *testing.T, w *world) {
+	site := newSite(t, w)
+	for _, c := range []struct {
+		path   string
+		status int
+		header map[string]string // expected to be contained
+		body   string
+	}{
+		{"/", 200, map[string]string{"Cache-Control": "no-store", "Content-Type": "text/html", "X-Frame-Options": "DENY", "Strict-Transport-Security": "max-age"}, "<html"},
+		{"/api/v1/health/ready", 200, map[string]string{"Content-Type": "application/json"}, "ready"},
+		{"/sitemap.xml", 200, map[string]string{"Content-Type": "xml"}, "https://momentstudio.test"},
+		{"/robots.txt", 200, nil, "momentstudio.test"},
+		{"/assets/app-config.js", 200, map[string]string{"Cache-Control": "no-store", "Content-Type": "javascript"}, "0000000000000000000000000000000000000001"},
+		{"/manifest.webmanifest", 200, map[string]string{"Content-Type": "application/manifest+json"}, ""},
+		{"/media/private/secret.pdf", 404, map[string]string{"Cache-Control": "no-store"}, ""},
+		{"/media/no-such-image.jpg", 404, map[string]string{"Cache-Control": "no-store"}, ""},
+		{"/main.0123456789abcdef.js", 404, map[string]string{"Cache-Control": "no-store"}, ""},
+		{"/assets/home/banner_image.jpeg", 200, map[string]string{"Cache-Control": "max-age=2592000"}, ""},
+		{"/api/v1/theme", 200, nil, ""},
+	} {
+		r := site.get("https://momentstudio.test" + c.path)
+		if r.status != c.status {
+			t.Errorf("GET %s: status %d, want %d", c.path, r.status, c.status)
+		}
+		for name, want := range c.header {
+			if got := r.header.Values(name); len(got) != 1 || !strings.Contains(got[0], want) {
+				t.Errorf("GET %s: %s is %q, want one that holds %q", c.path, name, got, want)
+			}
+		}
+		if !strings.Contains(r.body, c.body) {
+			t.Errorf("GET %s: the body does not hold %q", c.path, c.body)
+		}
+		for _, hidden := range []string{"Server", "X-Powered-By", "Via"} {
+			if got := r.header.Get(hidden); got != "" {
+				t.Errorf("GET %s tells %s: %s", c.path, hidden, got)
+			}
+		}
+	}
+	page := site.get("https://momentstudio.test/")
+	if got := page.header.Values("Content-Security-Policy"); len(got) != 1 {
+		t.Errorf("the page has %d CSP headers, want 1", len(got))
+	}
+	bundle := regexp.MustCompile(`main\.[0-9a-f]{16}\.js`).FindString(page.body)
+	if r := site.get("https://momentstudio.test/" + bundle); r.status != 200 ||
+		!strings.Contains(r.header.Get("Cache-Control"), "immutable") || !strings.Contains(r.header.Get("Content-Type"), "javascript") {
+		t.Errorf("bundle %q: status %d, %v", bundle, r.status, r.header)
+	}
+	if r := site.get("https://www.momentstudio.test/shop?x=1"); r.status != 301 || r.header.Get("Location") != "https://momentstudio.test/shop?x=1" {
+		t.Errorf("www: status %d, Location %q", r.status, r.header.Get("Location"))
+	}
+	if r := site.get("http://momentstudio.test/"); r.status != http.StatusPermanentRedirect || !strings.HasPrefix(r.header.Get("Location"), "https://") {
+		t.Errorf("plain HTTP: status %d, Location %q", r.status, r.header.Get("Location"))
+	}
+	if got := w.sql("SELECT version_num FROM alembic_version"); got != "0159_add_theme_docs" {
+		t.Errorf("the schema is at %q", got)
+	}
+	if got := w.sql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"); got != "momentstudio_owner" {
+		t.Errorf("tables belong to %q, want the owner role", got)
+	}
+	if got := w.sql("SELECT rolname FROM pg_roles WHERE rolcanlogin ORDER BY 1"); got != "momentstudio_a\npostgres" {
+		t.Errorf("roles that can log in: %q", got)
+	}
+}
+
+func writes(t *testing.T, w *world) {
+	site := newSite(t, w)
+	if r := site.post("/api/v1/newsletter/subscribe", `{"email":"visitor@example.com"}`, nil); r.status != 400 || !strings.Contains(r.body, "CAPTCHA required") {
+		t.Errorf("a robot subscribes: status %d: %s", r.status, r.body)
+	}
+	key := site.upload(w)
+	if got := w.sql("SELECT count(*) FROM media_assets"); got != "1" {
+		t.Errorf("the accepted POST wrote %s rows, want 1", got)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for state := ""; state != "completed"; time.Sleep(time.Second) {
+		if state = w.sql("SELECT status FROM media_jobs ORDER BY created_at DESC LIMIT 1"); time.Now().After(deadline) {
+			t.Fatalf("the worker did not process the upload: the job is %q", state)
+		}
+	}
+	r := site.get("https://momentstudio.test/media/" + key)
+	if r.status != 200 || !strings.Contains(r.header.Get("Cache-Control"), "immutable") {
+		t.Errorf("GET /media/%s: status %d, Cache-Control %q", key, r.status, r.header.Get("Cache-Control"))
+	}
+	w.host("test -n \"$(find /mnt/momentstudio/uploads -type f)\"")
+}
+
+// addresses reads what the application itself logs about a request with forged headers.
+func addresses(t *testing.T, w *world) {
+	spoofed := map[string]string{}
+	for _, name := range []string{"X-Forwarded-For", "CF-Connecting-IP", "X-Real-IP", "True-Client-IP", "X-Momentstudio-Client-IP"} {
+		spoofed[name] = "198.51.100.66"
+	}
+	r := newSite(t, w).post("/api/v1/newsletter/subscribe?who=forger", `{"email":"forger@example.com"}`, spoofed)
+	if r.status != 400 {
+		t.Fatalf("subscribe: status %d: %s", r.status, r.body)
+	}
+	log := w.host("docker service logs --raw momentstudio-backend 2>&1 | grep 'newsletter/subscribe' | tail -n 1")
+	if !strings.Contains(log, w.s.Gateway().String()) || strings.Contains(log, "198.51.100.66") {
+		t.Errorf("the application saw another visitor than %s: %s", w.s.Gateway(), log)
+	}
+}
+
+func metadata(t *testing.T, w *world) {
+	// The host itself reaches it, so the listener is there.
+	if got := w.host("curl -s -m 5 -o /dev/null -w '%{http_code}' http://169.254.169.254/hetzner/v1/userdata"); got != "200" {
+		t.Fatalf("the host's own request was answered with %q: the test would prove nothing", got)
+	}
+	out := w.host(`C=$(docker ps -q --filter name=momentstudio-backend. | head -1)
+docker exec $C python -c "import urllib.request as u
+try: u.urlopen('http://169.254.169.254/hetzner/v1/userdata', timeout=4); print('reached')
+except OSError as e: print('refused')"`)
+	if out != "refused" {
+		t.Errorf("a container reads the user data: %s", out)
+	}
+}
+
+func secondUp(t *testing.T, w *world) {
+	r, out := w.up()
+	if !r.Unchanged {
+		t.Errorf("the second run changed something:\n%s", tail(out, 40))
+	}
+}
+
+func previews(t *testing.T, w *world) {
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+	w.mustPulumi("refresh", "--yes", "--skip-preview")
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+
+	first := w.s.Project
+	w.s.Project = clone(t, first)
+	defer func() { w.s.Project = first }()
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+	if out, err := w.studio("ssh-config"); err != nil {
+		t.Fatalf("studio ssh-config: %v\n%s", err, out)
+	}
+	w.mustPulumi("refresh", "--yes", "--skip-preview")
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+}
+
+// previewDialsNobody counts the packets that this machine sends to the host.
+func previewDialsNobody(t *testing.T, w *world) {
+	address := w.address()
+	rule := []string{"OUTPUT", "-d", address, "-j", "RETURN"}
+	iptables := func(args ...string) string {
+		out, err := exec.Command("iptables", append([]string{"-w", "10"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("iptables %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	iptables(append([]string{"-I"}, rule...)...)
+	defer iptables(append([]string{"-D"}, rule...)...)
+	packets := func() string {
+		for line := range strings.Lines(iptables("-nvxL", "OUTPUT")) {
+			if f := strings.Fields(line); len(f) > 8 && f[8] == address {
+				return f[0]
+			}
+		}
+		t.Fatal("the counting rule is gone")
+		return ""
+	}
+	if got := packets(); got != "0" {
+		t.Fatalf("the counter starts at %s", got)
+	}
+	w.configure("backend", "memoryMB", 640) // something to plan on the host
+	if changed := w.preview(); len(changed) == 0 {
+		t.Error("the preview planned nothing, so it proves nothing")
+	}
+	w.configure("backend", "memoryMB", 512)
+	if got := packets(); got != "0" {
+		t.Errorf("a preview sent %s packets to the host", got)
+	}
+	if r := newSite(t, w).get("https://momentstudio.test/"); r.status != 200 || packets() == "0" {
+		t.Error("the counter does not count")
+	}
+}
+
+func stateHoldsNoSecret(t *testing.T, w *world) {
+	state := w.mustPulumi("stack", "export")
+	var shown struct {
+		Deployment struct {
+			Resources []struct {
+				URN     string         `json:"urn"`
+				Outputs map[string]any `json:"outputs"`
+			} `json:"resources"`
+		} `json:"deployment"`
+	}
+	if err := json.Unmarshal([]byte(w.mustPulumi("stack", "export", "--show-secrets")), &shown); err != nil {
+		t.Fatal(err)
+	}
+	secrets := 0
+	for _, r := range shown.Deployment.Resources {
+		for _, field := range []string{"result", "secret"} {
+			raw, _ := r.Outputs[field].(map[string]any)
+			var value string
+			if text, ok := raw["plaintext"].(string); !ok || json.Unmarshal([]byte(text), &value) != nil || len(value) < 16 {
+				continue
+			}
+			secrets++
+			if strings.Contains(state, value) {
+				t.Errorf("%s of %s is in the state, in the clear", field, r.URN)
+			}
+		}
+	}
+	if secrets < 11 {
+		t.Errorf("saw %d secrets, want the ten generated ones and the widget's", secrets)
+	}
+	for _, forbidden := range []string{"OPENSSH PRIVATE KEY", "postgresql+asyncpg://"} {
+		if strings.Contains(state, forbidden) {
+			t.Errorf("the state holds %q", forbidden)
+		}
+	}
+}
+
+// stateful are the resources whose replacement loses data, an address, or everyone's session.
+var stateful = []string{"host-server", "host-data", "host-address", "postgres-service", "turnstile-widget", "secrets-app-key", "secrets-backup-password", "host-network"}
+
+func textsReplaceNothing(t *testing.T, w *world) {
+	for _, c := range []struct {
+		group, field string
+		value, old   any
+	}{
+		{"host", "image", "debian-13", "debian-12"},
+		{"host", "location", "nbg1", "fsn1"},
+		{"host", "sshFrom", []string{w.s.Subnet.String(), "192.0.2.0/24"}, nil},
+		{"host", "privateAddress", "10.78.1.9", "10.78.1.2"},
+		{"host", "serverType", "cx43", "cx33"},
+		{"secrets", "tokens", 2, 1},
+		{"domain", "", "shop.momentstudio.test", "momentstudio.test"},
+		{"turnstile", "hostnames", []string{"momentstudio.test", "www.momentstudio.test", "more.momentstudio.test"}, []string{"momentstudio.test", "www.momentstudio.test"}},
+		{"postgres", "memoryMB", 600, 512},
+	} {
+		w.configure(c.group, c.field, c.value)
+		out, err := w.pulumi("preview", "--json")
+		if c.field == "location" {
+			if err == nil || !strings.Contains(out, "a host does not move") {
+				t.Errorf("a changed location is not refused: %v\n%s", err, tail(out, 10))
+			}
+		} else {
+			changed := w.preview()
+			if len(changed) == 0 && c.field != "image" {
+				t.Errorf("%s.%s = %v plans nothing: the test looks at the wrong key", c.group, c.field, c.value)
+			}
+			for _, s := range changed {
+				if slices.Contains(stateful, s.name()) && s.Op != "update" {
+					t.Errorf("%s.%s = %v plans to %s %s", c.group, c.field, c.value, s.Op, s.name())
+				}
+			}
+		}
+		if c.field == "sshFrom" {
+			c.old = []string{w.s.Subnet.String()}
+		}
+		w.configure(c.group, c.field, c.old)
+	}
+	if changed := w.preview(); len(changed) != 0 {
+		t.Errorf("the config is back, and the preview still plans %v", changed)
+	}
+}
+
+func rebuild(t *testing.T, w *world) {
+	address, rows := w.address(), w.sql("SELECT count(*) FROM media_assets")
+	if rows == "0" {
+		t.Fatal("there is no row to lose")
+	}
+	guard := w.host("cat /mnt/momentstudio/.momentstudio-volume")
+	hostname := w.host("cat /etc/machine-id")
+	files := w.host("find /mnt/momentstudio/uploads -type f | sort | xargs sha256sum")
+
+	w.configure("host", "generation", 2)
+	replaced := 0
+	for _, s := range w.preview() {
+		if !slices.Contains(stateful, s.name()) {
+			continue
+		}
+		if s.name() == "host-server" || s.name() == "postgres-service" {
+			replaced++
+			continue // the service is made anew on the new server, on the same data
+		}
+		t.Errorf("raising the generation plans to %s %s", s.Op, s.name())
+	}
+	if replaced == 0 {
+		t.Fatal("raising the generation does not replace the server")
+	}
+	w.up()
+	if got := w.host("cat /etc/machine-id"); got == hostname {
+		t.Error("the server is still the old one")
+	}
+	if got := w.address(); got != address {
+		t.Errorf("the address is %s, was %s", got, address)
+	}
+	if got := w.host("cat /mnt/momentstudio/.momentstudio-volume"); got != guard {
+		t.Errorf("the volume is %s, was %s", got, guard)
+	}
+	if got := w.sql("SELECT count(*) FROM media_assets"); got != rows {
+		t.Errorf("there are %s rows, were %s", got, rows)
+	}
+	if got := w.host("find /mnt/momentstudio/uploads -type f | sort | xargs sha256sum"); got != files {
+		t.Errorf("the media differ:\n%s\nwas\n%s", got, files)
+	}
+	for line := range strings.Lines(w.host("docker service ls --format '{{.Name}} {{.Replicas}}'")) {
+		if !strings.HasSuffix(strings.TrimSpace(line), " 1/1") {
+			t.Errorf("service %s did not come back", strings.TrimSpace(line))
+		}
+	}
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+}
+
+func protection(t *testing.T, w *world) {
+	w.configure("protect", "", true)
+	w.up()
+	out, err := w.pulumi("destroy", "--yes", "--skip-preview")
+	if err == nil {
+		t.Fatal("a protected stack was destroyed")
+	}
+	if !regexp.MustCompile(`host-(data|server|address|network)|secrets-(app-key|backup-password)|turnstile-widget`).MatchString(out) || !strings.Contains(out, "protect") {
+		t.Errorf("the refusal does not name the resource:\n%s", tail(out, 20))
+	}
+	if r := newSite(t, w).get("https://momentstudio.test/api/v1/health/ready"); r.status != 200 {
+		t.Errorf("after the refusal the site answers %d", r.status)
+	}
+	w.configure("protect", "", false)
+	w.up()
+}
+
+func destroy(t *testing.T, w *world) {
+	w.s.Project = clone(t, w.s.Project)
+	if out, err := w.studio("ssh-config"); err != nil {
+		t.Fatalf("studio ssh-config: %v\n%s", err, out)
+	}
+	w.mustPulumi("destroy", "--yes", "--skip-preview")
+	for name, left := range w.remains() {
+		if left != 0 {
+			t.Errorf("the emulated %s API still holds %d resources", name, left)
+		}
+	}
+	if unexpected := w.unexpected(); len(unexpected) > 0 {
+		t.Errorf("the program made requests that the emulators do not know: %v", unexpected)
+	}
+	out, err := exec.Command("docker", "ps", "-aq", "--filter", "label=momentstudio-sandbox=momentstudio-e2e").Output()
+	if err != nil || strings.TrimSpace(string(out)) != "" {
+		t.Errorf("hosts are left: %s (%v)", out, err)
+	}
+}
