@@ -20,7 +20,8 @@ func FromFile(path, stack string) (Source, error) {
 		Config map[string]any `yaml:"config"`
 	}
 	if err := yaml.Unmarshal(text, &file); err != nil {
-		return src, fmt.Errorf("read the stack's file %s: %w", path, err)
+		// The parser's message may quote the file, which may hold a secret set in plain.
+		return src, fmt.Errorf("read the stack's file %s: it is not the YAML of a stack", path)
 	}
 	for key, value := range file.Config {
 		switch v := value.(type) {

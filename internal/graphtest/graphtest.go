@@ -13,10 +13,11 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+
+	"github.com/prekzursil/momentstudio-infra/internal/config"
 )
 
 // Node is one declared resource.

@@ -101,23 +101,27 @@ func ReadSpec(path string) (hostspec.Apply, error) {
 
 func ensureDirectory(path string, d hostspec.Directory) (bool, error) {
 	info, err := os.Stat(path)
-	made := errors.Is(err, fs.ErrNotExist)
-	if made {
-		if err := os.MkdirAll(path, os.FileMode(d.Mode)); err != nil {
-			return false, err
-		}
-	} else if err != nil {
-		return false, err
-	} else if !info.IsDir() {
-		return false, errors.New("a file is in its place")
-	}
-	if !made {
+	switch {
+	case err == nil && info.IsDir():
 		return false, nil // a service's entrypoint may have taken it over: its owner is left alone
-	}
-	if err := os.Chmod(path, os.FileMode(d.Mode)); err != nil {
+	case err == nil:
+		return false, errors.New("a file is in its place")
+	case !errors.Is(err, fs.ErrNotExist):
 		return false, err
 	}
-	return true, os.Chown(path, d.UID, d.GID)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // every sensitive parent is listed before its children
+		return false, err
+	}
+	// Made aside and renamed, so that a killed run never leaves one with the wrong owner.
+	tmp, err := os.MkdirTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(tmp)
+	if err := errors.Join(os.Chown(tmp, d.UID, d.GID), os.Chmod(tmp, os.FileMode(d.Mode))); err != nil {
+		return false, err
+	}
+	return true, os.Rename(tmp, path)
 }
 
 // ensureFile replaces the file whole when content or mode differ, so that a reader sees either the

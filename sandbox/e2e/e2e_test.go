@@ -35,11 +35,7 @@ type world struct {
 // newWorld prepares a sandbox of its own, removed at the end of the test.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	project, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := runner.FromEnvironment(clone(t, project))
+	s, err := runner.FromEnvironment(clone(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +55,13 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// clone copies what git tracks, and what it does not ignore, to a clean directory.
-func clone(t *testing.T, from string) string {
+// clone copies what git tracks of this repository, and what it does not ignore, to a clean directory.
+func clone(t *testing.T) string {
 	t.Helper()
+	from, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	to := t.TempDir()
 	list := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	list.Dir = from

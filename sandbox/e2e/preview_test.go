@@ -1,10 +1,11 @@
 package e2e
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,11 +14,7 @@ import (
 
 // A pull request from a stranger is previewed with no account, no host and no secret.
 func TestPreviewsOfPublicStacksNeedNoAccount(t *testing.T) {
-	project, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := clone(t, project)
+	root := clone(t)
 	s, err := runner.FromEnvironment(root)
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +27,7 @@ func TestPreviewsOfPublicStacksNeedNoAccount(t *testing.T) {
 		"HCLOUD_TOKEN="+strings.Repeat("0", 64), "CLOUDFLARE_API_TOKEN="+strings.Repeat("0", 40),
 		// Whoever is dialled here is nobody: the test fails instead of reaching a cloud.
 		"HTTPS_PROXY=http://127.0.0.1:9", "HTTP_PROXY=http://127.0.0.1:9", "GOFLAGS=-mod=mod", "GOPROXY=off")
-	run := func(name string, args ...string) string {
+	run := func(t *testing.T, name string, args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), name, args...)
 		cmd.Dir, cmd.Env = root, env
@@ -43,26 +40,23 @@ func TestPreviewsOfPublicStacksNeedNoAccount(t *testing.T) {
 		return string(out)
 	}
 	studio := filepath.Join(t.TempDir(), "studio")
-	run("go", "build", "-o", studio, "./cmd/studio")
+	run(t, "go", "build", "-o", studio, "./cmd/studio")
 	for _, stack := range []string{"prod", "staging"} {
 		t.Run(stack, func(t *testing.T) {
 			copied := filepath.Join(t.TempDir(), "Pulumi."+stack+".yaml")
-			run(tools.CLI, "stack", "init", stack, "--secrets-provider", "passphrase", "--non-interactive")
-			run(studio, "placeholders", "--stack", stack, "--to", copied)
-			out := run(tools.CLI, "preview", "--stack", stack, "--config-file", copied, "--json", "--non-interactive")
-			var doc struct {
-				Steps []step `json:"steps"`
+			run(t, tools.CLI, "stack", "init", stack, "--secrets-provider", "passphrase", "--non-interactive")
+			run(t, studio, "placeholders", "--stack", stack, "--to", copied)
+			// Not --json: this CLI panics on secrets that are still unknown, as they are in a new stack.
+			out := run(t, tools.CLI, "preview", "--stack", stack, "--config-file", copied, "--diff", "--non-interactive")
+			summary := regexp.MustCompile(`\+ (\d+) to create`).FindStringSubmatch(out)
+			if len(summary) != 2 {
+				t.Fatalf("the preview counts nothing:\n%s", tail(out, 20))
 			}
-			if err := json.Unmarshal([]byte(out), &doc); err != nil {
-				t.Fatal(err)
+			if n, _ := strconv.Atoi(summary[1]); n < 45 {
+				t.Errorf("the preview plans %d resources only", n)
 			}
-			if len(doc.Steps) < 45 {
-				t.Errorf("the preview has %d steps only", len(doc.Steps))
-			}
-			for _, s := range doc.Steps {
-				if s.Op != "create" {
-					t.Errorf("a new stack plans to %s %s", s.Op, s.name())
-				}
+			if regexp.MustCompile(`to (update|delete|replace)`).MatchString(out) {
+				t.Errorf("a new stack plans more than creations:\n%s", tail(out, 10))
 			}
 			if strings.Contains(out, "placeholder-sentryDsn") {
 				t.Error("the preview shows a secret")
