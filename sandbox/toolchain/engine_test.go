@@ -138,7 +138,7 @@ func (s stack) outputs() map[string]string {
 
 func TestEngineRunsAProgramOfTheCurrentSDK(t *testing.T) {
 	if output, err := exec.Command("docker", "info").CombinedOutput(); err != nil {
-		t.Skipf("needs a Docker engine: %v\n%s", err, output)
+		t.Fatalf("needs a Docker engine (scripts/prepare.sh starts one): %v\n%s", err, output)
 	}
 	hooks := filepath.Join(t.TempDir(), "hooks")
 	s := newStack(t, "smoke", "SMOKE_HOOK_FILE="+hooks)
