@@ -274,7 +274,7 @@ func textsReplaceNothing(t *testing.T, w *world) {
 		{"host", "image", "debian-13", "debian-12"},
 		{"host", "location", "nbg1", "fsn1"},
 		{"host", "sshFrom", []string{w.s.Subnet.String(), "192.0.2.0/24"}, nil},
-		{"host", "privateAddress", "10.78.1.9", "10.78.1.2"},
+		{"host", "privateAddress", "10.78.0.9", "10.78.0.2"},
 		{"host", "serverType", "cx43", "cx33"},
 		{"secrets", "tokens", 2, 1},
 		{"domain", "", "shop.momentstudio.test", "momentstudio.test"},
