@@ -40,7 +40,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	s.Name, s.Home = "e2e", "/var/lib/momentstudio-e2e"
-	s.Subnet = netip.MustParsePrefix("172.29.65.0/24")
+	s.Subnet = netip.MustParsePrefix("10.201.65.0/24")
 	s.PrivateNetwork = netip.MustParsePrefix("10.78.0.0/16")
 	w := &world{t: t, ctx: t.Context(), s: s}
 	down := func() {

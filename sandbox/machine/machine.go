@@ -70,7 +70,7 @@ func New(config Config) (*Docker, error) {
 		problems = append(problems, fmt.Sprintf("Prefix: got %q, want up to 31 lower-case letters, digits and hyphens", config.Prefix))
 	}
 	if !config.Subnet.IsValid() || !config.Subnet.Addr().Is4() || config.Subnet.Masked() != config.Subnet {
-		problems = append(problems, fmt.Sprintf("Subnet: got %s, want an IPv4 network such as 172.29.64.0/24", config.Subnet))
+		problems = append(problems, fmt.Sprintf("Subnet: got %s, want an IPv4 network such as 10.201.64.0/24", config.Subnet))
 	}
 	if config.StateDir == "" || !filepath.IsAbs(config.StateDir) {
 		problems = append(problems, fmt.Sprintf("StateDir: got %q, want an absolute path", config.StateDir))

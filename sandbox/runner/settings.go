@@ -36,7 +36,7 @@ func FromEnvironment(project string) (Settings, error) {
 		Host:           os.Getenv("SANDBOX_PULUMI") == "host",
 	}
 	var err error
-	s.Subnet, err = netip.ParsePrefix(cmp.Or(os.Getenv("SANDBOX_SUBNET"), "172.29.64.0/24"))
+	s.Subnet, err = netip.ParsePrefix(cmp.Or(os.Getenv("SANDBOX_SUBNET"), "10.201.64.0/24"))
 	if err != nil {
 		return s, fmt.Errorf("SANDBOX_SUBNET: %w", err)
 	}
