@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
+	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/prekzursil/momentstudio-infra/components/app"
@@ -57,8 +58,9 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	if _, err = dns.New(ctx, "dns", dns.Args{
-		ZoneID: c.DNS.ZoneID, Domain: c.Domain, Address: h.Address, Proxied: c.DNS.Proxied, TTL: c.DNS.TTL}, clouds); err != nil {
+	names, err := dns.New(ctx, "dns", dns.Args{
+		ZoneID: c.DNS.ZoneID, Domain: c.Domain, Address: h.Address, Proxied: c.DNS.Proxied, TTL: c.DNS.TTL}, clouds)
+	if err != nil {
 		return err
 	}
 	widget, err := turnstile.New(ctx, "turnstile", turnstile.Args{
@@ -67,7 +69,11 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := services(ctx, c, s, h, widget); err != nil {
+	running, err := services(ctx, c, s, h, widget)
+	if err != nil {
+		return err
+	}
+	if err := guard(ctx, c, append(running, s, h, names, widget), clouds); err != nil {
 		return err
 	}
 
@@ -83,11 +89,23 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 	return nil
 }
 
-// services declares everything that runs on the host.
-func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.Host, widget *turnstile.Turnstile) error {
+// guard declares a resource that depends on everything and is therefore the first to be deleted by a
+// destruction. The engine notices a protected resource only when its turn comes: without the guard,
+// services, passwords and names would be gone by then.
+func guard(ctx *pulumi.Context, c config.Config, everything []pulumi.Resource, clouds pulumi.ResourceOption) error {
+	_, err := random.NewRandomUuid(ctx, "guard", &random.RandomUuidArgs{}, clouds,
+		pulumi.Protect(c.Protect), pulumi.DependsOn(everything))
+	if err != nil {
+		return fmt.Errorf("declare the guard: %w", err)
+	}
+	return nil
+}
+
+// services declares everything that runs on the host and returns it.
+func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.Host, widget *turnstile.Turnstile) ([]pulumi.Resource, error) {
 	engine, err := dockerProvider(ctx, c, h)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	onHost := []pulumi.ResourceOption{engine, livesOn(h.Server)}
 
@@ -126,7 +144,7 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		Reload: []string{"ssh.service", "systemd-journald.service"},
 	}, onHost...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	done := applied.Job.Done
 	afterApply := append([]pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{applied})}, onHost...)
@@ -137,28 +155,32 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 			Subnet: pulumi.String(hostspec.AppSubnet), Gateway: pulumi.String(hostspec.AppGateway)}},
 	}, afterApply...)
 	if err != nil {
-		return fmt.Errorf("declare the app network: %w", err)
+		return nil, fmt.Errorf("declare the app network: %w", err)
 	}
 	networkID := network.ID().ToStringOutput()
 
 	envSecret, err := swarmSecret(ctx, "app-env", dotenv, afterApply...)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	shared := []pulumi.Resource{network, envSecret}
 	if container {
 		if db.Superuser, err = swarmSecret(ctx, "postgres-superuser", s.Superuser, afterApply...); err != nil {
-			return err
+			return nil, err
 		}
+	}
+	if container {
+		shared = append(shared, db.Superuser)
 	}
 	db.Network, db.Applied = networkID, done
 	database, err := postgres.New(ctx, "postgres", db, afterApply...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	queue, err := redis.New(ctx, "redis", redis.Args{
 		Image: c.Images.Redis, Network: networkID, MemoryMB: c.Redis.MemoryMB, Applied: done}, afterApply...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	frontendEnv := toStringMap(appsettings.Frontend(c))
 	frontendEnv["CAPTCHA_SITE_KEY"] = widget.SiteKey
@@ -173,18 +195,21 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		DatabaseReady: database.Ready, DependsOn: []pulumi.Resource{database, queue},
 	}, afterApply...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	edge := render.Caddy{Domain: c.Domain, Mode: c.TLS.Mode, Proxied: c.DNS.Proxied, SSR: c.Frontend.Mode == "ssr",
 		RateLimits: c.Edge.RateLimits, MaxBodyMB: c.Edge.MaxBodyMB}
 	if c.TLS.Mode == "acme" {
 		edge.Email, edge.ACMEDirectory = c.TLS.Email, c.TLS.ACMEDirectory
 	}
-	_, err = caddy.New(ctx, "caddy", caddy.Args{
+	front, err := caddy.New(ctx, "caddy", caddy.Args{
 		EdgeImage: c.Images.Edge, OpsImage: c.Images.Ops, Network: networkID, Config: edge,
 		ACMERoot: c.TLS.ACMERootPEM, TLSDir: tls, Applied: done,
 	}, append([]pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{shop})}, onHost...)...)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return append(shared, applied, database, queue, shop, front), nil
 }
 
 // appEnv renders the application's secret settings.

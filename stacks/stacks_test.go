@@ -57,7 +57,7 @@ func TestEveryResourceNamesItsProviderAndItsOwner(t *testing.T) {
 			if n.Custom && n.Provider == "" {
 				t.Errorf("%s uses a default provider", n.URN)
 			}
-			shared := []string{"app-network", "app-env", "postgres-superuser"} // owned by the stack itself, used by several components
+			shared := []string{"app-network", "app-env", "postgres-superuser", "guard"} // owned by the stack itself, used by several components
 			if n.Custom && !strings.Contains(n.Parent, "momentstudio:") && !slices.Contains(shared, n.Name) {
 				t.Errorf("%s has no component as its parent", n.URN)
 			}
@@ -102,9 +102,33 @@ func TestStatefulResourcesAreLockedWhereConfigAsksForIt(t *testing.T) {
 	})
 }
 
+// A destruction deletes dependents first, and the engine refuses a protected resource only when its
+// turn comes: what the guard does not depend on would be gone by then.
+func TestTheGuardIsTheFirstToBeDestroyed(t *testing.T) {
+	each(t, func(t *testing.T, c config.Config, g graphtest.Graph) {
+		var covered map[string]bool
+		for _, n := range g {
+			if n.Name == "guard" {
+				if n.Protect != c.Protect {
+					t.Errorf("the guard's lock is %v, want %v", n.Protect, c.Protect)
+				}
+				covered = map[string]bool{}
+				for _, urn := range n.Request.GetDependencies() {
+					covered[urn[strings.LastIndex(urn, "::")+2:]] = true
+				}
+			}
+		}
+		for _, n := range g {
+			if n.Custom && !isProvider(n) && n.Name != "guard" && !covered[n.Name] {
+				t.Errorf("%s would be destroyed before the guard refuses", n.Name)
+			}
+		}
+	})
+}
+
 func TestServerIsMadeFromAFrozenCopy(t *testing.T) {
 	each(t, func(t *testing.T, c config.Config, g graphtest.Graph) {
-		boot := g.OfType("random:index/randomUuid:RandomUuid")
+		boot := slices.DeleteFunc(g.OfType("random:index/randomUuid:RandomUuid"), func(n graphtest.Node) bool { return n.Name == "guard" })
 		if len(boot) != 1 || boot[0].Name != fmt.Sprintf("host-boot-%d", c.Host.Generation) {
 			t.Fatalf("got %d frozen copies", len(boot))
 		}
