@@ -20,8 +20,7 @@ import (
 
 // Up brings the stack to what its config says: it writes the SSH files when the stack has a host,
 // readies the state when the server is to be rebuilt, runs jobs again that are recorded as failed,
-// updates, and checks that the site answers. It
-// reports success only when all of that holds.
+// updates, and checks that the site answers. It reports success only when all of that holds.
 func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 	args := []string{"up", "--yes", "--skip-preview", "--parallel", fmt.Sprint(max(c.Parallel, 1))}
 	if err := c.SSHConfig(ctx); err != nil && !errors.Is(err, ErrNoHost) { // a first update has none
