@@ -18,6 +18,11 @@ func main() {
 		if err != nil {
 			return err
 		}
+		for _, warning := range c.Warnings {
+			if err := ctx.Log.Warn(warning, nil); err != nil {
+				return err
+			}
+		}
 		return stacks.Deploy(ctx, c)
 	})
 }

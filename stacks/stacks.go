@@ -5,6 +5,7 @@ package stacks
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
@@ -25,6 +26,8 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/naming"
 	"github.com/prekzursil/momentstudio-infra/internal/render"
+	"github.com/prekzursil/momentstudio-infra/internal/secret"
+	"github.com/prekzursil/momentstudio-infra/internal/workload"
 )
 
 const (
@@ -40,7 +43,7 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 		return err
 	}
 	s, err := secrets.New(ctx, "secrets", secrets.Args{Protect: c.Protect, Generations: secrets.Generations{
-		AppKey: c.Secrets.AppKey, Tokens: c.Secrets.Tokens, LoginA: c.Secrets.LoginA, LoginB: c.Secrets.LoginB,
+		AppKey: c.Secrets.AppKey, Tokens: c.Secrets.Tokens, DatabaseLogin: c.Secrets.DatabaseLogin,
 		Superuser: c.Secrets.Superuser, DeployKey: c.Secrets.DeployKey, HostKey: c.Secrets.HostKey,
 		BackupPassword: c.Secrets.BackupPassword, Host: c.Host.Generation,
 	}}, clouds)
@@ -52,7 +55,9 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 		ServerType: c.Host.ServerType, Image: c.Host.Image, Generation: c.Host.Generation, SSHFrom: c.Host.SSHFrom,
 		PrivateNetwork: c.Host.PrivateNetwork, PrivateSubnet: c.Host.PrivateSubnet, PrivateAddress: c.Host.PrivateAddress,
 		VolumeSizeGB: c.Host.VolumeSizeGB, Protect: c.Protect, ReadyTimeout: c.Host.ReadyTimeout(),
-		DeployKeySeed: s.DeployKeySeed, BootstrapHostSeed: s.BootstrapHostSeed, HostKeySeed: s.HostKeySeed,
+		DeployKeySeed: s.DeployKeySeed, OldDeployKeySeed: s.OldDeployKeySeed, DeployKeyNumber: c.Secrets.DeployKey,
+		BootstrapHostSeed: s.BootstrapHostSeed, HostKeySeed: s.HostKeySeed, OldHostKeySeed: s.OldHostKeySeed,
+		OldHostKey:          c.Secrets.HostKey > 1 && c.Secrets.HostKeyDropped < c.Secrets.HostKey-1,
 		BootstrapKeyDropped: c.Host.BootstrapKeyDropped,
 	}, clouds)
 	if err != nil {
@@ -63,31 +68,40 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	widget, err := turnstile.New(ctx, "turnstile", turnstile.Args{
-		AccountID: c.Turnstile.AccountID, WidgetName: naming.Physical(c.Stack, "turnstile"),
-		Hostnames: c.Turnstile.Hostnames, Mode: c.Turnstile.Mode, Protect: c.Protect}, clouds)
+	everything := []pulumi.Resource{s, h, names}
+	captcha := captchaKeys{site: pulumi.String("").ToStringOutput(), secret: pulumi.String("").ToStringOutput()}
+	if c.Turnstile.Enabled {
+		widget, err := turnstile.New(ctx, "turnstile", turnstile.Args{
+			AccountID: c.Turnstile.AccountID, WidgetName: naming.Physical(c.Stack, "turnstile"),
+			Hostnames: c.Turnstile.Hostnames, Mode: c.Turnstile.Mode, Protect: c.Protect}, clouds)
+		if err != nil {
+			return err
+		}
+		captcha = captchaKeys{site: widget.SiteKey, secret: widget.Secret}
+		everything = append(everything, widget)
+	}
+	running, err := services(ctx, c, s, h, captcha)
 	if err != nil {
 		return err
 	}
-	running, err := services(ctx, c, s, h, widget)
-	if err != nil {
-		return err
-	}
-	if err := guard(ctx, c, append(running, s, h, names, widget), clouds); err != nil {
+	if err := guard(ctx, c, append(running, everything...), clouds); err != nil {
 		return err
 	}
 
 	ctx.Export("url", pulumi.String("https://"+c.Domain))
 	ctx.Export("address", h.Address)
 	ctx.Export("knownHosts", h.KnownHosts)
-	ctx.Export("sshPrivateKey", pulumi.ToSecret(h.DeployKey))
-	ctx.Export("turnstileSiteKey", widget.SiteKey)
+	ctx.Export("sshPrivateKeys", pulumi.ToSecret(h.DeployKeys))
+	ctx.Export("turnstileSiteKey", captcha.site)
 	ctx.Export("release", pulumi.String(c.Release.Name))
 	ctx.Export("images", pulumi.ToStringMap(map[string]string{
 		"backend": c.Release.Backend, "frontend": c.Release.Frontend, "ops": c.Images.Ops, "edge": c.Images.Edge,
 		"postgres": c.Images.Postgres, "redis": c.Images.Redis}))
 	return nil
 }
+
+// captchaKeys are the widget's; empty without one.
+type captchaKeys struct{ site, secret pulumi.StringOutput }
 
 // guard declares a resource that depends on everything and is therefore the first to be deleted by a
 // destruction. The engine notices a protected resource only when its turn comes: without the guard,
@@ -102,7 +116,7 @@ func guard(ctx *pulumi.Context, c config.Config, everything []pulumi.Resource, c
 }
 
 // services declares everything that runs on the host and returns it.
-func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.Host, widget *turnstile.Turnstile) ([]pulumi.Resource, error) {
+func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.Host, captcha captchaKeys) ([]pulumi.Resource, error) {
 	engine, err := dockerProvider(ctx, c, h)
 	if err != nil {
 		return nil, err
@@ -113,17 +127,18 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	logins := map[string]pulumi.StringInput{"a": s.LoginA, "b": s.LoginB}
 	db := postgres.Args{
 		Image: c.Images.Postgres, OpsImage: c.Images.Ops, MaxConnections: c.Postgres.MaxConnections,
-		SharedBuffers: c.Postgres.SharedBuffers, MemoryMB: c.Postgres.MemoryMB, ActiveLogin: c.Postgres.ActiveLogin,
-		SuperuserFile: hostspec.SuperuserSecret, LoginFiles: map[string]string{"a": loginAFile, "b": loginBFile},
-		LoginPasswords: logins,
+		SharedBuffers: c.Postgres.SharedBuffers, MemoryMB: c.Postgres.MemoryMB, ActiveLogin: s.ActiveLogin,
+		LoginFiles:     map[string]string{"a": loginAFile, "b": loginBFile},
+		LoginPasswords: logins, SuperuserPassword: s.Superuser,
 	}
 	if !container {
 		db.ExternalURL = pulumi.ToSecret(pulumi.String(c.DatabaseURL.Reveal())).(pulumi.StringOutput)
 	}
-	dotenv := appEnv(c, s, widget, db)
+	dotenv := appEnv(c, s, captcha, db)
 
 	jobSecrets := map[string]pulumi.StringInput{hostspec.AppEnvSecret: dotenv,
-		hostspec.SSHHostKey: h.HostKey, hostspec.SSHHostKey + ".pub": h.HostPublic}
+		hostspec.SSHHostKey: h.HostKey, hostspec.SSHHostKey + ".pub": h.HostPublic,
+		hostspec.AuthorizedKeys: pulumi.Sprintf("%s\n", h.DeployUser)}
 	if container {
 		jobSecrets[hostspec.SuperuserSecret] = s.Superuser
 		jobSecrets[loginAFile], jobSecrets[loginBFile] = s.LoginA, s.LoginB
@@ -140,7 +155,10 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		OpsImage: c.Images.Ops, Ready: h.Ready, Directories: directories, Secrets: jobSecrets,
 		Files: []hostspec.File{
 			{Path: "/etc/systemd/journald.conf.d/10-momentstudio.conf", Mode: 0o644, Content: "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=30day\n"},
+			// From here on only the newest deploy key opens the host; the one of its first boot does not.
+			{Path: "/etc/ssh/sshd_config.d/20-momentstudio-keys.conf", Mode: 0o644, Content: "AuthorizedKeysFile " + hostspec.AuthorizedKeys + "\n"},
 		},
+		Owners: map[string]int{hostspec.SuperuserSecret: 999}, KeepOld: map[string]bool{hostspec.SuperuserSecret: true},
 		Reload: []string{"ssh.service", "systemd-journald.service"},
 	}, onHost...)
 	if err != nil {
@@ -164,13 +182,14 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		return nil, err
 	}
 	shared := []pulumi.Resource{network, envSecret}
-	if container {
-		if db.Superuser, err = swarmSecret(ctx, "postgres-superuser", s.Superuser, afterApply...); err != nil {
+	keyFiles := []workload.SecretFile{}
+	for _, k := range appsettings.KeyFiles(c.App) {
+		file, err := swarmSecret(ctx, "app-"+k.Part, pulumi.String(k.PEM), afterApply...)
+		if err != nil {
 			return nil, err
 		}
-	}
-	if container {
-		shared = append(shared, db.Superuser)
+		shared = append(shared, file)
+		keyFiles = append(keyFiles, workload.SecretFile{Secret: file, Path: k.Path})
 	}
 	db.Network, db.Applied = networkID, done
 	database, err := postgres.New(ctx, "postgres", db, afterApply...)
@@ -182,12 +201,20 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	if err != nil {
 		return nil, err
 	}
-	frontendEnv := toStringMap(appsettings.Frontend(c))
-	frontendEnv["CAPTCHA_SITE_KEY"] = widget.SiteKey
+	facts := appsettings.Facts{
+		Domain: c.Domain, Release: c.Release.Name, RedisURL: fmt.Sprintf("redis://%s:%d/0", hostspec.RedisHost, hostspec.RedisPort),
+		SSR: c.Frontend.Mode == "ssr", SSRBackend: fmt.Sprintf("http://%s:%d/api/v1", hostspec.BackendHost, hostspec.BackendPort),
+		AllowedHosts: c.Frontend.AllowedHosts,
+	}
+	frontendEnv := toStringMap(appsettings.Web(c.App, facts))
+	if c.App.Captcha.Enabled {
+		frontendEnv["CAPTCHA_SITE_KEY"] = captcha.site
+	}
 	shop, err := app.New(ctx, "app", app.Args{
 		BackendImage: c.Release.Backend, FrontendImage: c.Release.Frontend, OpsImage: c.Images.Ops,
 		Network: networkID, EnvSecret: envSecret, EnvFile: hostspec.AppEnvSecret,
-		BackendEnv:  toStringMap(appsettings.Backend(c, fmt.Sprintf("redis://%s:%d/0", hostspec.RedisHost, hostspec.RedisPort))),
+		KeyFiles: keyFiles, BackendEnv: toStringMap(appsettings.Backend(c.App, facts, appsettings.API)),
+		WorkerEnv:   toStringMap(appsettings.Backend(c.App, facts, appsettings.Worker)),
 		FrontendEnv: frontendEnv, SSR: c.Frontend.Mode == "ssr",
 		BackendReplicas: c.Backend.Replicas, BackendMemoryMB: c.Backend.MemoryMB, WorkerMemoryMB: c.Worker.MemoryMB,
 		FrontendReplicas: c.Frontend.Replicas, FrontendMemoryMB: c.Frontend.MemoryMB,
@@ -196,6 +223,13 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	}, afterApply...)
 	if err != nil {
 		return nil, err
+	}
+	if container {
+		retired, err := postgres.NewRetirement(ctx, "postgres-retirement", db, []pulumi.Resource{shop}, onHost...)
+		if err != nil {
+			return nil, err
+		}
+		shared = append(shared, retired)
 	}
 	edge := render.Caddy{Domain: c.Domain, Mode: c.TLS.Mode, Proxied: c.DNS.Proxied, SSR: c.Frontend.Mode == "ssr",
 		RateLimits: c.Edge.RateLimits, MaxBodyMB: c.Edge.MaxBodyMB}
@@ -212,15 +246,13 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	return append(shared, applied, database, queue, shop, front), nil
 }
 
-// appEnv renders the application's secret settings.
-func appEnv(c config.Config, s *secrets.Secrets, widget *turnstile.Turnstile, db postgres.Args) pulumi.StringOutput {
-	url := postgres.URL(db)
-	return pulumi.ToSecret(pulumi.All(url, s.AppKey, s.MaintenanceToken, s.PreviewToken, widget.Secret,
-		secretInput(c.SentryDSN), secretInput(c.SMTPPassword)).ApplyT(func(v []any) string {
-		return appsettings.Secret{
+// appEnv renders the application's secret settings. A given SECRET_KEY wins over the generated one.
+func appEnv(c config.Config, s *secrets.Secrets, captcha captchaKeys, db postgres.Args) pulumi.StringOutput {
+	given := c.AppSecrets
+	return pulumi.ToSecret(pulumi.All(postgres.URL(db), s.AppKey, s.MaintenanceToken, s.PreviewToken, captcha.secret).ApplyT(func(v []any) string {
+		return appsettings.DotEnv(given, appsettings.Generated{
 			DatabaseURL: v[0].(string), SecretKey: v[1].(string), MaintenanceToken: v[2].(string),
-			PreviewToken: v[3].(string), TurnstileSecret: v[4].(string), SentryDSN: v[5].(string), SMTPPassword: v[6].(string),
-		}.DotEnv()
+			PreviewToken: v[3].(string), TurnstileSecret: v[4].(string)})
 	})).(pulumi.StringOutput)
 }
 
@@ -230,6 +262,8 @@ func swarmSecret(ctx *pulumi.Context, name string, content pulumi.StringInput, o
 	plain := pulumi.ToSecret(content).(pulumi.StringOutput)
 	hash := pulumi.Unsecret(plain.ApplyT(naming.ContentHash)).(pulumi.StringOutput)
 	encoded := plain.ApplyT(func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) }).(pulumi.StringOutput)
+	// The provider would delete first, and Swarm refuses to delete what a service uses.
+	opts = slices.Concat(opts, []pulumi.ResourceOption{pulumi.DeleteBeforeReplace(false)})
 	s, err := docker.NewSecret(ctx, name, &docker.SecretArgs{
 		Name: pulumi.Sprintf("%s-%s", naming.Swarm(name), hash), Data: encoded}, opts...)
 	if err != nil {
@@ -238,7 +272,7 @@ func swarmSecret(ctx *pulumi.Context, name string, content pulumi.StringInput, o
 	return s, nil
 }
 
-func secretInput(s config.Secret) pulumi.StringOutput {
+func secretInput(s secret.Value) pulumi.StringOutput {
 	return pulumi.ToSecret(pulumi.String(s.Reveal())).(pulumi.StringOutput)
 }
 

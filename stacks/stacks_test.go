@@ -13,6 +13,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/graphtest"
+	"github.com/prekzursil/momentstudio-infra/internal/secret"
 	"github.com/prekzursil/momentstudio-infra/stacks"
 )
 
@@ -271,7 +272,7 @@ func TestSecretsArriveOnlyWhereTheyMay(t *testing.T) {
 					}
 				}
 				clear := fmt.Sprint(withoutSecrets(value))
-				for _, forbidden := range []string{graphtest.Canary, config.Placeholder("sentryDsn"), "PRIVATE KEY", "postgresql+asyncpg://"} {
+				for _, forbidden := range []string{graphtest.Canary, secret.Placeholder("sentryDsn"), "PRIVATE KEY", "postgresql+asyncpg://"} {
 					if strings.Contains(clear, forbidden) {
 						t.Errorf("%s.%s holds %q in clear", n.Name, key, forbidden)
 					}
@@ -300,8 +301,8 @@ func TestNoSecretIsAResourceID(t *testing.T) {
 		if got := g.OfType("random:index/randomBytes:RandomBytes"); len(got) > 0 {
 			t.Errorf("%s shows its value in state", got[0].Name)
 		}
-		if got := len(g.OfType("random:index/randomPassword:RandomPassword")); got != 10 {
-			t.Errorf("got %d generated secrets, want 10", got)
+		if got := len(g.OfType("random:index/randomPassword:RandomPassword")); got != 12 {
+			t.Errorf("got %d generated secrets, want 12", got)
 		}
 	})
 }

@@ -6,12 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
@@ -62,7 +63,7 @@ func command() *cobra.Command {
 	}
 	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
-	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), migrateCommand(), caddyLoadCommand())
+	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), migrateCommand(), caddyLoadCommand())
 	return root
 }
 
@@ -87,30 +88,32 @@ func hostApplyCommand() *cobra.Command {
 }
 
 func dbRolesCommand() *cobra.Command {
+	return rolesCommand("db-roles", "Make the database, its owner and its login roles", ops.ApplyRoles)
+}
+
+func dbRetireCommand() *cobra.Command {
+	return rolesCommand("db-retire", "Close the login role that is not in use", ops.RetireIdle)
+}
+
+// rolesCommand is a command that works on the database's roles as the superuser.
+func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, ops.Roles, io.Writer) error) *cobra.Command {
 	var superuser, loginA, loginB string
 	roles := ops.Roles{}
-	cmd := &cobra.Command{Use: "db-roles", Short: "Make the database, its owner and its login roles", Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, f := range []struct {
-				path string
-				into *string
-			}{{superuser, &roles.Superuser}, {loginA, &roles.LoginA}, {loginB, &roles.LoginB}} {
-				text, err := os.ReadFile(f.path)
-				if err != nil {
-					return fmt.Errorf("read a password: %w", err)
-				}
-				*f.into = strings.TrimSpace(string(text))
+			if err := roles.ReadLogins(loginA, loginB); err != nil {
+				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Minute)
 			defer cancel()
-			conn, err := ops.Connect(ctx, hostspec.PostgresHost, hostspec.SuperuserName, roles.Superuser, "postgres")
+			conn, err := ops.ConnectSuperuser(ctx, hostspec.PostgresHost, superuser, cmd.OutOrStdout())
 			if err != nil {
 				return err
 			}
 			defer conn.Close(context.WithoutCancel(ctx))
-			return ops.ApplyRoles(ctx, conn, roles, cmd.OutOrStdout())
+			return work(ctx, conn, roles, cmd.OutOrStdout())
 		}}
-	cmd.Flags().StringVar(&superuser, "superuser-password", "", "file with the superuser's password")
+	cmd.Flags().StringVar(&superuser, "superuser-password", "", "file with the superuser's password; old ones beside it are tried too, and removed")
 	cmd.Flags().StringVar(&loginA, "login-a-password", "", "file with the password of login role a")
 	cmd.Flags().StringVar(&loginB, "login-b-password", "", "file with the password of login role b")
 	cmd.Flags().StringVar(&roles.Active, "active", "", "login role in use: a or b")

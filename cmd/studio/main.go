@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/prekzursil/momentstudio-infra/internal/importenv"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 	"github.com/prekzursil/momentstudio-infra/internal/studio"
 )
@@ -49,7 +50,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
-	root.AddCommand(upCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli))
+	root.AddCommand(upCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
 	return root
 }
 
@@ -91,5 +92,20 @@ func placeholdersCommand(cli *studio.CLI) *cobra.Command {
 		}}
 	cmd.Flags().StringVar(&target, "to", "", "the copy's path; required")
 	_ = cmd.MarkFlagRequired("to")
+	return cmd
+}
+
+func importEnvCommand(cli *studio.CLI) *cobra.Command {
+	var files importenv.Files
+	cmd := &cobra.Command{Use: "import-env", Short: "Take the settings of the hand-made deployment into the stack's file", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if files == (importenv.Files{}) {
+				return errUsage{errors.New("name at least one file: --backend, --frontend, --infra")}
+			}
+			return cli.ImportEnv(cmd.Context(), files)
+		}}
+	cmd.Flags().StringVar(&files.Backend, "backend", "", "the server's backend/.env")
+	cmd.Flags().StringVar(&files.Frontend, "frontend", "", "the server's frontend/.env")
+	cmd.Flags().StringVar(&files.Infra, "infra", "", "the server's infra/prod/.env")
 	return cmd
 }

@@ -26,7 +26,9 @@ type Args struct {
 	Network       pulumi.StringInput
 	EnvSecret     *docker.Secret        // the application's .env
 	EnvFile       string                // host path of the same text, for the migration job
-	BackendEnv    pulumi.StringMapInput // plain settings of API and worker
+	KeyFiles      []workload.SecretFile // further files of the API
+	BackendEnv    pulumi.StringMapInput // plain settings of the API
+	WorkerEnv     pulumi.StringMapInput // plain settings of the media worker
 	FrontendEnv   pulumi.StringMapInput
 	SSR           bool // server-rendering frontend on port 4000 instead of nginx on 80
 
@@ -97,7 +99,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	a.Migrated = migration.Done
 
-	env := []workload.SecretFile{{Secret: args.EnvSecret, Path: hostspec.AppEnvFile}}
+	env := workload.SecretFile{Secret: args.EnvSecret, Path: hostspec.AppEnvFile}
 	media := []workload.Mount{
 		{Source: hostspec.UploadsDir, Target: "/app/uploads"},
 		{Source: hostspec.PrivateUploadsDir, Target: "/app/private_uploads"}}
@@ -110,7 +112,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			"--proxy-headers", "--forwarded-allow-ips", hostspec.AppSubnet,
 			// Longer than Caddy's 30 s, or Caddy would send a POST on a connection that is just closing.
 			"--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "30"},
-		Env: args.BackendEnv, Secrets: env, Mounts: media, Network: args.Network, Alias: hostspec.BackendHost,
+		Env: args.BackendEnv, Secrets: append([]workload.SecretFile{env}, args.KeyFiles...), Mounts: media,
+		Network: args.Network, Alias: hostspec.BackendHost,
 		Health: &workload.Health{Command: []string{"python", "-c", backendHealth},
 			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: 2 * time.Minute},
 		Replicas: args.BackendReplicas, MemoryMB: args.BackendMemoryMB, StartFirst: true, StopGrace: 45 * time.Second,
@@ -121,7 +124,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	if _, err = workload.NewService(ctx, name+"-worker", "media-worker", workload.Service{
 		Image: pulumi.String(args.BackendImage), Args: []string{"python", "-m", "app.workers.media_worker"},
-		Env: args.BackendEnv, Secrets: env, Mounts: media, Network: args.Network, Alias: "media-worker",
+		Env: args.WorkerEnv, Secrets: []workload.SecretFile{env}, Mounts: media, Network: args.Network, Alias: "media-worker",
 		Health: &workload.Health{Command: []string{"python", "-c", fmt.Sprintf(workerHealth, int(args.LongestJob.Seconds()))},
 			Interval: 15 * time.Second, Timeout: 10 * time.Second, Retries: 4, StartPeriod: 2 * time.Minute},
 		Replicas: 1, MemoryMB: args.WorkerMemoryMB, StopGrace: 45 * time.Second,

@@ -42,8 +42,12 @@ type Args struct {
 	ReadyTimeout   time.Duration
 
 	DeployKeySeed     pulumi.StringInput // secret; required
+	OldDeployKeySeed  pulumi.StringInput // secret, of the generation before; required
+	DeployKeyNumber   int                // generation of the deploy key
 	BootstrapHostSeed pulumi.StringInput // secret; required
 	HostKeySeed       pulumi.StringInput // secret; required
+	OldHostKeySeed    pulumi.StringInput // secret, of the generation before; required
+	OldHostKey        bool               // whether that key is still accepted
 	// BootstrapKeyDropped is the generation whose bootstrap host key is no longer accepted; the
 	// key that was never in user data is then the only one.
 	BootstrapKeyDropped int
@@ -56,7 +60,8 @@ type Host struct {
 	Address    pulumi.StringOutput      `pulumi:"address"`    // public IPv4
 	VolumeID   pulumi.StringOutput      `pulumi:"volumeId"`   // numeric
 	KnownHosts pulumi.StringArrayOutput `pulumi:"knownHosts"` // lines that pin the accepted host keys
-	DeployKey  pulumi.StringOutput      // secret PEM of the key that reaches the host
+	DeployKeys pulumi.StringArrayOutput // secret PEMs of the keys that reach the host: the newest, and the one before
+	DeployUser pulumi.StringOutput      // public half of the newest, which host-apply installs
 	HostKey    pulumi.StringOutput      // secret PEM of the host key that host-apply installs
 	HostPublic pulumi.StringOutput      // its public half
 	// Ready resolves when the host can carry Docker resources; it dials, except in a preview.
@@ -203,12 +208,21 @@ func (b *builder) volume() (err error) {
 func (b *builder) server() (err error) {
 	a := b.args
 	deploy := key(a.DeployKeySeed, "momentstudio-deploy@"+a.Stack)
+	oldDeploy := key(a.OldDeployKeySeed, "momentstudio-deploy@"+a.Stack)
+	oldFinal := key(a.OldHostKeySeed, "host")
 	bootstrap := key(a.BootstrapHostSeed, "bootstrap")
 	final := key(a.HostKeySeed, "host")
-	b.host.DeployKey, b.host.HostKey, b.host.HostPublic = private(deploy), private(final), public(final)
+	b.host.DeployKeys = pulumi.StringArray{private(deploy), private(oldDeploy)}.ToStringArrayOutput()
+	b.host.HostKey, b.host.HostPublic, b.host.DeployUser = private(final), public(final), public(deploy)
 
+	// The name follows the generation: the new key is made before the old one goes, because deleting
+	// first would make the engine replace what depends on it, the server in the end.
+	keyName := "deploy"
+	if a.DeployKeyNumber > 1 {
+		keyName = fmt.Sprintf("deploy-%d", a.DeployKeyNumber)
+	}
 	b.deployKey, err = hcloud.NewSshKey(b.ctx, b.name+"-deploy-key", &hcloud.SshKeyArgs{
-		Name: b.physical("deploy"), PublicKey: public(deploy), Labels: b.labels,
+		Name: b.physical(keyName), PublicKey: public(deploy), Labels: b.labels,
 	}, pulumi.Parent(b.host))
 	if err != nil {
 		return err
@@ -245,8 +259,11 @@ func (b *builder) server() (err error) {
 		return err
 	}
 
-	b.host.KnownHosts = pulumi.All(b.ip.IpAddress, public(final), public(bootstrap)).ApplyT(func(v []any) ([]string, error) {
+	b.host.KnownHosts = pulumi.All(b.ip.IpAddress, public(final), public(bootstrap), public(oldFinal)).ApplyT(func(v []any) ([]string, error) {
 		keys := []string{v[1].(string)}
+		if a.OldHostKey {
+			keys = append(keys, v[3].(string))
+		}
 		if a.BootstrapKeyDropped < a.Generation {
 			keys = append(keys, v[2].(string))
 		}
@@ -288,24 +305,24 @@ func (b *builder) gate() {
 		return
 	}
 	a := b.args
-	inputs := []any{b.host.Address, b.host.DeployKey, b.host.KnownHosts, b.host.Server.ID()}
+	inputs := []any{b.host.Address, b.host.DeployKeys, b.host.KnownHosts, b.host.Server.ID()}
 	for _, r := range b.attached {
 		inputs = append(inputs, r.(pulumi.CustomResource).ID())
 	}
 	ready := pulumi.All(inputs...).ApplyT(func(v []any) (string, error) {
-		address, deployKey, known := v[0].(string), v[1].(string), v[2].([]string)
+		address, deployKeys, known := v[0].(string), v[1].([]string), v[2].([]string)
 		root, err := os.Getwd()
 		if err != nil {
 			return "", fmt.Errorf("find the project's root: %w", err)
 		}
-		if err := sshfiles.Write(root, a.Stack, sshfiles.Files{Address: address, PrivateKey: deployKey, KnownHosts: known}); err != nil {
+		if err := sshfiles.Write(root, a.Stack, sshfiles.Files{Address: address, PrivateKeys: deployKeys, KnownHosts: known}); err != nil {
 			return "", err
 		}
 		keys := make([]string, 0, len(known))
 		for _, line := range known {
 			keys = append(keys, line[len(address)+1:])
 		}
-		err = gate.Wait(context.Background(), gate.Target{Address: address + ":22", PrivateKey: deployKey, HostKeys: keys},
+		err = gate.Wait(context.Background(), gate.Target{Address: address + ":22", PrivateKeys: deployKeys, HostKeys: keys},
 			a.ReadyTimeout, func(line string) { _ = b.ctx.Log.Info(line, &pulumi.LogArgs{Resource: b.host.Server}) })
 		if err != nil {
 			return "", err

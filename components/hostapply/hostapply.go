@@ -27,6 +27,8 @@ type Args struct {
 	Directories []hostspec.Directory          // made with owner and mode
 	Files       []hostspec.File               // plain files
 	Secrets     map[string]pulumi.StringInput // absolute path on the host -> content; mode 0400
+	Owners      map[string]int                // numeric owner of a secret's file; default root
+	KeepOld     map[string]bool               // secrets whose older content stays until its user has changed over
 	Reload      []string                      // systemd units reloaded when one of the secrets or files changed
 }
 
@@ -57,7 +59,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	uploads := []workload.Upload{}
 	for i, path := range slices.Sorted(maps.Keys(args.Secrets)) {
 		in := hostspec.ApplyInbox + "/secret-" + strconv.Itoa(i)
-		spec.Secrets = append(spec.Secrets, hostspec.SecretFile{Path: path, Upload: in})
+		spec.Secrets = append(spec.Secrets, hostspec.SecretFile{Path: path, Upload: in, UID: args.Owners[path], KeepOld: args.KeepOld[path]})
 		uploads = append(uploads, workload.Upload{Path: in, Content: pulumi.ToSecret(args.Secrets[path]).(pulumi.StringOutput)})
 	}
 	text, err := json.MarshalIndent(spec, "", " ")

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
@@ -29,18 +28,18 @@ type Args struct {
 	SharedBuffers  int                // MB; a change restarts Postgres
 	MemoryMB       int                // limit
 	ActiveLogin    string             // "a" or "b": the role in use; the other cannot log in
-	Superuser      *docker.Secret     // password, for the first initialisation
-	SuperuserFile  string             // host path of the same password, for the roles job
 	LoginFiles     map[string]string  // "a", "b" -> host path of the login role's password
 	LoginPasswords map[string]pulumi.StringInput
-	Applied        pulumi.StringInput // resolves when directories and job secrets are in place
+	// SuperuserPassword is the content of the superuser's file on the host.
+	SuperuserPassword pulumi.StringInput
+	Applied           pulumi.StringInput // resolves when directories and job secrets are in place
 }
 
 // Postgres is a database that is ready for its migrations.
 type Postgres struct {
 	pulumi.ResourceState
 	URL   pulumi.StringOutput // secret; postgresql+asyncpg://…
-	Ready pulumi.StringOutput // resolves when the roles exist
+	Ready pulumi.StringOutput // resolves when the active login role can log in
 }
 
 // New deploys the database.
@@ -61,13 +60,15 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		Args: []string{"postgres", "-c", "max_connections=" + strconv.Itoa(args.MaxConnections),
 			"-c", "shared_buffers=" + strconv.Itoa(args.SharedBuffers) + "MB"},
 		Env: pulumi.StringMap{
-			"POSTGRES_USER":          pulumi.String(hostspec.SuperuserName),
-			"POSTGRES_PASSWORD_FILE": pulumi.String("/run/secrets/postgres-superuser"),
+			"POSTGRES_USER": pulumi.String(hostspec.SuperuserName),
+			// Read at the first initialisation only. From a directory of the host and not a Swarm secret:
+			// a new password would restart Postgres.
+			"POSTGRES_PASSWORD_FILE": pulumi.String("/run/momentstudio/superuser"),
 			// A directory below the mount: initdb wants it empty, and the guard is the mount itself.
 			"PGDATA": pulumi.String("/var/lib/postgresql/data/pgdata"),
 		},
-		Secrets: []workload.SecretFile{{Secret: args.Superuser, Path: "/run/secrets/postgres-superuser", UID: "999"}},
-		Mounts:  []workload.Mount{{Source: hostspec.PostgresDir, Target: "/var/lib/postgresql/data"}},
+		Mounts: []workload.Mount{{Source: hostspec.PostgresDir, Target: "/var/lib/postgresql/data"},
+			{Source: hostspec.PostgresSecrets, Target: "/run/momentstudio", ReadOnly: true}},
 		Network: args.Network, Alias: hostspec.PostgresHost,
 		Health: &workload.Health{
 			// Over TCP: during the first initialisation the server listens on its socket only.
@@ -80,24 +81,31 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err != nil {
 		return nil, err
 	}
-	roles, err := workload.NewJob(ctx, name+"-roles", workload.Job{
-		Image: pulumi.String(args.OpsImage),
-		Command: []string{"db-roles", "--contract", strconv.Itoa(hostspec.ContractVersion),
-			"--superuser-password", args.SuperuserFile, "--login-a-password", args.LoginFiles["a"],
-			"--login-b-password", args.LoginFiles["b"], "--active", args.ActiveLogin,
-			"--connection-limit", strconv.Itoa(args.MaxConnections - reserved)},
-		// A changed password changes only a file, which the engine does not see; its hash does.
-		Env:     pulumi.StringArray{pulumi.Sprintf("LOGIN_A=%s", hash(args.LoginPasswords["a"])), pulumi.Sprintf("LOGIN_B=%s", hash(args.LoginPasswords["b"]))},
-		Network: args.Network,
-		Mounts:  []workload.Mount{{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true}},
-		Caps:    []string{"CAP_DAC_OVERRIDE"},
-		After:   []pulumi.StringInput{args.Applied},
-	}, pulumi.Parent(p), pulumi.DependsOn([]pulumi.Resource{service}))
+	roles, err := rolesJob(ctx, name+"-roles", "db-roles", args, pulumi.Parent(p), pulumi.DependsOn([]pulumi.Resource{service}))
 	if err != nil {
 		return nil, err
 	}
 	p.Ready = roles.Done
 	return p, ctx.RegisterResourceOutputs(p, pulumi.Map{"ready": p.Ready})
+}
+
+// rolesJob runs a command that works on the roles as the superuser.
+func rolesJob(ctx *pulumi.Context, name, command string, a Args, opts ...pulumi.ResourceOption) (*workload.Ran, error) {
+	return workload.NewJob(ctx, name, workload.Job{
+		Image: pulumi.String(a.OpsImage),
+		Command: []string{command, "--contract", strconv.Itoa(hostspec.ContractVersion),
+			"--superuser-password", hostspec.SuperuserSecret, "--login-a-password", a.LoginFiles["a"],
+			"--login-b-password", a.LoginFiles["b"], "--active", a.ActiveLogin,
+			"--connection-limit", strconv.Itoa(a.MaxConnections - reserved)},
+		// A changed password changes only a file, which the engine does not see; its hash does.
+		Env: pulumi.StringArray{pulumi.Sprintf("LOGIN_A=%s", hash(a.LoginPasswords["a"])), pulumi.Sprintf("LOGIN_B=%s", hash(a.LoginPasswords["b"])),
+			pulumi.Sprintf("SUPERUSER=%s", hash(a.SuperuserPassword))},
+		Network: a.Network,
+		Mounts: []workload.Mount{{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true},
+			{Source: hostspec.PostgresSecrets, Target: hostspec.PostgresSecrets}}, // old passwords are removed there
+		Caps:  []string{"CAP_DAC_OVERRIDE"},
+		After: []pulumi.StringInput{a.Applied},
+	}, opts...)
 }
 
 // URL is the address by which the application will reach the database of these arguments: it is
@@ -127,8 +135,8 @@ func (a Args) validate(name string) error {
 	if a.ActiveLogin != "a" && a.ActiveLogin != "b" {
 		bad = append(bad, fault.Field("activeLogin", a.ActiveLogin, `"a" or "b"`))
 	}
-	if a.Superuser == nil {
-		bad = append(bad, fault.Field("superuser", nil, "the superuser's password as a Swarm secret"))
+	if a.SuperuserPassword == nil {
+		bad = append(bad, fault.Field("superuserPassword", nil, "the superuser's password"))
 	}
 	return fault.List(fmt.Sprintf("postgres %q", name), bad...)
 }

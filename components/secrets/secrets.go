@@ -15,7 +15,7 @@ const TypeToken = "momentstudio:secrets:Secrets"
 
 // Generations rotate: raising one makes a new value of that secret alone. All are required, from 1.
 type Generations struct {
-	AppKey, Tokens, LoginA, LoginB, Superuser, DeployKey, HostKey, BackupPassword int
+	AppKey, Tokens, DatabaseLogin, Superuser, DeployKey, HostKey, BackupPassword int
 	// Host is the server's generation: each new server gets a new bootstrap key.
 	Host int
 }
@@ -34,11 +34,23 @@ type Secrets struct {
 	MaintenanceToken  pulumi.StringOutput // MAINTENANCE_BYPASS_TOKEN
 	PreviewToken      pulumi.StringOutput // CONTENT_PREVIEW_TOKEN
 	LoginA, LoginB    pulumi.StringOutput // passwords of the two login roles
+	ActiveLogin       string              // "a" or "b": the role of the newest generation
 	Superuser         pulumi.StringOutput // password of the database's superuser
 	DeployKeySeed     pulumi.StringOutput // ed25519 seed of the key that reaches the host
+	OldDeployKeySeed  pulumi.StringOutput // of the generation before, which reaches a host that has not heard of the new one
 	BootstrapHostSeed pulumi.StringOutput // ed25519 seed of the host key that passes through user data
 	HostKeySeed       pulumi.StringOutput // ed25519 seed of the host key that never does
+	OldHostKeySeed    pulumi.StringOutput // of the generation before
 	BackupPassword    pulumi.StringOutput // restic repositories; losing it loses the backups
+}
+
+// slots returns the generations of a secret that has two slots, so that the value before the newest
+// is still known while the newest is rolled out: slot a holds the odd generations, slot b the even.
+func slots(generation int) (a, b int) {
+	if generation%2 == 1 {
+		return generation, generation - 1
+	}
+	return generation - 1, generation
 }
 
 // New generates the secrets.
@@ -48,6 +60,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, fmt.Errorf("register secrets %q: %w", name, err)
 	}
 	g := args.Generations
+	loginA, loginB := slots(g.DatabaseLogin)
+	deployA, deployB := slots(g.DeployKey)
+	hostA, hostB := slots(g.HostKey)
+	var deploySeedB, hostSeedB pulumi.StringOutput
 	for _, v := range []struct {
 		part       string
 		bytes      int
@@ -59,12 +75,14 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		{"app-key", 32, g.AppKey, 0, args.Protect, &s.AppKey},
 		{"maintenance-token", 32, g.Tokens, 0, false, &s.MaintenanceToken},
 		{"preview-token", 32, g.Tokens, 0, false, &s.PreviewToken},
-		{"login-a", 24, g.LoginA, 0, false, &s.LoginA},
-		{"login-b", 24, g.LoginB, 0, false, &s.LoginB},
+		{"login-a", 24, loginA, 0, false, &s.LoginA},
+		{"login-b", 24, loginB, 0, false, &s.LoginB},
 		{"superuser", 24, g.Superuser, 0, false, &s.Superuser},
-		{"deploy-key", 32, g.DeployKey, 0, false, &s.DeployKeySeed},
-		{"bootstrap-host-key", 32, g.HostKey, g.Host, false, &s.BootstrapHostSeed},
-		{"host-key", 32, g.HostKey, 0, false, &s.HostKeySeed},
+		{"deploy-key", 32, deployA, 0, false, &s.DeployKeySeed},
+		{"deploy-key-b", 32, deployB, 0, false, &deploySeedB},
+		{"bootstrap-host-key", 32, 1, g.Host, false, &s.BootstrapHostSeed},
+		{"host-key", 32, hostA, 0, false, &s.HostKeySeed},
+		{"host-key-b", 32, hostB, 0, false, &hostSeedB},
 		{"backup-password", 32, g.BackupPassword, 0, args.Protect, &s.BackupPassword},
 	} {
 		keepers := pulumi.StringMap{"generation": pulumi.String(strconv.Itoa(v.generation))}
@@ -81,6 +99,17 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			return nil, fmt.Errorf("generate secret %q: %w", v.part, err)
 		}
 		*v.out = pulumi.ToSecret(r.Result).(pulumi.StringOutput)
+	}
+	s.ActiveLogin = "a"
+	if loginB > loginA {
+		s.ActiveLogin = "b"
+	}
+	s.OldDeployKeySeed, s.OldHostKeySeed = deploySeedB, hostSeedB
+	if deployB > deployA {
+		s.DeployKeySeed, s.OldDeployKeySeed = deploySeedB, s.DeployKeySeed
+	}
+	if hostB > hostA {
+		s.HostKeySeed, s.OldHostKeySeed = hostSeedB, s.HostKeySeed
 	}
 	return s, ctx.RegisterResourceOutputs(s, pulumi.Map{})
 }

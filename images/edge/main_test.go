@@ -170,10 +170,13 @@ type site struct {
 	seen []*http.Request
 }
 
+// port is below those that the kernel gives to clients; nobody else is in the tests' network.
+const port = "8080"
+
 // start runs the rendered file in this process.
 func start(t *testing.T, name string) *site {
 	t.Helper()
-	s := &site{}
+	s := &site{address: "127.0.0.1:" + port}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.seen = append(s.seen, r.Clone(context.Background()))
@@ -181,13 +184,8 @@ func start(t *testing.T, name string) *site {
 		answer(w, r)
 	}))
 	t.Cleanup(upstream.Close)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.address = l.Addr().String()
-	l.Close()
-	config := rewrite(t, adapt(t, goldens(t)[name]), s.address, strings.TrimPrefix(upstream.URL, "http://"), t.TempDir())
+	// Without an address it listens for IPv4 and IPv6 on one socket, as it does on the host.
+	config := rewrite(t, adapt(t, goldens(t)[name]), ":"+port, strings.TrimPrefix(upstream.URL, "http://"), t.TempDir())
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatalf("Caddy does not start: %v", err)
 	}
@@ -236,10 +234,28 @@ type request struct {
 	header                   map[string]string
 }
 
-// do sends one request without following redirects. from is the loopback address of the client,
-// so that tests do not share a rate limit.
+// dial connects a client that has the given address.
+func (s *site) dial(ctx context.Context, from string) (net.Conn, error) {
+	ip, target := net.ParseIP(from), s.address
+	if ip.To4() == nil {
+		target = "[::1]:" + port
+	}
+	return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: ip}}).DialContext(ctx, "tcp", target)
+}
+
+// do sends one request without following redirects. from is the address of the client, so that
+// tests do not share a rate limit.
 func (s *site) do(t *testing.T, r request) (*http.Response, string) {
 	t.Helper()
+	response, body, err := s.send(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, body
+}
+
+// send is do for goroutines, which cannot end a test.
+func (s *site) send(r request) (*http.Response, string, error) {
 	if r.method == "" {
 		r.method = http.MethodGet
 	}
@@ -249,7 +265,7 @@ func (s *site) do(t *testing.T, r request) (*http.Response, string) {
 	if r.from == "" {
 		r.from = "127.0.0.1"
 	}
-	transport := &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(r.from)}}).DialContext}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dial(ctx, r.from) }}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: 20 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -257,7 +273,7 @@ func (s *site) do(t *testing.T, r request) (*http.Response, string) {
 	defer cancel()
 	q, err := http.NewRequestWithContext(ctx, r.method, "http://"+s.address+r.path, nil)
 	if err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
 	q.Host = r.host
 	for k, v := range r.header {
@@ -265,14 +281,14 @@ func (s *site) do(t *testing.T, r request) (*http.Response, string) {
 	}
 	response, err := client.Do(q)
 	if err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
-	return response, string(body)
+	return response, string(body), nil
 }
 
 // last returns what the upstream saw, and forgets it; nil when nothing arrived.

@@ -7,6 +7,9 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/appsettings"
+	"github.com/prekzursil/momentstudio-infra/internal/secret"
 )
 
 // Namespace is the project's name and the prefix of every key.
@@ -44,17 +47,20 @@ type Config struct {
 	Frontend  Frontend
 	TLS       TLS
 	Edge      Edge
-	App       App
+	App       appsettings.Settings
 	Secrets   SecretGenerations
 	Registry  Registry
 	Endpoints Endpoints
 
-	SentryDSN        Secret // top-level "sentryDsn"; required, because the app refuses to start without it
-	DatabaseURL      Secret // top-level "databaseUrl"; required with postgres.mode external, refused otherwise
-	TLSCertificate   Secret // top-level "tlsCertificate", PEM chain; required with tls.mode file
-	TLSKey           Secret // top-level "tlsKey", PEM; required with tls.mode file
-	RegistryPassword Secret // top-level "registryPassword"; required when registry.username is set
-	SMTPPassword     Secret // top-level "smtpPassword"; optional
+	AppSecrets appsettings.Secrets // the application's own, each a top-level key
+
+	DatabaseURL      secret.Value // top-level "databaseUrl"; required with postgres.mode external, refused otherwise
+	TLSCertificate   secret.Value // top-level "tlsCertificate", PEM chain; required with tls.mode file
+	TLSKey           secret.Value // top-level "tlsKey", PEM; required with tls.mode file
+	RegistryPassword secret.Value // top-level "registryPassword"; required when registry.username is set
+
+	Warnings []string // what deserves attention and stops nothing
+	missing  []string // secret keys that a rule asks for
 }
 
 // Release names what runs: a change rolls it out in place.
@@ -100,7 +106,8 @@ type DNS struct {
 
 // Turnstile is the widget of this stack; each stack has its own.
 type Turnstile struct {
-	AccountID string   `json:"accountId"` // Cloudflare account; required
+	Enabled   bool     `json:"enabled"`   // default true; off: no widget, and app.captcha.enabled must be off too
+	AccountID string   `json:"accountId"` // Cloudflare account; required when enabled
 	Mode      string   `json:"mode"`      // "managed" (default), "non-interactive" or "invisible"; changed in place
 	Hostnames []string `json:"hostnames"` // default: apex and www
 }
@@ -111,7 +118,6 @@ type Postgres struct {
 	MaxConnections int    `json:"maxConnections"`  // default 100; a change restarts Postgres
 	MemoryMB       int    `json:"memoryMB"`        // limit; default 1024
 	SharedBuffers  int    `json:"sharedBuffersMB"` // default 256
-	ActiveLogin    string `json:"activeLogin"`     // "a" (default) or "b": which login role the app uses
 }
 
 // Redis is the queue and rate-limit store; its content may be lost.
@@ -136,6 +142,9 @@ type Frontend struct {
 	Mode     string `json:"mode"`     // "static" (default) or "ssr"
 	Replicas int    `json:"replicas"` // default 1
 	MemoryMB int    `json:"memoryMB"` // default 256
+	// AllowedHosts are the hosts that the ssr mode renders for; default: the domain, 127.0.0.1 and
+	// localhost (the health check)
+	AllowedHosts []string `json:"allowedHosts"`
 }
 
 // TLS says where certificates come from.
@@ -149,35 +158,21 @@ type TLS struct {
 // Edge is what Caddy does beyond routing.
 type Edge struct {
 	RateLimits bool `json:"rateLimits"` // default true: requests per client address to login, checkout, contact and the like
-	MaxBodyMB  int  `json:"maxBodyMB"`  // default 520: the app takes 512 MiB uploads
+	MaxBodyMB  int  `json:"maxBodyMB"`  // default 540, in millions of bytes: the app takes uploads of 512 MiB
 }
 
-// App holds the application's plain settings that a stack decides.
-type App struct {
-	Environment string            `json:"environment"` // default "production"; anything else skips the app's own checks
-	SMTP        SMTP              `json:"smtp"`
-	Extra       map[string]string `json:"extra"` // further plain settings by the application's own names
-}
-
-// SMTP sends the shop's mail.
-type SMTP struct {
-	Enabled  bool   `json:"enabled"`  // default false
-	Host     string `json:"host"`     // required when enabled
-	Port     int    `json:"port"`     // default 587; 465 is refused: the app speaks STARTTLS only
-	Username string `json:"username"` // empty: no login; otherwise smtpPassword is required
-	From     string `json:"from"`     // sender; required when enabled
-}
-
-// SecretGenerations rotate generated secrets: raising one makes a new value. Default 1 each.
+// SecretGenerations rotate generated secrets: raising one by 1 makes a new value and rolls it out
+// (docs/guides/rotate-secrets.md). Default 1 each.
 type SecretGenerations struct {
-	AppKey         int `json:"appKey"`         // SECRET_KEY: a new one logs everyone out and breaks every TOTP enrolment
-	Tokens         int `json:"tokens"`         // maintenance bypass and content preview tokens
-	LoginA         int `json:"loginA"`         // password of login role a
-	LoginB         int `json:"loginB"`         // password of login role b
-	Superuser      int `json:"superuser"`      // password of the database's superuser
-	DeployKey      int `json:"deployKey"`      // SSH key that reaches the host
-	HostKey        int `json:"hostKey"`        // SSH host keys, the bootstrap one included
-	BackupPassword int `json:"backupPassword"` // encrypts the backups
+	AppKey             int `json:"appKey"`             // SECRET_KEY: a new one logs everyone out and breaks every TOTP enrolment
+	AppKeyAcknowledged int `json:"appKeyAcknowledged"` // must equal appKey once that is above 1: you know what it costs
+	Tokens             int `json:"tokens"`             // maintenance bypass and content preview tokens
+	DatabaseLogin      int `json:"databaseLogin"`      // login role and password of the app: odd generations use role a, even ones role b
+	Superuser          int `json:"superuser"`          // password of the database's superuser
+	DeployKey          int `json:"deployKey"`          // SSH key that reaches the host
+	HostKey            int `json:"hostKey"`            // SSH host key that never was in user data
+	HostKeyDropped     int `json:"hostKeyDropped"`     // newest generation of the host key that is no longer accepted; default 0
+	BackupPassword     int `json:"backupPassword"`     // encrypts the backups
 }
 
 // Registry holds credentials for private images; empty means none are needed.

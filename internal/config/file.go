@@ -52,21 +52,6 @@ func (s Source) setJSON(key string, value any) error {
 	return nil
 }
 
-// RequiredSecrets lists the secret keys that these plain values ask for.
-func (c Config) RequiredSecrets() []string {
-	keys := []string{"sentryDsn"}
-	for _, s := range []struct {
-		key    string
-		needed bool
-	}{
-		{"databaseUrl", c.Postgres.Mode == "external"},
-		{"tlsCertificate", c.TLS.Mode == "file"}, {"tlsKey", c.TLS.Mode == "file"},
-		{"registryPassword", c.Registry.Username != ""},
-		{"smtpPassword", c.App.SMTP.Enabled && c.App.SMTP.Username != ""},
-	} {
-		if s.needed {
-			keys = append(keys, s.key)
-		}
-	}
-	return keys
-}
+// MissingSecrets lists the secret keys that the values ask for and do not have; meaningful also when
+// Load found problems.
+func (c Config) MissingSecrets() []string { return c.missing }

@@ -1,24 +1,24 @@
 package config
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/prekzursil/momentstudio-infra/internal/appsettings"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/secret"
 )
 
 // Source is what the engine hands to the program.
 type Source struct {
 	Project    string
 	Stack      string
+	Dir        string            // the project's root, where key files lie; default: the working directory
 	Values     map[string]string // "momentstudio:domain" -> value; objects as JSON
 	SecretKeys []string          // keys that are encrypted in the stack file
 	DryRun     bool              // a preview; placeholders are accepted
@@ -63,15 +63,20 @@ func (c *Config) groups() []group {
 
 type secretKey struct {
 	key  string
-	dest *Secret
+	dest *secret.Value
 }
 
+// secretKeys lists every secret key, those of the stack first.
 func (c *Config) secretKeys() []secretKey {
-	return []secretKey{
-		{"sentryDsn", &c.SentryDSN}, {"databaseUrl", &c.DatabaseURL},
-		{"tlsCertificate", &c.TLSCertificate}, {"tlsKey", &c.TLSKey},
-		{"registryPassword", &c.RegistryPassword}, {"smtpPassword", &c.SMTPPassword},
+	keys := []secretKey{
+		{"databaseUrl", &c.DatabaseURL}, {"tlsCertificate", &c.TLSCertificate}, {"tlsKey", &c.TLSKey},
+		{"registryPassword", &c.RegistryPassword},
 	}
+	app := appsettings.SecretKeys(&c.AppSecrets)
+	for _, key := range slices.Sorted(maps.Keys(app)) {
+		keys = append(keys, secretKey{key, app[key]})
+	}
+	return keys
 }
 
 // Keys lists every top-level key without its namespace, sorted; secret tells which are secrets.
@@ -109,7 +114,12 @@ func Load(src Source) (Config, error) {
 		}
 		p.decode(g.key, raw, g.dest)
 	}
-	for _, s := range c.secretKeys() {
+	legacy := map[string]secret.Value{}
+	secrets := c.secretKeys()
+	for _, name := range appsettings.LegacyKeys() {
+		secrets = append(secrets, secretKey{name, new(secret.Value)})
+	}
+	for _, s := range secrets {
 		key := Namespace + ":" + s.key
 		known[key] = true
 		value, given := src.Values[key]
@@ -121,7 +131,10 @@ func Load(src Source) (Config, error) {
 				fmt.Sprintf("pulumi config set --secret %s --stack %s", key, src.Stack))
 			continue
 		}
-		*s.dest = NewSecret(value)
+		*s.dest = secret.New(value)
+		if slices.Contains(appsettings.LegacyKeys(), s.key) {
+			legacy[s.key] = *s.dest
+		}
 		if s.dest.IsPlaceholder() && !src.DryRun {
 			p.addFix(s.key, "[placeholder]", "the real value: placeholders serve previews only",
 				fmt.Sprintf("pulumi config set --secret %s --stack %s", key, src.Stack))
@@ -136,6 +149,9 @@ func Load(src Source) (Config, error) {
 	}
 	if !protectGiven {
 		c.Protect = c.Kind.Public()
+	}
+	for _, w := range appsettings.ApplyLegacy(&c.App, &c.AppSecrets, legacy) {
+		c.warn(p, w)
 	}
 	c.derive()
 	c.validate(p)
@@ -169,58 +185,7 @@ func (p *problems) set(path string, got any, want, example string) {
 	}
 }
 
-func (p *problems) decode(key, raw string, dest any) {
-	text := []byte(raw)
-	switch dest.(type) {
-	case *string, *Kind:
-		text, _ = json.Marshal(raw) // the engine hands plain strings over bare
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(dest)
-	if err == nil {
-		if _, extra := dec.Token(); !errors.Is(extra, io.EOF) {
-			p.add(key, "text after the value", "one value")
-		}
-		return
-	}
-	var typeErr *json.UnmarshalTypeError
-	unreadable := key
-	switch {
-	case errors.As(err, &typeErr):
-		if typeErr.Field != "" {
-			unreadable += "." + typeErr.Field
-		}
-		p.add(unreadable, withArticle(typeErr.Value), kindOf(typeErr.Type))
-	case strings.Contains(err.Error(), "unknown field"):
-		name := strings.Trim(strings.TrimPrefix(err.Error(), "json: unknown field "), `"`)
-		p.add(key+"."+name, "an unknown key", "one of the documented keys; the nearest is "+nearestOf(name, fieldsOf(dest)))
-		return // the known keys were read
-	default:
-		p.add(key, "something unreadable", kindOf(reflect.TypeOf(dest).Elem())+" as docs/reference/config.md shows: "+err.Error())
-	}
-	p.unreadable = append(p.unreadable, unreadable)
-}
-
-// kindOf names what a Go type reads, in words of the file.
-func kindOf(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Struct, reflect.Map:
-		return "an object"
-	case reflect.Slice:
-		return "a list"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Int:
-		return "a whole number"
-	default:
-		return "a text"
-	}
-}
-
-func withArticle(kind string) string {
-	if strings.HasPrefix(kind, "array") || strings.HasPrefix(kind, "object") {
-		return "an " + kind
-	}
-	return "a " + kind
+// warn keeps a warning with the file that it is about.
+func (c *Config) warn(p *problems, text string) {
+	c.Warnings = append(c.Warnings, p.src.file()+": "+text)
 }

@@ -10,8 +10,8 @@ func nearest(name string) string {
 	return nearestOf(name, keys)
 }
 
-// fieldsOf lists the JSON names of every field below a pointer to a struct.
-func fieldsOf(dest any) []string {
+// fieldsOf lists the JSON names of every field below a struct.
+func fieldsOf(root reflect.Type) []string {
 	var names []string
 	var walk func(t reflect.Type)
 	walk = func(t reflect.Type) {
@@ -26,7 +26,7 @@ func fieldsOf(dest any) []string {
 			walk(f.Type)
 		}
 	}
-	walk(reflect.TypeOf(dest).Elem())
+	walk(root)
 	return names
 }
 

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/prekzursil/momentstudio-infra/internal/appsettings"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -60,6 +62,10 @@ func reference(t *testing.T) string {
 	var top, groups, secrets strings.Builder
 	for _, g := range c.groups() {
 		v := reflect.ValueOf(g.dest).Elem()
+		if g.key == "app" {
+			groups.WriteString("## app\n\nThe application's own settings, and its secret keys: [settings.md](settings.md).\n\n")
+			continue
+		}
 		if v.Kind() != reflect.Struct {
 			top.WriteString(row(g.key, v, comments["Config."+fieldOf(&c, g.dest)]))
 			continue
@@ -69,11 +75,15 @@ func reference(t *testing.T) string {
 		groups.WriteString("\n")
 	}
 	own := regexp.MustCompile(`^top-level "\w+"[;,] `)
+	app := appsettings.SecretKeys(&c.AppSecrets)
 	for _, s := range c.secretKeys() {
+		if app[s.key] != nil {
+			continue
+		}
 		fmt.Fprintf(&secrets, "| `%s` | %s |\n", s.key, own.ReplaceAllString(comments["Config."+fieldOf(&c, s.dest)], ""))
 	}
 	return referenceIntro + "## Top level\n\n" + header + top.String() + "\n" + groups.String() +
-		"## Secret keys\n\nEach is a key of its own, because the engine can tell secret from plain only there.\n\n" +
+		"## Secret keys\n\nEach is a key of its own, because the engine can tell secret from plain only there. Those of the\napplication stand in [settings.md](settings.md).\n\n" +
 		"| Key | Meaning |\n|---|---|\n" + secrets.String()
 }
 
@@ -123,7 +133,7 @@ func typeName(t reflect.Type) string {
 func fieldOf(c *Config, dest any) string {
 	v := reflect.ValueOf(c).Elem()
 	for i := range v.NumField() {
-		if v.Field(i).Addr().Interface() == dest {
+		if v.Type().Field(i).IsExported() && v.Field(i).Addr().Interface() == dest {
 			return v.Type().Field(i).Name
 		}
 	}

@@ -2,28 +2,23 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/appsettings"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/secret"
 )
 
 var (
 	domainPattern    = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
 	releasePattern   = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	referencePattern = regexp.MustCompile(`^[a-z0-9][a-zA-Z0-9.:_/-]*@sha256:[0-9a-f]{64}$`)
-	settingPattern   = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
 )
-
-// ownSettings are the application's settings that app.extra may not hold: secrets, which would stand
-// in clear there, and those whose other value would migrate twice or skip the start-up checks.
-var ownSettings = []string{
-	"CONTENT_PREVIEW_TOKEN", "DATABASE_URL", "ENVIRONMENT", "MAINTENANCE_BYPASS_TOKEN", "RUN_DB_MIGRATIONS",
-	"SECRET_KEY", "SENTRY_DSN", "SMTP_PASSWORD", "TURNSTILE_SECRET_KEY",
-}
 
 func defaults() Config {
 	return Config{
@@ -33,22 +28,25 @@ func defaults() Config {
 			ReadyTimeoutSeconds: 600,
 		},
 		DNS:       DNS{TTL: 300},
-		Turnstile: Turnstile{Mode: "managed"},
-		Postgres:  Postgres{Mode: "container", MaxConnections: 100, MemoryMB: 1024, SharedBuffers: 256, ActiveLogin: "a"},
+		Turnstile: Turnstile{Enabled: true, Mode: "managed"},
+		Postgres:  Postgres{Mode: "container", MaxConnections: 100, MemoryMB: 1024, SharedBuffers: 256},
 		Redis:     Redis{MemoryMB: 256},
 		Backend:   Backend{Replicas: 1, MemoryMB: 1024},
 		Worker:    Worker{MemoryMB: 1024, LongestJobSeconds: 1800},
 		Frontend:  Frontend{Mode: "static", Replicas: 1, MemoryMB: 256},
 		TLS:       TLS{Mode: "acme", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory"},
-		Edge:      Edge{RateLimits: true, MaxBodyMB: 520},
-		App:       App{Environment: "production", SMTP: SMTP{Port: 587}},
-		Secrets: SecretGenerations{AppKey: 1, Tokens: 1, LoginA: 1, LoginB: 1, Superuser: 1,
+		Edge:      Edge{RateLimits: true, MaxBodyMB: 540},
+		App:       appsettings.Defaults(),
+		Secrets: SecretGenerations{AppKey: 1, Tokens: 1, DatabaseLogin: 1, Superuser: 1,
 			DeployKey: 1, HostKey: 1, BackupPassword: 1},
 	}
 }
 
 // derive fills the defaults that follow from other values.
 func (c *Config) derive() {
+	if len(c.Frontend.AllowedHosts) == 0 {
+		c.Frontend.AllowedHosts = []string{c.Domain, "127.0.0.1", "localhost"}
+	}
 	if len(c.Turnstile.Hostnames) == 0 && domainPattern.MatchString(c.Domain) {
 		c.Turnstile.Hostnames = []string{c.Domain, "www." + c.Domain}
 	}
@@ -56,8 +54,11 @@ func (c *Config) derive() {
 
 func (c *Config) validate(p *problems) {
 	oneOf(p, "kind", string(c.Kind), string(Production), string(Staging), string(Sandbox))
-	if !domainPattern.MatchString(c.Domain) {
+	switch {
+	case !domainPattern.MatchString(c.Domain):
 		p.set("domain", c.Domain, "a lower-case domain without scheme or path", "momentstudio.ro")
+	case strings.Contains(c.Domain, "localhost"):
+		p.set("domain", c.Domain, "a domain without the word localhost, at which the app refuses to start", "momentstudio.ro")
 	}
 	c.validateImages(p)
 	c.validateHost(p)
@@ -84,8 +85,7 @@ func (c *Config) validateImages(p *problems) {
 		}
 	}
 	if c.Registry.Username != "" && !c.RegistryPassword.Set() {
-		p.addFix("registryPassword", "nothing", "a password, because registry.username is set",
-			fmt.Sprintf("pulumi config set --secret %s:registryPassword --stack %s", Namespace, c.Stack))
+		c.missingSecret(p, "registryPassword", "a password, because registry.username is set")
 	}
 	switch address, user := c.Registry.Address, c.Registry.Username; {
 	case user != "" && address == "":
@@ -135,17 +135,7 @@ func (c *Config) validateCloudflare(p *problems) {
 	if !c.DNS.Proxied {
 		between(p, "dns.ttlSeconds", c.DNS.TTL, 60, 86400)
 	}
-	required(p, "turnstile.accountId", c.Turnstile.AccountID, "the Cloudflare account's ID", "<account id>")
-	oneOf(p, "turnstile.mode", c.Turnstile.Mode, "managed", "non-interactive", "invisible")
-	for i, h := range c.Turnstile.Hostnames {
-		if !domainPattern.MatchString(h) {
-			p.set(fmt.Sprintf("turnstile.hostnames[%d]", i), h, "a host name", c.Domain)
-		}
-	}
-	if domainPattern.MatchString(c.Domain) && !slices.Contains(c.Turnstile.Hostnames, c.Domain) {
-		p.set(fmt.Sprintf("turnstile.hostnames[%d]", len(c.Turnstile.Hostnames)), nil,
-			"the domain "+c.Domain+", because without it in the list customers cannot log in", c.Domain)
-	}
+	c.validateTurnstile(p)
 	e := c.Endpoints
 	if e != (Endpoints{}) && c.Kind != Sandbox {
 		p.add("endpoints", "a value", "nothing: only stacks of kind sandbox replace the cloud APIs")
@@ -162,28 +152,53 @@ func (c *Config) validateCloudflare(p *problems) {
 	}
 }
 
+func (c *Config) validateTurnstile(p *problems) {
+	if !c.Turnstile.Enabled {
+		return
+	}
+	required(p, "turnstile.accountId", c.Turnstile.AccountID, "the Cloudflare account's ID", "<account id>")
+	oneOf(p, "turnstile.mode", c.Turnstile.Mode, "managed", "non-interactive", "invisible")
+	for i, h := range c.Turnstile.Hostnames {
+		if !domainPattern.MatchString(h) {
+			p.set(fmt.Sprintf("turnstile.hostnames[%d]", i), h, "a host name", c.Domain)
+		}
+	}
+	if domainPattern.MatchString(c.Domain) && !slices.Contains(c.Turnstile.Hostnames, c.Domain) {
+		p.set(fmt.Sprintf("turnstile.hostnames[%d]", len(c.Turnstile.Hostnames)), nil,
+			"the domain "+c.Domain+", because without it in the list customers cannot log in", c.Domain)
+	}
+}
+
 func (c *Config) validateServices(p *problems) {
 	oneOf(p, "postgres.mode", c.Postgres.Mode, "container", "external")
-	oneOf(p, "postgres.activeLogin", c.Postgres.ActiveLogin, "a", "b")
 	between(p, "postgres.maxConnections", c.Postgres.MaxConnections, 20, 1000)
 	between(p, "postgres.memoryMB", c.Postgres.MemoryMB, 256, 262144)
 	between(p, "postgres.sharedBuffersMB", c.Postgres.SharedBuffers, 16, max(16, c.Postgres.MemoryMB/2))
 	switch external := c.Postgres.Mode == "external"; {
 	case external && !c.DatabaseURL.Set():
-		p.addFix("databaseUrl", "nothing", "the URL of the database, because postgres.mode is external",
-			fmt.Sprintf("pulumi config set --secret %s:databaseUrl --stack %s", Namespace, c.Stack))
-	case external && !c.DatabaseURL.IsPlaceholder() && !strings.HasPrefix(c.DatabaseURL.Reveal(), "postgresql+asyncpg://"):
+		c.missingSecret(p, "databaseUrl", "the URL of the database, because postgres.mode is external")
+	case external && c.DatabaseURL.IsPlaceholder():
+	case external && !strings.HasPrefix(c.DatabaseURL.Reveal(), "postgresql+asyncpg://"):
 		p.add("databaseUrl", "[secret]", "a URL that begins with postgresql+asyncpg:// (the app has no other driver)")
 	case external && strings.Contains(c.DatabaseURL.Reveal(), "%"):
-		p.add("databaseUrl", "[secret]", "a URL without %, on which Alembic's configuration parser fails")
+		p.add("databaseUrl", "[secret]", "a URL without %, on which Alembic's configuration parser fails: choose a password of letters and digits")
+	case external && !usableDatabase(c.DatabaseURL.Reveal()):
+		p.add("databaseUrl", "[secret]", "a URL with user, password, host and database on one line")
 	case !external && c.DatabaseURL.Set():
 		p.add("databaseUrl", "[secret]", "nothing, unless postgres.mode is external")
 	}
-	// One API process and the worker hold up to 31 connections (app-contract §8); start-first
-	// doubles the API's share during a release.
-	if need := 2*c.Backend.Replicas*16 + 15 + 10; c.Postgres.Mode == "container" && c.Postgres.MaxConnections < need {
+	// An API process holds its pool and one connection more, the worker its pool (app-contract §8);
+	// start-first doubles the API's share during a release; ten are reserved.
+	pool := 5 + 10
+	if n := c.App.Database.PoolSize; n != nil {
+		pool += *n - 5
+	}
+	if n := c.App.Database.MaxOverflow; n != nil {
+		pool += *n - 10
+	}
+	if need := 2*c.Backend.Replicas*(pool+1) + pool + 10; c.Postgres.Mode == "container" && c.Postgres.MaxConnections < need {
 		p.set("postgres.maxConnections", c.Postgres.MaxConnections,
-			fmt.Sprintf("at least %d for backend.replicas %d", need, c.Backend.Replicas), fmt.Sprint(need))
+			fmt.Sprintf("at least %d for backend.replicas %d and pools of %d connections", need, c.Backend.Replicas, pool), fmt.Sprint(need))
 	}
 	between(p, "redis.memoryMB", c.Redis.MemoryMB, 64, 65536)
 	between(p, "backend.replicas", c.Backend.Replicas, 1, 50)
@@ -194,59 +209,78 @@ func (c *Config) validateServices(p *problems) {
 	between(p, "frontend.replicas", c.Frontend.Replicas, 1, 50)
 	between(p, "frontend.memoryMB", c.Frontend.MemoryMB, 64, 65536)
 	between(p, "edge.maxBodyMB", c.Edge.MaxBodyMB, 1, 4096)
+	if c.Frontend.Mode == "ssr" {
+		for _, host := range []string{c.Domain, "127.0.0.1"} {
+			if !slices.Contains(c.Frontend.AllowedHosts, host) && !slices.Contains(c.Frontend.AllowedHosts, "*") {
+				p.set(fmt.Sprintf("frontend.allowedHosts[%d]", len(c.Frontend.AllowedHosts)), nil,
+					host+" in the list: the server sends unrendered pages or errors to other hosts, and 127.0.0.1 is its health check", host)
+			}
+		}
+	}
+	c.validateGenerations(p)
+}
+
+func (c *Config) validateGenerations(p *problems) {
 	g := c.Secrets
 	for _, s := range []struct {
 		name  string
 		value int
-	}{{"appKey", g.AppKey}, {"tokens", g.Tokens}, {"loginA", g.LoginA}, {"loginB", g.LoginB}, {"backupPassword", g.BackupPassword}} {
+	}{{"appKey", g.AppKey}, {"tokens", g.Tokens}, {"databaseLogin", g.DatabaseLogin}, {"superuser", g.Superuser},
+		{"deployKey", g.DeployKey}, {"hostKey", g.HostKey}, {"backupPassword", g.BackupPassword}} {
 		between(p, "secrets."+s.name, s.value, 1, 10000)
 	}
-	// A new value of these reaches neither sshd, nor authorized_keys, nor the initialised database
-	// by itself: an update would lock itself out.
-	for _, s := range []struct {
-		name  string
-		value int
-	}{{"superuser", g.Superuser}, {"deployKey", g.DeployKey}, {"hostKey", g.HostKey}} {
-		if s.value != 1 {
-			p.set("secrets."+s.name, s.value, "1: this secret cannot be rotated on a running host yet", "1")
-		}
+	between(p, "secrets.hostKeyDropped", g.HostKeyDropped, 0, max(0, g.HostKey-1))
+	if g.AppKey > 1 && g.AppKeyAcknowledged != g.AppKey {
+		p.set("secrets.appKeyAcknowledged", g.AppKeyAcknowledged, fmt.Sprintf("%d, when you know the cost of secrets.appKey %[1]d: everyone is logged out, "+
+			"and every TOTP enrolment is lost (docs/guides/rotate-secrets.md)", g.AppKey), fmt.Sprint(g.AppKey))
+	}
+	if c.AppSecrets.SecretKey.Set() && g.AppKey > 1 {
+		p.addFix("secretKey", "[secret]", "nothing, because secrets.appKey is above 1: a given key is used instead of the generated one",
+			fmt.Sprintf("pulumi config rm %s:secretKey --stack %s", Namespace, c.Stack))
 	}
 }
 
+// usableDatabase reports whether the application's driver and ours both read the URL.
+func usableDatabase(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.User == nil || len(strings.Trim(u.Path, "/")) == 0 || strings.ContainsAny(text, " \t\r\n") {
+		return false
+	}
+	password, set := u.User.Password()
+	return set && password != "" && u.User.Username() != ""
+}
+
+// validateApp checks the application's settings by the rules of its catalogue.
 func (c *Config) validateApp(p *problems) {
-	if c.Kind.Public() && c.App.Environment != "production" {
-		p.set("app.environment", c.App.Environment, "production: any other value skips the app's own start-up checks", "production")
-	}
-	if !c.SentryDSN.Set() {
-		p.addFix("sentryDsn", "nothing", "a Sentry DSN: the app refuses to start in production without one",
-			fmt.Sprintf("pulumi config set --secret %s:sentryDsn --stack %s", Namespace, c.Stack))
-	}
-	s := c.App.SMTP
-	if s.Enabled {
-		required(p, "app.smtp.host", s.Host, "the mail server, because app.smtp.enabled is on", "smtp.example.com")
-		required(p, "app.smtp.from", s.From, "the sender, because app.smtp.enabled is on", "shop@"+c.Domain)
-		if s.Port == 465 {
-			p.set("app.smtp.port", s.Port, "587: the app speaks STARTTLS and has no implicit TLS", "587")
-		}
-		if s.Username != "" && !c.SMTPPassword.Set() {
-			p.addFix("smtpPassword", "nothing", "a password, because app.smtp.username is set",
-				fmt.Sprintf("pulumi config set --secret %s:smtpPassword --stack %s", Namespace, c.Stack))
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.App.Extra)) {
-		path := "app.extra." + name
+	// A kind that is none is judged as the strictest.
+	sandbox, staging := c.Kind == Sandbox, c.Kind == Staging
+	found, warnings := appsettings.Check(&c.App, &c.AppSecrets, appsettings.Context{
+		Production: !sandbox && !staging, Public: !sandbox, Domain: c.Domain, Widget: c.Turnstile.Enabled,
+		MaxBodyMB: c.Edge.MaxBodyMB, Processes: c.Backend.Replicas, ProxyHeaders: hostspec.ClientAddressHeaders(), Dir: p.src.Dir,
+	})
+	for _, f := range found {
 		switch {
-		case !settingPattern.MatchString(name):
-			p.add(path, "a name", "a setting's name in capitals, as the application spells it")
-		case slices.Contains(ownSettings, name):
-			// The value is not shown: whoever writes a secret setting here has put a secret in clear.
-			p.addFix(path, "a value", "nothing: this program sets it, and secrets have keys of their own",
-				fmt.Sprintf("pulumi config rm --path '%s:%s' --stack %s", Namespace, path, c.Stack))
-		case c.App.Extra[name] == "":
-			p.addFix(path, `""`, "a value, or no such key: the app aborts on empty numbers, switches and lists",
-				fmt.Sprintf("pulumi config rm --path '%s:%s' --stack %s", Namespace, path, c.Stack))
+		case f.Secret && f.Got == nil:
+			c.missingSecret(p, f.Key, f.Want)
+		case f.Secret:
+			p.addFix(f.Key, fmt.Sprint(f.Got), f.Want, fmt.Sprintf("pulumi config set --secret %s:%s --stack %s", Namespace, f.Key, c.Stack))
+		case f.Remove:
+			p.addFix(f.Key, fmt.Sprint(f.Got), f.Want, fmt.Sprintf("pulumi config rm --path '%s:%s' --stack %s", Namespace, f.Key, c.Stack))
+		case f.Example == "":
+			p.add(f.Key, fmt.Sprint(f.Got), f.Want)
+		default:
+			p.set(f.Key, f.Got, f.Want, f.Example)
 		}
 	}
+	for _, w := range warnings {
+		c.warn(p, w)
+	}
+}
+
+// missingSecret reports a secret that a rule asks for.
+func (c *Config) missingSecret(p *problems, key, want string) {
+	c.missing = append(c.missing, key)
+	p.addFix(key, "nothing", want, fmt.Sprintf("pulumi config set --secret %s:%s --stack %s", Namespace, key, c.Stack))
 }
 
 func (c *Config) validateTLS(p *problems) {
@@ -260,11 +294,10 @@ func (c *Config) validateTLS(p *problems) {
 	if c.TLS.Mode == "file" {
 		for _, s := range []struct {
 			key string
-			val Secret
+			val secret.Value
 		}{{"tlsCertificate", c.TLSCertificate}, {"tlsKey", c.TLSKey}} {
 			if !s.val.Set() {
-				p.addFix(s.key, "nothing", "a PEM text, because tls.mode is file",
-					fmt.Sprintf("pulumi config set --secret %s:%s --stack %s < FILE", Namespace, s.key, c.Stack))
+				c.missingSecret(p, s.key, "a PEM text, because tls.mode is file (… < FILE reads it from there)")
 			}
 		}
 	}

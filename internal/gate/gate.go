@@ -35,9 +35,9 @@ var ErrWrongHostKey = errors.New("the host key is not a pinned one")
 
 // Target is the server to wait for.
 type Target struct {
-	Address    string   // host:port
-	PrivateKey string   // PEM of the deploy key; a secret
-	HostKeys   []string // accepted keys in authorized_keys form
+	Address     string   // host:port
+	PrivateKeys []string // PEMs of the deploy keys, tried in this order; secrets
+	HostKeys    []string // accepted keys in authorized_keys form
 }
 
 // StageError says at which stage the wait ended and what was last seen there.
@@ -58,9 +58,13 @@ func (e *StageError) Unwrap() error { return e.Err }
 func Wait(ctx context.Context, t Target, limit time.Duration, progress func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	signer, err := ssh.ParsePrivateKey([]byte(t.PrivateKey))
-	if err != nil {
-		return errors.New("read the deploy key: it is not an SSH private key") // never quote it
+	var signers []ssh.Signer
+	for _, key := range t.PrivateKeys {
+		signer, err := ssh.ParsePrivateKey([]byte(key))
+		if err != nil {
+			return errors.New("read the deploy key: it is not an SSH private key") // never quote it
+		}
+		signers = append(signers, signer)
 	}
 	pinned := map[string]bool{}
 	for _, line := range t.HostKeys {
@@ -70,7 +74,7 @@ func Wait(ctx context.Context, t Target, limit time.Duration, progress func(stri
 		}
 		pinned[string(key.Marshal())] = true
 	}
-	w := &waiter{target: t, signer: signer, pinned: pinned, progress: progress}
+	w := &waiter{target: t, signers: signers, pinned: pinned, progress: progress}
 
 	delay := 250 * time.Millisecond
 	var lastStage Stage
@@ -112,7 +116,7 @@ func (e *finalError) Error() string { return e.err.Error() }
 
 type waiter struct {
 	target   Target
-	signer   ssh.Signer
+	signers  []ssh.Signer
 	pinned   map[string]bool
 	progress func(string)
 	last     string
@@ -166,7 +170,7 @@ func (w *waiter) try(ctx context.Context) (Stage, error) {
 func (w *waiter) handshake(conn net.Conn, wrong *string) (*ssh.Client, error) {
 	c, channels, requests, err := ssh.NewClientConn(conn, w.target.Address, &ssh.ClientConfig{
 		User:              "root",
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(w.signer)},
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(w.signers...)},
 		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			if w.pinned[string(key.Marshal())] {

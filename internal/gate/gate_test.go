@@ -165,7 +165,7 @@ func start(t *testing.T, m *machine) gate.Target {
 }
 
 func target(address string) gate.Target {
-	return gate.Target{Address: address, PrivateKey: deployKey.PrivatePEM, HostKeys: []string{otherKey.Public, hostKey.Public}}
+	return gate.Target{Address: address, PrivateKeys: []string{deployKey.PrivatePEM}, HostKeys: []string{otherKey.Public, hostKey.Public}}
 }
 
 // log collects the progress lines of one wait.
@@ -381,8 +381,8 @@ func TestUnusableKeysAreRefusedWithoutBeingShown(t *testing.T) {
 		to   gate.Target
 		want string
 	}{
-		{"a deploy key that is none", gate.Target{Address: "127.0.0.1:1", PrivateKey: "canary-key"}, "deploy key"},
-		{"a pinned key that is none", gate.Target{Address: "127.0.0.1:1", PrivateKey: deployKey.PrivatePEM, HostKeys: []string{"nonsense"}}, "pinned host key"},
+		{"a deploy key that is none", gate.Target{Address: "127.0.0.1:1", PrivateKeys: []string{"canary-key"}}, "deploy key"},
+		{"a pinned key that is none", gate.Target{Address: "127.0.0.1:1", PrivateKeys: []string{deployKey.PrivatePEM}, HostKeys: []string{"nonsense"}}, "pinned host key"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := gate.Wait(context.Background(), c.to, time.Minute, nil)
@@ -396,7 +396,7 @@ func TestUnusableKeysAreRefusedWithoutBeingShown(t *testing.T) {
 func TestAnotherDeployKeyDoesNotGetIn(t *testing.T) {
 	m := &machine{cloudInit: []string{done}, docker: []string{"active/true"}}
 	to := start(t, m)
-	to.PrivateKey = otherKey.PrivatePEM
+	to.PrivateKeys = []string{otherKey.PrivatePEM}
 	err := gate.Wait(context.Background(), to, time.Second, nil)
 	if err == nil || !strings.Contains(err.Error(), "unable to authenticate") {
 		t.Errorf("got %v, want a failed login", err)

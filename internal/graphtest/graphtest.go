@@ -18,6 +18,7 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 
 	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/secret"
 )
 
 // Node is one declared resource.
@@ -47,9 +48,13 @@ func StackFile(t testing.TB, root, stack string) config.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := config.Namespace + ":sentryDsn"
-	source.Values[key] = config.Placeholder("sentryDsn")
-	source.SecretKeys = []string{key}
+	source.Dir = root
+	missing, _ := config.Load(source) // the missing secrets are what this call is about
+	for _, name := range missing.MissingSecrets() {
+		key := config.Namespace + ":" + name
+		source.Values[key] = secret.Placeholder(name)
+		source.SecretKeys = append(source.SecretKeys, key)
+	}
 	return source
 }
 

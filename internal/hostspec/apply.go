@@ -36,19 +36,27 @@ type File struct {
 type SecretFile struct {
 	Path   string `json:"path"`
 	Upload string `json:"upload"`
+	UID    int    `json:"uid"` // owner; default root
+	// KeepOld keeps an older content beside the new one until its user has changed over and removes
+	// it (OldSecret names the file).
+	KeepOld bool `json:"keepOld"`
 }
+
+// OldSecret is the pattern of the files that hold what a secret file with KeepOld held before.
+func OldSecret(path, part string) string { return path + ".before-" + part }
 
 // Directories are those that every stack's services mount. 999 is the postgres and redis user of
 // the official Debian images; other users' entrypoints change the owner themselves.
 func Directories(postgres bool) []Directory {
 	dirs := []Directory{
-		{Path: EtcDir, Mode: 0o700}, {Path: SecretsDir, Mode: 0o700},
+		{Path: EtcDir, Mode: 0o700}, {Path: SecretsDir, Mode: 0o700}, {Path: SSHKeysDir, Mode: 0o700},
 		{Path: RedisDir, Mode: 0o750, UID: 999, GID: 999},
 		{Path: UploadsDir, Mode: 0o755}, {Path: PrivateUploadsDir, Mode: 0o700},
 		{Path: DataDir + "/caddy", Mode: 0o700}, {Path: CaddyConfigDir, Mode: 0o700}, {Path: CaddyDataDir, Mode: 0o700},
 	}
 	if postgres {
-		dirs = append(dirs, Directory{Path: PostgresDir, Mode: 0o700, UID: 999, GID: 999})
+		dirs = append(dirs, Directory{Path: PostgresDir, Mode: 0o700, UID: 999, GID: 999},
+			Directory{Path: PostgresSecrets, Mode: 0o700, UID: 999, GID: 999})
 	}
 	return dirs
 }

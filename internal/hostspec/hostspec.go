@@ -5,7 +5,7 @@ package hostspec
 
 // ContractVersion is raised when hostops and the program stop understanding each other's files
 // or flags. Every job passes it; hostops refuses another one.
-const ContractVersion = 1
+const ContractVersion = 2
 
 // The data volume and what lies on it. Everything that must survive the server is below DataDir.
 const (
@@ -24,7 +24,10 @@ const (
 	EtcDir          = "/etc/momentstudio"
 	SecretsDir      = EtcDir + "/secrets"
 	AppEnvSecret    = SecretsDir + "/app.env"
-	SuperuserSecret = SecretsDir + "/postgres-superuser"
+	PostgresSecrets = EtcDir + "/postgres" // mounted in Postgres itself; a directory, so that a new file is seen
+	SuperuserSecret = PostgresSecrets + "/superuser"
+	SSHKeysDir      = EtcDir + "/ssh"
+	AuthorizedKeys  = SSHKeysDir + "/authorized_keys"
 	SSHHostKey      = "/etc/ssh/ssh_host_ed25519_key"
 	ServicesLock    = "/run/lock/momentstudio-services.lock"
 	ReadyFile       = EtcDir + "/bootstrap-done" // written as the last step of the user data
@@ -65,6 +68,10 @@ const (
 // AdminIPHeader carries the client's address to the application's admin allow-list. Caddy always
 // overwrites it, so a client cannot set it (app-contract §10).
 const AdminIPHeader = "X-Momentstudio-Client-IP"
+
+// ClientAddressHeaders are those that the edge overwrites with the client's address; the first is
+// the one that the application is told to read.
+func ClientAddressHeaders() []string { return []string{AdminIPHeader, "X-Forwarded-For", "X-Real-IP"} }
 
 // Postgres roles: the owner owns every object and cannot log in; the two login roles act as it,
 // one in use and one idle, so that a password is rotated without a moment in which none works.

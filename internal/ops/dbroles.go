@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
@@ -16,8 +21,85 @@ import (
 type Roles struct {
 	Superuser       string // password
 	LoginA, LoginB  string // passwords
-	Active          string // "a" or "b"
-	ConnectionLimit int    // of the active login role
+	Active          string // "a" or "b": the login role that the application uses
+	ConnectionLimit int    // of a login role
+}
+
+// login is one of the two login roles.
+type login struct{ role, password string }
+
+// logins returns the active and the idle login role.
+func (r Roles) logins() (active, idle login, err error) {
+	a, b := login{hostspec.LoginRoleA, r.LoginA}, login{hostspec.LoginRoleB, r.LoginB}
+	switch r.Active {
+	case "a":
+		return a, b, nil
+	case "b":
+		return b, a, nil
+	}
+	return a, b, fmt.Errorf("active login is %q, want a or b", r.Active)
+}
+
+// ConnectSuperuser connects with the password in the file, or with one that it held before: a
+// rotation that was killed leaves the database with either. Once the database has the file's own
+// password, the old ones are removed from the host.
+func ConnectSuperuser(ctx context.Context, host, file string, out io.Writer) (*pgx.Conn, error) {
+	current, err := passwordFile(file)
+	if err != nil {
+		return nil, err
+	}
+	old, err := filepath.Glob(hostspec.OldSecret(file, "*"))
+	if err != nil {
+		return nil, fmt.Errorf("look for old passwords: %w", err)
+	}
+	conn, err := Connect(ctx, host, hostspec.SuperuserName, current, "postgres")
+	for i := 0; refused(err) && i < len(old); i++ {
+		before, errRead := passwordFile(old[i])
+		if errRead != nil {
+			return nil, errRead
+		}
+		if conn, err = Connect(ctx, host, hostspec.SuperuserName, before, "postgres"); err != nil {
+			continue
+		}
+		if err = setPassword(ctx, conn, hostspec.SuperuserName, current); err != nil {
+			_ = conn.Close(ctx)
+			return nil, err
+		}
+		fmt.Fprintln(out, "the superuser has a new password")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range old {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			_ = conn.Close(ctx)
+			return nil, fmt.Errorf("remove an old password: %w", err)
+		}
+	}
+	return conn, nil
+}
+
+func passwordFile(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read a password: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// ReadLogins reads the passwords of the login roles from their files.
+func (r *Roles) ReadLogins(fileA, fileB string) (err error) {
+	if r.LoginA, err = passwordFile(fileA); err != nil {
+		return err
+	}
+	r.LoginB, err = passwordFile(fileB)
+	return err
+}
+
+// refused reports whether Postgres answered that the password is wrong.
+func refused(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && answer.Code == "28P01"
 }
 
 // Connect opens a connection as the superuser, waiting for a server that is just starting until
@@ -34,6 +116,9 @@ func Connect(ctx context.Context, host string, user, password, database string) 
 		if err == nil {
 			return conn, nil
 		}
+		if refused(err) {
+			return nil, fmt.Errorf("connect to Postgres at %s as %s: %w", host, user, err)
+		}
 		if last == nil || ctx.Err() == nil {
 			last = err
 		}
@@ -45,44 +130,34 @@ func Connect(ctx context.Context, host string, user, password, database string) 
 	}
 }
 
-// ApplyRoles makes the roles and the database, and sets both passwords: the owner of every object
-// cannot log in, the active login role acts as it, the idle one cannot log in (design §3.10).
+// ApplyRoles makes the database and its roles, and lets the active login role in: the owner of every
+// object cannot log in, the login roles act as it (design §3.10). An idle role that exists is left
+// alone, because tasks of the release before may still log in as it; RetireIdle ends that.
 func ApplyRoles(ctx context.Context, conn *pgx.Conn, r Roles, out io.Writer) error {
-	if r.Active != "a" && r.Active != "b" {
-		return fmt.Errorf("active login is %q, want a or b", r.Active)
+	active, idle, err := r.logins()
+	if err != nil {
+		return err
 	}
 	owner := pgx.Identifier{hostspec.OwnerRole}.Sanitize()
-	if err := ensureRole(ctx, conn, hostspec.OwnerRole, out); err != nil {
-		return err
+	for _, role := range []string{hostspec.OwnerRole, active.role, idle.role} {
+		if err := ensureRole(ctx, conn, role, out); err != nil {
+			return err
+		}
 	}
 	if _, err := conn.Exec(ctx, "ALTER ROLE "+owner+" NOLOGIN"); err != nil {
 		return fmt.Errorf("alter role %s: %w", hostspec.OwnerRole, err)
 	}
-	for _, login := range []struct {
-		name, password string
-		active         bool
-	}{
-		{hostspec.LoginRoleA, r.LoginA, r.Active == "a"}, {hostspec.LoginRoleB, r.LoginB, r.Active == "b"},
+	if err := setPassword(ctx, conn, active.role, active.password); err != nil {
+		return err
+	}
+	name := pgx.Identifier{active.role}.Sanitize()
+	for _, statement := range []string{
+		fmt.Sprintf("GRANT %s TO %s", owner, name),
+		fmt.Sprintf("ALTER ROLE %s SET role TO %s", name, owner),
+		fmt.Sprintf("ALTER ROLE %s LOGIN CONNECTION LIMIT %d", name, r.ConnectionLimit),
 	} {
-		if err := ensureRole(ctx, conn, login.name, out); err != nil {
-			return err
-		}
-		name := pgx.Identifier{login.name}.Sanitize()
-		can := "NOLOGIN"
-		if login.active {
-			can = "LOGIN"
-		}
-		for _, statement := range []string{
-			fmt.Sprintf("ALTER ROLE %s %s CONNECTION LIMIT %d", name, can, r.ConnectionLimit),
-			fmt.Sprintf("GRANT %s TO %s", owner, name),
-			fmt.Sprintf("ALTER ROLE %s SET role TO %s", name, owner),
-		} {
-			if _, err := conn.Exec(ctx, statement); err != nil {
-				return fmt.Errorf("set up role %s: %w", login.name, err)
-			}
-		}
-		if err := setPassword(ctx, conn, login.name, login.password); err != nil {
-			return err
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("set up role %s: %w", active.role, err)
 		}
 	}
 	var exists bool
@@ -96,6 +171,30 @@ func ApplyRoles(ctx context.Context, conn *pgx.Conn, r Roles, out io.Writer) err
 		fmt.Fprintln(out, "database", hostspec.DatabaseName)
 	}
 	fmt.Fprintf(out, "roles are in place, login role %s is active\n", r.Active)
+	return nil
+}
+
+// RetireIdle closes the idle login role: it cannot log in, has a password that nobody used, and its
+// connections end. It runs when every task uses the active role.
+func RetireIdle(ctx context.Context, conn *pgx.Conn, r Roles, out io.Writer) error {
+	_, idle, err := r.logins()
+	if err != nil {
+		return err
+	}
+	if err := ensureRole(ctx, conn, idle.role, out); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "ALTER ROLE "+pgx.Identifier{idle.role}.Sanitize()+" NOLOGIN"); err != nil {
+		return fmt.Errorf("close role %s: %w", idle.role, err)
+	}
+	if err := setPassword(ctx, conn, idle.role, idle.password); err != nil {
+		return err
+	}
+	var ended int
+	if err := conn.QueryRow(ctx, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1", idle.role).Scan(&ended); err != nil {
+		return fmt.Errorf("end the connections of role %s: %w", idle.role, err)
+	}
+	fmt.Fprintf(out, "login role %s is closed, %d connections ended\n", idle.role, ended)
 	return nil
 }
 

@@ -5,6 +5,8 @@ package ops
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,8 +43,8 @@ func HostApply(ctx context.Context, spec hostspec.Apply, root string, units Unit
 			fmt.Fprintln(out, "directory", d.Path)
 		}
 	}
-	write := func(path string, content []byte, mode os.FileMode) error {
-		did, err := ensureFile(root+path, content, mode)
+	write := func(path string, content []byte, mode os.FileMode, uid int) error {
+		did, err := ensureOwned(root+path, content, mode, uid)
 		if err != nil {
 			return fmt.Errorf("write %s: %w", path, err)
 		}
@@ -53,7 +55,7 @@ func HostApply(ctx context.Context, spec hostspec.Apply, root string, units Unit
 		return nil
 	}
 	for _, f := range spec.Files {
-		if err := write(f.Path, []byte(f.Content), os.FileMode(f.Mode)); err != nil {
+		if err := write(f.Path, []byte(f.Content), os.FileMode(f.Mode), os.Getuid()); err != nil {
 			return err
 		}
 	}
@@ -62,7 +64,12 @@ func HostApply(ctx context.Context, spec hostspec.Apply, root string, units Unit
 		if err != nil {
 			return fmt.Errorf("read the upload for %s: %w", s.Path, err)
 		}
-		if err := write(s.Path, content, 0o400); err != nil {
+		if s.KeepOld {
+			if err := keepOld(root+s.Path, content, s.UID); err != nil {
+				return fmt.Errorf("keep the old content of %s: %w", s.Path, err)
+			}
+		}
+		if err := write(s.Path, content, 0o400, s.UID); err != nil {
 			return err
 		}
 	}
@@ -124,9 +131,29 @@ func ensureDirectory(path string, d hostspec.Directory) (bool, error) {
 	return true, os.Rename(tmp, path)
 }
 
-// ensureFile replaces the file whole when content or mode differ, so that a reader sees either the
-// old or the new one, and a full disk leaves the old.
+// keepOld copies what the file holds now beside it, when new content is about to replace it. Every
+// old content has a file of its own: after runs that were killed, any of them may be the one in use.
+func keepOld(path string, content []byte, uid int) error {
+	old, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && string(old) == string(content) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(old)
+	_, err = ensureOwned(hostspec.OldSecret(path, hex.EncodeToString(sum[:4])), old, 0o400, uid)
+	return err
+}
+
+// ensureFile is ensureOwned for a file of this process's own user.
 func ensureFile(path string, content []byte, mode os.FileMode) (bool, error) {
+	return ensureOwned(path, content, mode, os.Getuid())
+}
+
+// ensureOwned replaces the file whole when content or mode differ, so that a reader sees either the
+// old or the new one, and a full disk leaves the old.
+func ensureOwned(path string, content []byte, mode os.FileMode, uid int) (bool, error) {
 	if old, err := os.ReadFile(path); err == nil && string(old) == string(content) {
 		if info, err := os.Stat(path); err == nil && info.Mode().Perm() == mode {
 			return false, nil
@@ -141,7 +168,11 @@ func ensureFile(path string, content []byte, mode os.FileMode) (bool, error) {
 	}
 	defer os.Remove(tmp.Name())
 	_, errWrite := tmp.Write(content)
-	if err := errors.Join(errWrite, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
+	var errOwner error
+	if uid != os.Getuid() {
+		errOwner = tmp.Chown(uid, uid)
+	}
+	if err := errors.Join(errWrite, tmp.Chmod(mode), errOwner, tmp.Sync(), tmp.Close()); err != nil {
 		return false, err
 	}
 	return true, os.Rename(tmp.Name(), path)

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -47,12 +48,24 @@ type Caddy struct {
 	MaxBodyMB     int
 }
 
-// RateLimit is one zone of the edge's limits, counted per client address.
+// RateLimit is one zone of the edge's limits, counted per client: an IPv4 address or an IPv6 /64.
 type RateLimit struct {
 	Name   string
 	Paths  []string
 	Window string
 	Events int
+}
+
+// Pattern matches every spelling of the zone's paths that the application takes for them. Caddy
+// resolves encoded letters and doubled slashes before it compares. The application redirects a
+// trailing slash to the path without it, and its router accepts a newline at the end, because $
+// does so in Python's expressions.
+func (l RateLimit) Pattern() string {
+	paths := make([]string, len(l.Paths))
+	for i, p := range l.Paths {
+		paths[i] = regexp.QuoteMeta(p)
+	}
+	return "(?i)^(" + strings.Join(paths, "|") + `)[/\s]*$`
 }
 
 // rateLimits are those that the application's maintainers recommend for the edge and those that
@@ -64,6 +77,8 @@ func rateLimits() []RateLimit {
 		{"verify", []string{"/api/v1/auth/verify/request", "/api/v1/auth/password-reset/request"}, "1m", 5},
 		{"contact", []string{"/api/v1/support/contact", "/api/v1/newsletter/subscribe"}, "1m", 10},
 		{"login", []string{"/api/v1/auth/login", "/api/v1/auth/login/2fa", "/api/v1/auth/register"}, "1m", 10},
+		// Of its own: who has used up the attempts to log in must still be able to set a new password.
+		{"reset", []string{"/api/v1/auth/password-reset/confirm"}, "1m", 10},
 		{"refresh", []string{"/api/v1/auth/refresh"}, "1m", 30},
 	}
 }
@@ -100,13 +115,19 @@ func Caddyfile(c Caddy) (string, error) {
 	if c.RateLimits {
 		data.RateLimits = rateLimits()
 	}
-	data.MaxBodyMB = cmp.Or(c.MaxBodyMB, 520)
+	data.MaxBodyMB = cmp.Or(c.MaxBodyMB, 540)
 	return fill("Caddyfile", data)
 }
 
+// IdentityFiles are the names of the deploy keys beside the SSH configuration, newest first.
+var IdentityFiles = [2]string{"id_ed25519", "id_ed25519_before"}
+
 // SSHConfig renders the client configuration for one host. dir is relative to the project's root.
 func SSHConfig(address, dir string) (string, error) {
-	return fill("ssh_config", struct{ Address, Dir string }{address, dir})
+	return fill("ssh_config", struct {
+		Address, Dir  string
+		IdentityFiles [2]string
+	}{address, dir, IdentityFiles})
 }
 
 // DotEnv renders the application's settings file, sorted by name. Values stand in single quotes,

@@ -20,12 +20,12 @@ func Options(stack string) []string { return []string{"-F", Dir(stack) + "/confi
 
 // Files is the content of the files.
 type Files struct {
-	Address    string
-	PrivateKey string   // PEM; a secret
-	KnownHosts []string // lines
+	Address     string
+	PrivateKeys []string // PEMs of the newest deploy key and of the one before; secrets
+	KnownHosts  []string // lines
 }
 
-// Write puts the files below root, replacing each whole: key 0400, others 0600.
+// Write puts the files below root, two private keys at most, replacing each whole: key 0400, others 0600.
 func Write(root, stack string, f Files) error {
 	dir := filepath.Join(root, Dir(stack))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -35,14 +35,18 @@ func Write(root, stack string, f Files) error {
 	if err != nil {
 		return err
 	}
-	for _, file := range []struct {
+	type file struct {
 		name, text string
 		mode       os.FileMode
-	}{
-		{"id_ed25519", f.PrivateKey, 0o400},
+	}
+	files := []file{
 		{"known_hosts", strings.Join(f.KnownHosts, "\n") + "\n", 0o600},
 		{"config", config, 0o600},
-	} {
+	}
+	for i, key := range f.PrivateKeys {
+		files = append(files, file{render.IdentityFiles[i], key, 0o400})
+	}
+	for _, file := range files {
 		if err := replace(filepath.Join(dir, file.name), file.text, file.mode); err != nil {
 			return fmt.Errorf("write %s/%s: %w", Dir(stack), file.name, err)
 		}

@@ -19,7 +19,7 @@ func write(t *testing.T, root string, f sshfiles.Files) {
 
 func TestFilesAndTheirModes(t *testing.T) {
 	root := t.TempDir()
-	write(t, root, sshfiles.Files{Address: "203.0.113.7", PrivateKey: "the key\n", KnownHosts: []string{"203.0.113.7 ssh-ed25519 AAAA", "203.0.113.7 ssh-ed25519 BBBB"}})
+	write(t, root, sshfiles.Files{Address: "203.0.113.7", PrivateKeys: []string{"the key\n"}, KnownHosts: []string{"203.0.113.7 ssh-ed25519 AAAA", "203.0.113.7 ssh-ed25519 BBBB"}})
 	dir := filepath.Join(root, sshfiles.Dir("prod"))
 	for _, c := range []struct {
 		file, text string // text "" is checked elsewhere
@@ -51,14 +51,14 @@ func TestFilesAndTheirModes(t *testing.T) {
 
 func TestFilesAreReplacedWhole(t *testing.T) {
 	root := t.TempDir()
-	write(t, root, sshfiles.Files{Address: "203.0.113.7", PrivateKey: "a long old key\n", KnownHosts: []string{"old"}})
+	write(t, root, sshfiles.Files{Address: "203.0.113.7", PrivateKeys: []string{"a long old key\n"}, KnownHosts: []string{"old"}})
 	dir := filepath.Join(root, sshfiles.Dir("prod"))
 	before, err := os.Open(filepath.Join(dir, "id_ed25519"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer before.Close()
-	write(t, root, sshfiles.Files{Address: "203.0.113.8", PrivateKey: "new\n", KnownHosts: []string{"new"}})
+	write(t, root, sshfiles.Files{Address: "203.0.113.8", PrivateKeys: []string{"new\n"}, KnownHosts: []string{"new"}})
 
 	old := make([]byte, 64)
 	n, _ := before.Read(old)
@@ -81,7 +81,7 @@ func TestFilesAreReplacedWhole(t *testing.T) {
 
 func TestPathsAreRelativeAndChecksAreOn(t *testing.T) {
 	root := t.TempDir()
-	write(t, root, sshfiles.Files{Address: "203.0.113.7", PrivateKey: "k", KnownHosts: []string{"h"}})
+	write(t, root, sshfiles.Files{Address: "203.0.113.7", PrivateKeys: []string{"k"}, KnownHosts: []string{"h"}})
 	options := sshfiles.Options("prod")
 	if len(options) != 2 || options[0] != "-F" || filepath.IsAbs(options[1]) {
 		t.Fatalf("options are %q, want -F and a relative path", options)
@@ -127,7 +127,7 @@ func TestUnwritableDirectoryIsNamedAndTheKeyIsNot(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, ".momentstudio"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := sshfiles.Write(root, "prod", sshfiles.Files{Address: "a", PrivateKey: "canary-key"})
+	err := sshfiles.Write(root, "prod", sshfiles.Files{Address: "a", PrivateKeys: []string{"canary-key"}})
 	if err == nil || !strings.Contains(err.Error(), ".momentstudio/prod/ssh") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("got %v, want an error that names the directory", err)
 	}

@@ -74,11 +74,11 @@ func (c CLI) output(ctx context.Context, args ...string) ([]byte, error) {
 
 // Outputs are the stack's outputs. They hold secrets: print none of them.
 type Outputs struct {
-	URL           string   `json:"url"`
-	Address       string   `json:"address"`
-	KnownHosts    []string `json:"knownHosts"`
-	SSHPrivateKey string   `json:"sshPrivateKey"`
-	Release       string   `json:"release"`
+	URL        string   `json:"url"`
+	Address    string   `json:"address"`
+	KnownHosts []string `json:"knownHosts"`
+	SSHKeys    []string `json:"sshPrivateKeys"`
+	Release    string   `json:"release"`
 }
 
 // ErrNoHost means that the stack has no host yet.
@@ -94,7 +94,7 @@ func (c CLI) Outputs(ctx context.Context) (Outputs, error) {
 	if err := json.Unmarshal(text, &o); err != nil {
 		return o, fmt.Errorf("read the outputs of stack %s: not the JSON that this program knows", c.Stack)
 	}
-	if o.Address == "" || o.SSHPrivateKey == "" {
+	if o.Address == "" || len(o.SSHKeys) == 0 {
 		return o, fmt.Errorf("stack %s: %w", c.Stack, ErrNoHost)
 	}
 	return o, nil

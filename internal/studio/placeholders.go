@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/secret"
 )
 
 // Placeholders copies a stack's file to target and fills in a stand-in for every secret that its
@@ -27,13 +27,11 @@ func (c CLI) Placeholders(ctx context.Context, target string) error {
 		return err
 	}
 	// The missing secrets are what this call is about; every other problem is the preview's to tell.
+	plain.Dir = c.Root
 	values, _ := config.Load(plain)
-	for _, key := range values.RequiredSecrets() {
-		cmd := exec.CommandContext(ctx, "pulumi", "config", "set", "--non-interactive", "--stack", c.Stack, //nolint:gosec // the arguments are ours
-			"--config-file", target, "--secret", config.Namespace+":"+key, config.Placeholder(key))
-		cmd.Dir = c.Root
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("fill in %s: %w: %s", key, err, out)
+	for _, key := range values.MissingSecrets() {
+		if err := c.setSecret(ctx, target, key, secret.Placeholder(key)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -24,14 +24,11 @@ import (
 // server that is dead. So their records are dropped, and the update makes all of it anew. Nothing
 // is dropped unless a preview of the rebuild succeeds; a copy of the state is kept.
 func (c CLI) prepareRebuild(ctx context.Context) error {
-	file := c.ConfigFile
-	if file == "" {
-		file = filepath.Join(c.Root, "Pulumi."+c.Stack+".yaml")
-	}
-	plain, err := config.FromFile(file, c.Stack)
+	plain, err := config.FromFile(c.stackFile(), c.Stack)
 	if err != nil {
 		return err
 	}
+	plain.Dir = c.Root
 	wanted, _ := config.Load(plain) // what is wrong with it, the update tells
 	state, err := c.output(ctx, "stack", "export")
 	if err != nil {

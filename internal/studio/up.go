@@ -50,7 +50,7 @@ func (c CLI) SSHConfig(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return sshfiles.Write(c.Root, c.Stack, sshfiles.Files{Address: o.Address, PrivateKey: o.SSHPrivateKey, KnownHosts: o.KnownHosts})
+	return sshfiles.Write(c.Root, c.Stack, sshfiles.Files{Address: o.Address, PrivateKeys: o.SSHKeys, KnownHosts: o.KnownHosts})
 }
 
 // Verify asks the site, at the address in state, until it serves the asked-for release or limit is

@@ -105,10 +105,13 @@ func (s Settings) initStack(ctx context.Context, env []string) (stackFile, error
 	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), []byte("name: momentstudio\nruntime: go\n"), 0o600); err != nil {
 		return stackFile{}, fmt.Errorf("make the stack: %w", err)
 	}
-	for _, args := range [][]string{
-		{"stack", "select", "--create", s.Stack, "--secrets-provider", "passphrase"},
-		{"config", "set", "--stack", s.Stack, "--secret", "momentstudio:sentryDsn", "https://key@sentry.invalid/1"},
+	commands := [][]string{{"stack", "select", "--create", s.Stack, "--secrets-provider", "passphrase"}}
+	for _, v := range [][2]string{ // made-up values: nobody is on the other side
+		{"sentryDsn", "https://key@sentry.invalid/1"}, {"stripeSecretKeySandbox", "sk_test_sandbox"}, {"stripeWebhookSecretSandbox", "whsec_sandbox"},
 	} {
+		commands = append(commands, []string{"config", "set", "--stack", s.Stack, "--secret", "momentstudio:" + v[0], v[1]})
+	}
+	for _, args := range commands {
 		cmd := exec.CommandContext(ctx, lookPath(env, "pulumi"), append(args, "--non-interactive")...) //nolint:gosec // the arguments are ours
 		cmd.Dir, cmd.Env = dir, env
 		if out, err := cmd.CombinedOutput(); err != nil {
