@@ -50,7 +50,7 @@ lint: ## format and vet
 
 .PHONY: snapshots
 snapshots: ## rewrite the golden files and the generated reference
-	go test ./internal/render ./internal/config ./stacks -update
+	go test ./internal/render ./internal/appsettings ./internal/config ./internal/importenv ./stacks -update
 
 .PHONY: clean
 clean: ## remove what builds and tests left in the clone

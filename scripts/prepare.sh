@@ -10,6 +10,10 @@ missing=()
 for program in "${!package[@]}"; do
   command -v "$program" >/dev/null || missing+=("${package[$program]}")
 done
+# The rules of the stand-in application run on Debian's own Python.
+for module in dotenv cryptography; do
+  /usr/bin/python3 -c "import $module" 2>/dev/null || missing+=(python3 "python3-$module")
+done
 if [ ${#missing[@]} -gt 0 ]; then
   echo "installing ${missing[*]}"
   apt-get update -q

@@ -1,6 +1,7 @@
 package stacks_test
 
 import (
+	"encoding/base64"
 	"flag"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
+	"github.com/prekzursil/momentstudio-infra/internal/appsettings"
 	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/graphtest"
 	"github.com/prekzursil/momentstudio-infra/internal/secret"
@@ -255,34 +257,72 @@ func TestOnlyWebAndAllowedSSHAreOpen(t *testing.T) {
 // A secret may be an input only where the property is marked secret, and never in an environment,
 // a label or a command, secret or not.
 func TestSecretsArriveOnlyWhereTheyMay(t *testing.T) {
-	each(t, func(t *testing.T, _ config.Config, g graphtest.Graph) {
-		secrets := 0
-		for _, n := range g {
-			for key, value := range n.Inputs {
-				if value.ContainsSecrets() || value.IsSecret() {
-					secrets++
-					allowed := map[string][]string{
-						container:                            {"uploads"},
-						"docker:index/secret:Secret":         {"data"},
-						"hcloud:index/server:Server":         {"userData"},
-						"random:index/randomUuid:RandomUuid": {"keepers"},
+	each(t, func(t *testing.T, _ config.Config, g graphtest.Graph) { secretsArriveOnlyWhereTheyMay(t, g) })
+}
+
+// The same with every secret that a stack can be given.
+func TestEveryGivenSecretArrivesOnlyWhereItMay(t *testing.T) {
+	for _, stack := range stackNames {
+		t.Run(stack, func(t *testing.T) {
+			c := load(t, stack)
+			keys := appsettings.SecretKeys(&c.AppSecrets)
+			for key, v := range keys {
+				*v = secret.New(graphtest.Canary + "-" + key)
+			}
+			c.TLS.Mode, c.Registry.Address, c.Registry.Username = "file", "ghcr.io", "u"
+			for key, v := range map[string]*secret.Value{"tlsCertificate": &c.TLSCertificate, "tlsKey": &c.TLSKey, "registryPassword": &c.RegistryPassword} {
+				*v = secret.New(graphtest.Canary + "-" + key)
+			}
+			g := graphtest.Record(t, c, stacks.Deploy)
+			secretsArriveOnlyWhereTheyMay(t, g)
+			env := ""
+			for _, n := range g.OfType("docker:index/secret:Secret") {
+				if n.Name == "app-env" {
+					text, err := base64.StdEncoding.DecodeString(n.Inputs["data"].SecretValue().Element.StringValue())
+					if err != nil {
+						t.Fatal(err)
 					}
-					if !slices.Contains(allowed[n.Type], string(key)) {
-						t.Errorf("%s.%s holds a secret", n.Name, key)
-					}
+					env = string(text)
 				}
-				clear := fmt.Sprint(withoutSecrets(value))
-				for _, forbidden := range []string{graphtest.Canary, secret.Placeholder("sentryDsn"), "PRIVATE KEY", "postgresql+asyncpg://"} {
-					if strings.Contains(clear, forbidden) {
-						t.Errorf("%s.%s holds %q in clear", n.Name, key, forbidden)
-					}
+			}
+			for key := range keys {
+				if !strings.Contains(env, graphtest.Canary+"-"+key) {
+					t.Errorf("%s does not reach the application's file", key)
+				}
+			}
+		})
+	}
+}
+
+func secretsArriveOnlyWhereTheyMay(t *testing.T, g graphtest.Graph) {
+	t.Helper()
+	secrets := 0
+	for _, n := range g {
+		for key, value := range n.Inputs {
+			if value.ContainsSecrets() || value.IsSecret() {
+				secrets++
+				allowed := map[string][]string{
+					container:                            {"uploads"},
+					"docker:index/secret:Secret":         {"data"},
+					"hcloud:index/server:Server":         {"userData"},
+					"random:index/randomUuid:RandomUuid": {"keepers"},
+					"pulumi:providers:docker":            {"registryAuth"},
+				}
+				if !slices.Contains(allowed[n.Type], string(key)) {
+					t.Errorf("%s.%s holds a secret", n.Name, key)
+				}
+			}
+			clear := fmt.Sprint(withoutSecrets(value))
+			for _, forbidden := range []string{graphtest.Canary, secret.Placeholder("sentryDsn"), "PRIVATE KEY", "postgresql+asyncpg://"} {
+				if strings.Contains(clear, forbidden) {
+					t.Errorf("%s.%s holds %q in clear", n.Name, key, forbidden)
 				}
 			}
 		}
-		if secrets < 4 {
-			t.Errorf("saw %d secret inputs only; the test looks in the wrong place", secrets)
-		}
-	})
+	}
+	if secrets < 4 {
+		t.Errorf("saw %d secret inputs only; the test looks in the wrong place", secrets)
+	}
 }
 
 // withoutSecrets replaces what is marked secret.

@@ -34,7 +34,7 @@ type Secrets struct {
 	MaintenanceToken  pulumi.StringOutput // MAINTENANCE_BYPASS_TOKEN
 	PreviewToken      pulumi.StringOutput // CONTENT_PREVIEW_TOKEN
 	LoginA, LoginB    pulumi.StringOutput // passwords of the two login roles
-	ActiveLogin       string              // "a" or "b": the role of the newest generation
+	ActiveLogin       string              // "a" or "b": role a has the odd generations, role b the even
 	Superuser         pulumi.StringOutput // password of the database's superuser
 	DeployKeySeed     pulumi.StringOutput // ed25519 seed of the key that reaches the host
 	OldDeployKeySeed  pulumi.StringOutput // of the generation before, which reaches a host that has not heard of the new one
@@ -44,15 +44,6 @@ type Secrets struct {
 	BackupPassword    pulumi.StringOutput // restic repositories; losing it loses the backups
 }
 
-// slots returns the generations of a secret that has two slots, so that the value before the newest
-// is still known while the newest is rolled out: slot a holds the odd generations, slot b the even.
-func slots(generation int) (a, b int) {
-	if generation%2 == 1 {
-		return generation, generation - 1
-	}
-	return generation - 1, generation
-}
-
 // New generates the secrets.
 func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*Secrets, error) {
 	s := &Secrets{}
@@ -60,56 +51,61 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, fmt.Errorf("register secrets %q: %w", name, err)
 	}
 	g := args.Generations
-	loginA, loginB := slots(g.DatabaseLogin)
-	deployA, deployB := slots(g.DeployKey)
-	hostA, hostB := slots(g.HostKey)
-	var deploySeedB, hostSeedB pulumi.StringOutput
-	for _, v := range []struct {
-		part       string
-		bytes      int
-		generation int
-		host       int // 0: independent of the server
-		protect    bool
-		out        *pulumi.StringOutput
-	}{
-		{"app-key", 32, g.AppKey, 0, args.Protect, &s.AppKey},
-		{"maintenance-token", 32, g.Tokens, 0, false, &s.MaintenanceToken},
-		{"preview-token", 32, g.Tokens, 0, false, &s.PreviewToken},
-		{"login-a", 24, loginA, 0, false, &s.LoginA},
-		{"login-b", 24, loginB, 0, false, &s.LoginB},
-		{"superuser", 24, g.Superuser, 0, false, &s.Superuser},
-		{"deploy-key", 32, deployA, 0, false, &s.DeployKeySeed},
-		{"deploy-key-b", 32, deployB, 0, false, &deploySeedB},
-		{"bootstrap-host-key", 32, 1, g.Host, false, &s.BootstrapHostSeed},
-		{"host-key", 32, hostA, 0, false, &s.HostKeySeed},
-		{"host-key-b", 32, hostB, 0, false, &hostSeedB},
-		{"backup-password", 32, g.BackupPassword, 0, args.Protect, &s.BackupPassword},
-	} {
-		keepers := pulumi.StringMap{"generation": pulumi.String(strconv.Itoa(v.generation))}
-		if v.host > 0 {
-			keepers["host"] = pulumi.String(strconv.Itoa(v.host))
-		}
-		// Not RandomBytes: the provider makes its value the resource's ID, which state keeps in clear.
-		r, err := random.NewRandomPassword(ctx, name+"-"+v.part, &random.RandomPasswordArgs{
-			Length: pulumi.Int(2 * v.bytes), Keepers: keepers,
-			Special: pulumi.Bool(true), OverrideSpecial: pulumi.String("0123456789abcdef"),
-			Lower: pulumi.Bool(false), Upper: pulumi.Bool(false), Numeric: pulumi.Bool(false),
-		}, pulumi.Parent(s), pulumi.Protect(v.protect), pulumi.AdditionalSecretOutputs([]string{"result", "bcryptHash"}))
-		if err != nil {
-			return nil, fmt.Errorf("generate secret %q: %w", v.part, err)
-		}
-		*v.out = pulumi.ToSecret(r.Result).(pulumi.StringOutput)
+	b := builder{ctx: ctx, name: name, parent: s}
+	generation := func(n int) pulumi.StringMap { return pulumi.StringMap{"generation": pulumi.String(strconv.Itoa(n))} }
+	s.AppKey = b.secret("app-key", 32, generation(g.AppKey), args.Protect)
+	s.MaintenanceToken = b.secret("maintenance-token", 32, generation(g.Tokens), false)
+	s.PreviewToken = b.secret("preview-token", 32, generation(g.Tokens), false)
+	s.Superuser = b.secret("superuser", 24, generation(g.Superuser), false)
+	s.BackupPassword = b.secret("backup-password", 32, generation(g.BackupPassword), args.Protect)
+	s.BootstrapHostSeed = b.secret("bootstrap-host-key", 32, pulumi.StringMap{"host": pulumi.String(strconv.Itoa(g.Host))}, false)
+	newLogin, oldLogin := b.pair("login", 24, g.DatabaseLogin)
+	s.DeployKeySeed, s.OldDeployKeySeed = b.pair("deploy-key", 32, g.DeployKey)
+	s.HostKeySeed, s.OldHostKeySeed = b.pair("host-key", 32, g.HostKey)
+	if b.err != nil {
+		return nil, b.err
 	}
-	s.ActiveLogin = "a"
-	if loginB > loginA {
-		s.ActiveLogin = "b"
-	}
-	s.OldDeployKeySeed, s.OldHostKeySeed = deploySeedB, hostSeedB
-	if deployB > deployA {
-		s.DeployKeySeed, s.OldDeployKeySeed = deploySeedB, s.DeployKeySeed
-	}
-	if hostB > hostA {
-		s.HostKeySeed, s.OldHostKeySeed = hostSeedB, s.HostKeySeed
+	s.ActiveLogin, s.LoginA, s.LoginB = "a", newLogin, oldLogin
+	if g.DatabaseLogin%2 == 0 {
+		s.ActiveLogin, s.LoginA, s.LoginB = "b", oldLogin, newLogin
 	}
 	return s, ctx.RegisterResourceOutputs(s, pulumi.Map{})
+}
+
+// builder generates values until one fails.
+type builder struct {
+	ctx    *pulumi.Context
+	name   string
+	parent pulumi.Resource
+	err    error
+}
+
+// pair generates the value of a generation and of the one before, each a resource of its own: the
+// older value is needed until the newer is rolled out, and one that an update could not replace is
+// still there for the next.
+func (b *builder) pair(part string, bytes, generation int) (newest, before pulumi.StringOutput) {
+	newest = b.secret(fmt.Sprintf("%s-%d", part, generation), bytes, nil, false)
+	return newest, b.secret(fmt.Sprintf("%s-%d", part, generation-1), bytes, nil, false)
+}
+
+func (b *builder) secret(part string, bytes int, keepers pulumi.StringMap, protect bool) pulumi.StringOutput {
+	if b.err != nil {
+		return pulumi.StringOutput{}
+	}
+	args := &random.RandomPasswordArgs{
+		Length:  pulumi.Int(2 * bytes),
+		Special: pulumi.Bool(true), OverrideSpecial: pulumi.String("0123456789abcdef"),
+		Lower: pulumi.Bool(false), Upper: pulumi.Bool(false), Numeric: pulumi.Bool(false),
+	}
+	if keepers != nil {
+		args.Keepers = keepers
+	}
+	// Not RandomBytes: the provider makes its value the resource's ID, which state keeps in clear.
+	r, err := random.NewRandomPassword(b.ctx, b.name+"-"+part, args,
+		pulumi.Parent(b.parent), pulumi.Protect(protect), pulumi.AdditionalSecretOutputs([]string{"result", "bcryptHash"}))
+	if err != nil {
+		b.err = fmt.Errorf("generate secret %q: %w", part, err)
+		return pulumi.StringOutput{}
+	}
+	return pulumi.ToSecret(r.Result).(pulumi.StringOutput)
 }

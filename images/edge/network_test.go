@@ -41,23 +41,29 @@ func runInside(here string) int {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), outside+"="+here)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if id := os.Geteuid(); id != 0 {
+		// Whoever is not root may make a network as the root of a user namespace.
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: id, Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
 	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return max(exit.ExitCode(), 1)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "the tests need a network of their own, which only root can make:", err)
+		fmt.Fprintln(os.Stderr, "make a network for the tests:", err)
 		return 1
 	}
 	return 0
 }
 
-// claimAddresses makes every address that the tests use an own one of the loopback interface. For
-// whole networks IPv6 wants the leave to bind besides the route.
+// claimAddresses makes every address that the tests use one of the loopback interface's own. IPv6
+// gives no address of a whole network to a program without the leave to take foreign ones.
 func claimAddresses() error {
 	for _, name := range []string{"conf/all/disable_ipv6=0", "conf/lo/disable_ipv6=0", "ip_nonlocal_bind=1"} {
 		name, value, _ := strings.Cut(name, "=")
-		if err := os.WriteFile("/proc/sys/net/ipv6/"+name, []byte(value), 0o644); err != nil { //nolint:gosec // the kernel's own file keeps its mode
+		if err := os.WriteFile("/proc/sys/net/ipv6/"+name, []byte(value), 0o600); err != nil {
 			return err
 		}
 	}

@@ -79,6 +79,11 @@ func Catalogue() []Setting {
 			s.Name, s.Readers, s.Class = name, Frontend, Public
 			all = append(all, s)
 		}
+		if name := f.tag.Get("ssr"); name != "" {
+			s := s
+			s.Name, s.Readers = name, Frontend
+			all = append(all, s)
+		}
 		if name := f.tag.Get("file"); name != "" {
 			s.Name, s.Readers, s.Kind = name, API, "key file"
 			all = append(all, s)

@@ -44,6 +44,7 @@ type Settings struct {
 	Accounts         Accounts `json:"accounts"`
 	Reports          Reports  `json:"reports"`
 	Blog             Blog     `json:"blog"`
+	Theme            Theme    `json:"theme"`
 	// Extra are plain settings that the catalogue does not know yet, by the application's own names;
 	// API and worker get them. No secrets, and no name of the catalogue.
 	Extra map[string]string `json:"extra"`
@@ -309,6 +310,13 @@ type Accounts struct {
 type Reports struct {
 	Scheduler   *bool `json:"scheduler" env:"ADMIN_REPORTS_SCHEDULER_ENABLED" app:"true"` // a scheduler of the API
 	PollSeconds *int  `json:"pollSeconds" env:"ADMIN_REPORTS_POLL_INTERVAL_SECONDS" app:"60" min:"10" max:"86400"`
+}
+
+// Theme is how the rendering frontend (frontend.mode ssr) gets the shop's theme from the API.
+type Theme struct {
+	TimeoutMS  *int  `json:"timeoutMs" ssr:"MS_THEME_TIMEOUT_MS" app:"2000" min:"100" max:"60000"` // then it renders the compiled theme
+	CacheMS    *int  `json:"cacheTtlMs" ssr:"MS_THEME_CACHE_TTL_MS" app:"30000" min:"0" max:"86400000"`
+	KillSwitch *bool `json:"killSwitch" ssr:"MS_THEME_KILL_SWITCH" app:"false"` // the compiled theme, always
 }
 
 // Blog guards comments.

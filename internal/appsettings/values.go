@@ -97,7 +97,11 @@ func Web(s Settings, f Facts) map[string]string {
 		"PUBLIC_BASE_URL": "https://" + f.Domain,
 	}
 	walk(reflect.ValueOf(s), "app", func(x field) {
-		if name := x.tag.Get("web"); name != "" {
+		name := x.tag.Get("web")
+		if f.SSR && name == "" {
+			name = x.tag.Get("ssr")
+		}
+		if name != "" {
 			if text, ok := encode(x.value, false); ok {
 				env[name] = text
 			}

@@ -18,8 +18,6 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 )
 
-var updateRules = flag.Bool("update-rules", false, "rewrite testdata/rules.golden")
-
 // appRules violate one rule of the application's settings each. Their messages stand in
 // testdata/rules.golden, whole: that file is what the rules say.
 var appRules = []struct {
@@ -160,7 +158,7 @@ func TestMessagesOfTheApplicationsRules(t *testing.T) {
 		fmt.Fprintf(&all, "# %s\n%s\n\n", c.name, strings.TrimPrefix(err.Error(), "Pulumi."+stack+".yaml is not valid:\n  - "))
 	}
 	path := filepath.Join("testdata", "rules.golden")
-	if *updateRules {
+	if flag.Lookup("update").Value.String() == "true" {
 		if err := os.WriteFile(path, []byte(all.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +168,7 @@ func TestMessagesOfTheApplicationsRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	if all.String() != string(want) {
-		t.Errorf("the messages differ from %s; read the difference, then `go test ./internal/config -update-rules`:\n%s", path, firstDifference(string(want), all.String()))
+		t.Errorf("the messages differ from %s; read the difference, then `go test ./internal/config -update`:\n%s", path, firstDifference(string(want), all.String()))
 	}
 }
 

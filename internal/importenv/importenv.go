@@ -62,6 +62,9 @@ func (r Result) Plain() map[string]any {
 		if e.Outcome == Set {
 			out[e.Key] = e.value
 		}
+		if e.Outcome == Secret && e.Key == "databaseUrl" {
+			out["postgres.mode"] = "external"
+		}
 	}
 	return out
 }
@@ -435,7 +438,6 @@ func databaseURL(im *importer, file, name, value string) {
 		return
 	}
 	im.secret(file, name, "databaseUrl", value, "the database is on another host, so postgres.mode becomes external")
-	im.set(file, name, "postgres.mode", "external", "")
 }
 
 func origin(im *importer, file, name, value string) {

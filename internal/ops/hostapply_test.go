@@ -286,3 +286,41 @@ func TestReadSpec(t *testing.T) {
 		t.Errorf("got %v for no specification", err)
 	}
 }
+
+// Each content that a password file had may be the one in use, when the runs between were killed.
+func TestOldSecretsStayUntilTheirUserHasChangedOver(t *testing.T) {
+	root, spec := host(t)
+	path := "/etc/momentstudio/postgres/superuser"
+	upload := filepath.Join(t.TempDir(), "secret-1")
+	apply := func(content string) {
+		t.Helper()
+		put(t, upload, content)
+		put(t, spec.Secrets[0].Upload, canary)
+		if err := ops.HostApply(t.Context(), spec, root, &fakeUnits{}, &bytes.Buffer{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spec.Secrets = append(spec.Secrets, hostspec.SecretFile{Path: path, Upload: upload, UID: os.Getuid(), KeepOld: true})
+	for _, content := range []string{"first", "first", "second", "third"} {
+		apply(content)
+	}
+	kept, err := filepath.Glob(hostspec.OldSecret(root+path, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var contents []string
+	for _, k := range append(kept, root+path) {
+		text, err := os.ReadFile(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(k); err != nil || info.Mode().Perm() != 0o400 {
+			t.Errorf("%s has mode %v (%v)", k, info.Mode(), err)
+		}
+		contents = append(contents, string(text))
+	}
+	slices.Sort(contents)
+	if want := []string{"first", "second", "third"}; !slices.Equal(contents, want) {
+		t.Errorf("the host holds %q, want %q", contents, want)
+	}
+}

@@ -210,6 +210,17 @@ func TestProductionAndStagingDifferInValuesOnly(t *testing.T) {
 	}
 }
 
+func TestCommittedStackFilesHoldNoSecret(t *testing.T) {
+	for _, name := range []string{"prod", "staging", "sandbox"} {
+		text := string(read(t, "Pulumi."+name+".yaml"))
+		for _, forbidden := range []string{"secure:", "encryptionsalt", "encryptedkey", "secretsprovider"} {
+			if strings.Contains(text, forbidden) {
+				t.Errorf("Pulumi.%s.yaml holds %s", name, forbidden)
+			}
+		}
+	}
+}
+
 func TestEveryStackDisablesDefaultProviders(t *testing.T) {
 	seen := []string{}
 	for _, name := range files(t) {

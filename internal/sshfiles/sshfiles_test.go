@@ -103,11 +103,14 @@ func TestPathsAreRelativeAndChecksAreOn(t *testing.T) {
 	got := map[string]string{}
 	for line := range strings.Lines(string(out)) {
 		k, v, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if got[k] != "" {
+			v = got[k] + " " + v
+		}
 		got[k] = v
 	}
 	for k, want := range map[string]string{
 		"stricthostkeychecking": "true", "user": "root", "identitiesonly": "yes", "passwordauthentication": "no",
-		"identityfile":       sshfiles.Dir("prod") + "/id_ed25519",
+		"identityfile":       sshfiles.Dir("prod") + "/id_ed25519 " + sshfiles.Dir("prod") + "/id_ed25519_before", // newest first
 		"userknownhostsfile": sshfiles.Dir("prod") + "/known_hosts",
 	} {
 		if got[k] != want {

@@ -23,17 +23,7 @@ import (
 // first, in an order that Swarm refuses (a secret before the service that uses it), or fail on a
 // server that is dead. So their records are dropped, and the update makes all of it anew. Nothing
 // is dropped unless a preview of the rebuild succeeds; a copy of the state is kept.
-func (c CLI) prepareRebuild(ctx context.Context) error {
-	plain, err := config.FromFile(c.stackFile(), c.Stack)
-	if err != nil {
-		return err
-	}
-	plain.Dir = c.Root
-	wanted, _ := config.Load(plain) // what is wrong with it, the update tells
-	state, err := c.output(ctx, "stack", "export")
-	if err != nil {
-		return fmt.Errorf("read the state of stack %s: %w", c.Stack, err)
-	}
+func (c CLI) prepareRebuild(ctx context.Context, wanted config.Config, state []byte) error {
 	built, err := builtGeneration(state)
 	if err != nil || built == 0 || built == wanted.Host.Generation {
 		return err

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
@@ -26,7 +27,18 @@ func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 	if err := c.SSHConfig(ctx); err != nil && !errors.Is(err, ErrNoHost) { // a first update has none
 		return err
 	}
-	if err := c.prepareRebuild(ctx); err != nil {
+	wanted, err := c.wanted()
+	if err != nil {
+		return err
+	}
+	state, err := c.output(ctx, "stack", "export")
+	if err != nil {
+		return fmt.Errorf("read the state of stack %s: %w", c.Stack, err)
+	}
+	if err := refuseLeaps(wanted, state); err != nil {
+		return err
+	}
+	if err := c.prepareRebuild(ctx, wanted, state); err != nil {
 		return err
 	}
 	failed, err := c.FailedJobs(ctx)
@@ -41,6 +53,17 @@ func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 		return fault.Hint(err, "the message above names the resource; mend the cause and run `studio up` again, it continues where this run ended")
 	}
 	return c.Verify(ctx, roots, 3*time.Minute)
+}
+
+// wanted reads what the stack's file asks for; what is wrong with it, the update tells.
+func (c CLI) wanted() (config.Config, error) {
+	plain, err := config.FromFile(c.stackFile(), c.Stack)
+	if err != nil {
+		return config.Config{}, err
+	}
+	plain.Dir = c.Root
+	values, _ := config.Load(plain)
+	return values, nil
 }
 
 // SSHConfig writes the files by which the Docker provider reaches the host, from state. They make

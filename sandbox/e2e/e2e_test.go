@@ -178,15 +178,38 @@ func (w *world) preview() []step {
 	return slices.DeleteFunc(doc.Steps, func(s step) bool { return s.Op == "same" })
 }
 
-// host runs a command on the booted host, as root.
-func (w *world) host(command string) string {
+// configured reads one group of the stack's file.
+func (w *world) configured(group string) map[string]any {
+	w.t.Helper()
+	text, err := os.ReadFile(w.s.ConfigFile())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var file struct {
+		Config map[string]any `yaml:"config"`
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		w.t.Fatal(err)
+	}
+	m, _ := file.Config["momentstudio:"+group].(map[string]any)
+	return m
+}
+
+// hostID returns the container that is the booted host.
+func (w *world) hostID() string {
 	w.t.Helper()
 	out, err := exec.CommandContext(w.ctx, "docker", "ps", "-q", "--filter", "label=momentstudio-sandbox=momentstudio-e2e").Output()
 	id := strings.TrimSpace(string(out))
 	if err != nil || id == "" || strings.Contains(id, "\n") {
 		w.t.Fatalf("want one host, got %q (%v)", id, err)
 	}
-	text, err := exec.CommandContext(w.ctx, "docker", "exec", id, "sh", "-c", command).CombinedOutput()
+	return id
+}
+
+// host runs a command on the booted host, as root.
+func (w *world) host(command string) string {
+	w.t.Helper()
+	text, err := exec.CommandContext(w.ctx, "docker", "exec", w.hostID(), "sh", "-c", command).CombinedOutput()
 	if err != nil {
 		w.t.Fatalf("on the host, %s: %v\n%s", command, err, text)
 	}

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"net/http"
 	"os/exec"
 	"regexp"
@@ -27,6 +26,8 @@ func TestTheWholeStack(t *testing.T) {
 		{"a preview opens no connection to the host", previewDialsNobody},
 		{"no secret is in the state, in the clear", stateHoldsNoSecret},
 		{"no text replaces what holds data", textsReplaceNothing},
+		{"no secret is anywhere in clear", canaries},
+		{"rotations lose no request, and old values are worth nothing", rotations},
 		{"a raised generation replaces the server and nothing that holds data", rebuild},
 		{"a protected stack refuses its destruction", protection},
 		{"a destruction from another clone leaves nothing", destroy},
@@ -228,33 +229,14 @@ func previewDialsNobody(t *testing.T, w *world) {
 
 func stateHoldsNoSecret(t *testing.T, w *world) {
 	state := w.mustPulumi("stack", "export")
-	var shown struct {
-		Deployment struct {
-			Resources []struct {
-				URN     string         `json:"urn"`
-				Outputs map[string]any `json:"outputs"`
-			} `json:"resources"`
-		} `json:"deployment"`
-	}
-	if err := json.Unmarshal([]byte(w.mustPulumi("stack", "export", "--show-secrets")), &shown); err != nil {
-		t.Fatal(err)
-	}
-	secrets := 0
-	for _, r := range shown.Deployment.Resources {
-		for _, field := range []string{"result", "secret"} {
-			raw, _ := r.Outputs[field].(map[string]any)
-			var value string
-			if text, ok := raw["plaintext"].(string); !ok || json.Unmarshal([]byte(text), &value) != nil || len(value) < 16 {
-				continue
-			}
-			secrets++
-			if strings.Contains(state, value) {
-				t.Errorf("%s of %s is in the state, in the clear", field, r.URN)
-			}
+	secrets := w.generatedSecrets()
+	for name, value := range secrets {
+		if strings.Contains(state, value) {
+			t.Errorf("%s is in the state, in the clear", name)
 		}
 	}
-	if secrets < 11 {
-		t.Errorf("saw %d secrets, want the ten generated ones and the widget's", secrets)
+	if len(secrets) < 13 {
+		t.Errorf("saw %d secrets, want the twelve generated ones and the widget's", len(secrets))
 	}
 	for _, forbidden := range []string{"OPENSSH PRIVATE KEY", "postgresql+asyncpg://"} {
 		if strings.Contains(state, forbidden) {
@@ -277,6 +259,10 @@ func textsReplaceNothing(t *testing.T, w *world) {
 		{"host", "privateAddress", "10.78.0.9", "10.78.0.2"},
 		{"host", "serverType", "cx43", "cx33"},
 		{"secrets", "tokens", 2, 1},
+		{"secrets", "deployKey", 2, 1},
+		{"secrets", "hostKey", 2, 1},
+		{"secrets", "superuser", 2, 1},
+		{"secrets", "databaseLogin", 2, 1},
 		{"domain", "", "shop.momentstudio.test", "momentstudio.test"},
 		{"turnstile", "hostnames", []string{"momentstudio.test", "www.momentstudio.test", "more.momentstudio.test"}, []string{"momentstudio.test", "www.momentstudio.test"}},
 		{"postgres", "memoryMB", 600, 512},

@@ -1,0 +1,348 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// given are values for every secret that a stack is given, each recognisable. A DSN is searched by
+// its key, because the host in it is no secret.
+var given = map[string]string{
+	"sentryDsn": "https://canary0dsn5f0c1e@sentry.invalid/7", "smtpPassword": "canary-smtp-5f0c1e", "secretKey": "canary-secret-key-5f0c1e-0123456789abcdef",
+	"stripeSecretKeyLive": "sk_live_canary5f0c1e", "stripeSecretKeySandbox": "sk_test_canary5f0c1e",
+	"stripeWebhookSecretLive": "whsec_canaryLive5f0c1e", "stripeWebhookSecretSandbox": "whsec_canarySandbox5f0c1e",
+	"paypalClientSecretLive": "canary-paypal-live-5f0c1e", "paypalClientSecretSandbox": "canary-paypal-sandbox-5f0c1e",
+	"netopiaApiKeyLive": "canary-netopia-live-5f0c1e", "netopiaApiKeySandbox": "canary-netopia-sandbox-5f0c1e",
+	"netopiaPosSignatureLive": "canary-pos-live-5f0c1e", "netopiaPosSignatureSandbox": "canary-pos-sandbox-5f0c1e",
+	"adminIpBypassToken": "canary-bypass-token-5f0c1e", "auditHashChainSecret": "canary-audit-chain-5f0c1e",
+	"googleClientSecret": "canary-google-5f0c1e", "samedayApiPassword": "canary-sameday-5f0c1e", "fanApiPassword": "canary-fan-5f0c1e",
+}
+
+// plainBesides is what the given secrets ask for.
+var plainBesides = map[string]map[string]any{
+	"smtp":    {"enabled": true, "host": "smtp.invalid", "username": "shop", "from": "shop@momentstudio.test"},
+	"paypal":  {"enabled": true, "env": "sandbox", "clientIdSandbox": "client", "webhookIdSandbox": "hook"},
+	"netopia": {"enabled": true, "env": "sandbox", "publicKeySandbox": "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"},
+	"audit":   {"hashChain": true}, "google": {"clientId": "client"}, "sameday": {"username": "shop"}, "fan": {"username": "shop"},
+}
+
+// setSecret encrypts a value into the stack's file, through a pipe.
+func (w *world) setSecret(key, value string) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--stack", w.s.Stack, "--config-file", w.s.ConfigFile(),
+		"--secret", "momentstudio:"+key, "--non-interactive")
+	cmd.Dir, cmd.Env, cmd.Stdin = w.s.Project, w.s.Env(w.tools), strings.NewReader(value)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("set %s: %v\n%s", key, err, out)
+	}
+}
+
+// generatedSecrets reads the values that random and the clouds made, by resource.
+func (w *world) generatedSecrets() map[string]string {
+	w.t.Helper()
+	var shown struct {
+		Deployment struct {
+			Resources []struct {
+				URN     string         `json:"urn"`
+				Outputs map[string]any `json:"outputs"`
+			} `json:"resources"`
+		} `json:"deployment"`
+	}
+	if err := json.Unmarshal([]byte(w.mustPulumi("stack", "export", "--show-secrets")), &shown); err != nil {
+		w.t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, r := range shown.Deployment.Resources {
+		for _, field := range []string{"result", "secret"} {
+			raw, _ := r.Outputs[field].(map[string]any)
+			var value string
+			if text, ok := raw["plaintext"].(string); ok && json.Unmarshal([]byte(text), &value) == nil && len(value) >= 16 {
+				found[step{URN: r.URN}.name()] = value
+			}
+		}
+	}
+	return found
+}
+
+func canaries(t *testing.T, w *world) {
+	for group, values := range plainBesides {
+		w.configureApp(group, values)
+	}
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		w.setSecret(key, given[key])
+	}
+	// What people and machines read of a change that holds every secret.
+	shown := map[string]string{"the preview's text": w.mustPulumi("preview", "--diff"), "the preview's JSON": w.mustPulumi("preview", "--json")}
+	_, shown["the update's log"] = w.up()
+	shown["the detailed diff after it"] = w.mustPulumi("preview", "--diff", "--expect-no-changes", "--logtostderr", "--logflow", "-v=3")
+	shown["the state"] = w.mustPulumi("stack", "export")
+	shown["the outputs"] = w.mustPulumi("stack", "output", "--json")
+	site := newSite(t, w)
+	shown["the browsers' configuration"] = site.get("https://momentstudio.test/assets/app-config.js").body
+	shown["a page"] = site.get("https://momentstudio.test/").body
+	shown["services, secrets and networks"] = w.host("docker service inspect $(docker service ls -q); docker secret ls -q | xargs docker secret inspect; docker network inspect $(docker network ls -q); docker node inspect self")
+	shown["containers, also finished ones"] = w.host("docker inspect $(docker ps -aq)")
+	shown["logs of containers"] = w.host("for c in $(docker ps -aq); do docker logs $c 2>&1; done")
+	shown["the journal"] = w.host("journalctl --no-pager --all -o cat")
+
+	values := map[string]string{}
+	maps.Copy(values, w.generatedSecrets())
+	for key, value := range given {
+		if key == "sentryDsn" {
+			value = "canary0dsn5f0c1e"
+		}
+		values[key] = value
+	}
+	if len(values) < 12+18 {
+		t.Fatalf("only %d secrets are known", len(values))
+	}
+	for where, text := range shown {
+		if len(text) < 20 {
+			t.Errorf("%s is empty: nothing was searched", where)
+		}
+		for name, value := range values {
+			if strings.Contains(text, value) {
+				t.Errorf("%s shows %s", where, name)
+			}
+		}
+	}
+
+	// On the host: memory of processes as /proc shows it, and every file outside the places that are
+	// meant for secrets. The patterns lie in memory while it is searched.
+	w.hostInput("cat > /run/patterns", strings.Join(slices.Sorted(maps.Values(values)), "\n")+"\n")
+	defer w.host("rm -f /run/patterns")
+	if got := w.host("grep -cFf /run/patterns /etc/momentstudio/secrets/app.env"); got < "9" && len(got) == 1 {
+		t.Fatalf("the search finds %s lines of the application's own file: it proves nothing", got)
+	}
+	for where, command := range map[string]string{
+		"environments and command lines": "cd /proc && grep -laFf /run/patterns [0-9]*/environ [0-9]*/cmdline 2>/dev/null",
+		"cloud-init's data":              "grep -rlaFf /run/patterns /var/lib/cloud /run/cloud-init 2>/dev/null",
+		"files of the host": "grep -rlaFf /run/patterns /etc /root /home /tmp /var/tmp /var/log /usr/local /opt /srv 2>/dev/null" +
+			" | grep -v -e ^/etc/momentstudio/secrets/ -e ^/etc/momentstudio/postgres/",
+		"the data volume":     "grep -rlaFf /run/patterns /mnt/momentstudio --exclude-dir=pg_wal --exclude-dir=base 2>/dev/null",
+		"layers and metadata": "grep -rlaFf /run/patterns /var/lib/docker/containers /var/lib/docker/image /var/lib/docker/volumes /var/lib/docker/network --exclude-dir=mounts 2>/dev/null; grep -rlaFf /run/patterns /var/lib/docker/overlay2 --exclude-dir=merged 2>/dev/null",
+	} {
+		if got := w.host("LC_ALL=C; export LC_ALL; " + command + " | head -20; true"); got != "" {
+			t.Errorf("%s hold secrets in clear:\n%s", where, got)
+		}
+	}
+	if got := w.host("stat -c '%a %u' /etc/momentstudio/secrets/* /etc/momentstudio/postgres/* | sort -u | tr '\\n' ' '"); got != "400 0 400 999" {
+		t.Errorf("the secret files have modes and owners %q", got)
+	}
+	if r := newSite(t, w).get("https://momentstudio.test/api/v1/payments/capabilities"); r.status != http.StatusOK ||
+		strings.Count(strings.ReplaceAll(r.body, " ", ""), `"configured":true`) != 3 {
+		t.Errorf("the three ways of payment are not configured: %d %s", r.status, r.body)
+	}
+}
+
+// configureApp sets fields of one group of the application's settings.
+func (w *world) configureApp(group string, values map[string]any) {
+	w.t.Helper()
+	app := w.configured("app")
+	fields, _ := app[group].(map[string]any)
+	if fields == nil {
+		fields = map[string]any{}
+	}
+	maps.Copy(fields, values)
+	w.configure("app", group, fields)
+}
+
+// hostInput runs a command on the host with an input.
+func (w *world) hostInput(command, input string) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.ctx, "docker", "exec", "-i", w.hostID(), "sh", "-c", command)
+	cmd.Stdin = strings.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("on the host, %s: %v\n%s", command, err, out)
+	}
+}
+
+// python runs a script in the newest backend task.
+func (w *world) python(script string) string {
+	w.t.Helper()
+	var out, errOut bytes.Buffer
+	cmd := exec.CommandContext(w.ctx, "docker", "exec", "-i", w.hostID(), "sh", "-c",
+		"docker exec -i $(docker ps -q --filter name=momentstudio-backend. | head -1) python -")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(script), &out, &errOut
+	if err := cmd.Run(); err != nil {
+		w.t.Fatalf("in the backend: %v\n%s", err, tail(errOut.String(), 10))
+	}
+	return strings.TrimSpace(out.String())
+}
+
+// logsIn reports whether the database lets a role in with a password, over the app network.
+func (w *world) logsIn(role, password string) bool {
+	w.t.Helper()
+	got := w.python(fmt.Sprintf(`
+import asyncio, asyncpg
+async def main():
+    try:
+        c = await asyncpg.connect(host="postgres", user=%q, password=%q, database="adrianaart", timeout=10)
+        await c.close()
+        print("in")
+    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
+        print("refused")
+asyncio.run(main())
+`, role, password))
+	if got != "in" && got != "refused" {
+		w.t.Fatalf("a login of %s ends with %q", role, got)
+	}
+	return got == "in"
+}
+
+// sshWith reports what ssh says with one key and one list of host keys, nothing else.
+func (w *world) sshWith(key, knownHosts string) (string, error) {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	for name, text := range map[string]string{"key": key, "known_hosts": knownHosts} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	out, err := exec.CommandContext(w.ctx, "ssh", "-F", "/dev/null", "-i", filepath.Join(dir, "key"), "-o", "IdentitiesOnly=yes", //nolint:gosec // our own files
+		"-o", "StrictHostKeyChecking=yes", "-o", "GlobalKnownHostsFile=/dev/null", "-o", "UserKnownHostsFile="+filepath.Join(dir, "known_hosts"), "-o", "HostKeyAlgorithms=ssh-ed25519",
+		"-o", "PasswordAuthentication=no", "-o", "ConnectTimeout=10", "root@"+w.address(), "true").CombinedOutput()
+	return string(out), err
+}
+
+// rotations raise every generated secret's generation while visitors are there. Each old value must
+// be worth nothing afterwards, in the sense of docs/guides/rotate-secrets.md.
+func rotations(t *testing.T, w *world) {
+	w.mustPulumi("config", "rm", "momentstudio:secretKey") // a given key is not generated, and so not rotated
+	w.configureApp("captcha", map[string]any{"enabled": false})
+	w.configureApp("rateLimits", map[string]any{"contact": 1_000_000})
+	w.configure("edge", "rateLimits", false) // the crowd has one address
+	w.up()
+
+	const bearer = `from app.core.security import create_access_token as c; print(c("%s"))`
+	user := w.sql("SELECT id FROM users LIMIT 1")
+	if user == "" {
+		t.Fatal("there is no user: the steps before made none")
+	}
+	token := w.python(fmt.Sprintf(bearer, user))
+	site := newSite(t, w)
+	me := func(token string) int {
+		site.token = token
+		defer func() { site.token = "" }()
+		return site.get("https://momentstudio.test/api/v1/auth/me").status
+	}
+	if got := me(token); got != http.StatusOK {
+		t.Fatalf("a session does not work before the rotation: %d", got)
+	}
+	before := w.generatedSecrets()
+	ssh := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(w.s.Project, ".momentstudio", w.s.Stack, "ssh", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	oldKey, oldHosts := ssh("id_ed25519"), ssh("known_hosts")
+	if out, err := w.sshWith(oldKey, oldHosts); err != nil {
+		t.Fatalf("the deploy key does not work before the rotation: %v: %s", err, out)
+	}
+	if !w.logsIn("momentstudio_a", before["secrets-login-1"]) || !w.logsIn("postgres", before["secrets-superuser"]) {
+		t.Fatal("the database's passwords do not work before the rotation")
+	}
+	postgres := w.host("docker ps -q --filter name=momentstudio-postgres.")
+
+	crowd := startLoad(t, w, "keys")
+	w.configure("secrets", "tokens", 2)
+	w.configure("secrets", "appKey", 2)
+	if out, err := w.pulumi("preview"); err == nil || !strings.Contains(out, "every TOTP enrolment is lost") {
+		t.Errorf("a new SECRET_KEY is not refused without an acknowledgement: %v\n%s", err, tail(out, 10))
+	}
+	w.configure("secrets", "appKeyAcknowledged", 2)
+	w.up()
+	crowd.stop(t, w, 500)
+	if got := me(token); got != http.StatusUnauthorized {
+		t.Errorf("a session of the old SECRET_KEY is answered %d, want 401", got)
+	}
+	if got := me(w.python(fmt.Sprintf(bearer, user))); got != http.StatusOK {
+		t.Errorf("a session of the new SECRET_KEY is answered %d, want 200", got)
+	}
+
+	crowd = startLoad(t, w, "logins")
+	for _, name := range []string{"databaseLogin", "superuser", "deployKey", "hostKey", "backupPassword"} {
+		w.configure("secrets", name, 2)
+	}
+	w.up()
+	crowd.stop(t, w, 500)
+	after := w.generatedSecrets()
+	for name, fresh := range map[string]bool{ // whether the second rotation made another value
+		"secrets-superuser": true, "secrets-backup-password": true, "secrets-bootstrap-host-key": false,
+		"secrets-login-1": false, "secrets-deploy-key-1": false, "secrets-host-key-1": false, // kept until the next generation
+	} {
+		if before[name] == "" || after[name] == "" || (after[name] != before[name]) != fresh {
+			t.Errorf("%s has another value: %v, want %v", name, after[name] != before[name], fresh)
+		}
+	}
+	for _, gone := range []string{"secrets-login-0", "secrets-deploy-key-0", "secrets-host-key-0"} {
+		if after[gone] != "" {
+			t.Errorf("%s is still in the state", gone)
+		}
+	}
+	for role, password := range map[string]string{"momentstudio_a": before["secrets-login-1"], "postgres": before["secrets-superuser"]} {
+		if w.logsIn(role, password) {
+			t.Errorf("%s still logs in with its old password", role)
+		}
+	}
+	for role, password := range map[string]string{"momentstudio_b": after["secrets-login-2"], "postgres": after["secrets-superuser"]} {
+		if !w.logsIn(role, password) {
+			t.Errorf("%s does not log in with its new password", role)
+		}
+	}
+	if got := w.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'momentstudio_a'"); got != "0" {
+		t.Errorf("%s connections of the old login are left", got)
+	}
+	if got := w.host("docker ps -q --filter name=momentstudio-postgres."); got != postgres {
+		t.Error("Postgres was restarted for a new password")
+	}
+	if got := w.host("ls /etc/momentstudio/postgres"); got != "superuser" {
+		t.Errorf("old passwords are left on the host: %q", got)
+	}
+	newKey, bothHosts := ssh("id_ed25519"), ssh("known_hosts")
+	if out, err := w.sshWith(newKey, bothHosts); err != nil {
+		t.Errorf("the new deploy key does not work: %v: %s", err, out)
+	}
+	if out, err := w.sshWith(oldKey, bothHosts); err == nil || !strings.Contains(out, "Permission denied") {
+		t.Errorf("the old deploy key still opens the host: %v: %s", err, out)
+	}
+	if out, err := w.sshWith(newKey, oldHosts); err == nil || !strings.Contains(out, "verification failed") {
+		t.Errorf("the host still shows its old key: %v: %s", err, out)
+	}
+
+	w.configure("secrets", "hostKeyDropped", 1)
+	w.configure("host", "bootstrapKeyDropped", 1)
+	w.configure("app", "maintenanceMode", true) // to ask with the tokens
+	w.up()
+	if got := strings.Fields(ssh("known_hosts")); len(got) != 3 {
+		t.Errorf("%d words are pinned, want one key: %q", len(got), got)
+	}
+	maintained := func(token string) int {
+		return site.do(http.MethodGet, "https://momentstudio.test/api/v1/theme", "", nil, map[string]string{"X-Maintenance-Bypass": token}).status
+	}
+	if got := maintained(before["secrets-maintenance-token"]); got != http.StatusServiceUnavailable {
+		t.Errorf("the old bypass token is answered %d, want 503", got)
+	}
+	if got := maintained(after["secrets-maintenance-token"]); got != http.StatusOK {
+		t.Errorf("the new bypass token is answered %d, want 200", got)
+	}
+	if got := w.python("from app.core.config import settings; print(settings.content_preview_token)"); got != after["secrets-preview-token"] || got == before["secrets-preview-token"] {
+		t.Error("the application does not have the new preview token")
+	}
+	w.configure("app", "maintenanceMode", false)
+	w.configure("edge", "rateLimits", true)
+	w.configureApp("captcha", map[string]any{"enabled": true})
+	w.up()
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+}
