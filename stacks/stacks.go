@@ -140,7 +140,7 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		hostspec.SSHHostKey: h.HostKey, hostspec.SSHHostKey + ".pub": h.HostPublic,
 		hostspec.AuthorizedKeys: pulumi.Sprintf("%s\n", h.DeployUser)}
 	if container {
-		jobSecrets[hostspec.SuperuserSecret] = s.Superuser
+		jobSecrets[hostspec.SuperuserSecret], jobSecrets[hostspec.SuperuserFirst] = s.Superuser, s.SuperuserFirst
 		jobSecrets[loginAFile], jobSecrets[loginBFile] = s.LoginA, s.LoginB
 	}
 	directories := hostspec.Directories(container)
@@ -158,7 +158,7 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 			// From here on only the newest deploy key opens the host; the one of its first boot does not.
 			{Path: "/etc/ssh/sshd_config.d/20-momentstudio-keys.conf", Mode: 0o644, Content: "AuthorizedKeysFile " + hostspec.AuthorizedKeys + "\n"},
 		},
-		Owners: map[string]int{hostspec.SuperuserSecret: 999}, KeepOld: map[string]bool{hostspec.SuperuserSecret: true},
+		Owners: map[string]int{hostspec.SuperuserSecret: 999, hostspec.SuperuserFirst: 999}, KeepOld: map[string]bool{hostspec.SuperuserSecret: true},
 		Reload: []string{"ssh.service", "systemd-journald.service"},
 	}, onHost...)
 	if err != nil {

@@ -341,8 +341,8 @@ func TestNoSecretIsAResourceID(t *testing.T) {
 		if got := g.OfType("random:index/randomBytes:RandomBytes"); len(got) > 0 {
 			t.Errorf("%s shows its value in state", got[0].Name)
 		}
-		if got := len(g.OfType("random:index/randomPassword:RandomPassword")); got != 12 {
-			t.Errorf("got %d generated secrets, want 12", got)
+		if got := len(g.OfType("random:index/randomPassword:RandomPassword")); got != 13 {
+			t.Errorf("got %d generated secrets, want 13", got)
 		}
 	})
 }

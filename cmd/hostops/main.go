@@ -97,7 +97,7 @@ func dbRetireCommand() *cobra.Command {
 
 // rolesCommand is a command that works on the database's roles as the superuser.
 func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, ops.Roles, io.Writer) error) *cobra.Command {
-	var superuser, loginA, loginB string
+	var superuser, first, loginA, loginB string
 	roles := ops.Roles{}
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -106,7 +106,7 @@ func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, ops.R
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Minute)
 			defer cancel()
-			conn, err := ops.ConnectSuperuser(ctx, hostspec.PostgresHost, superuser, cmd.OutOrStdout())
+			conn, err := ops.ConnectSuperuser(ctx, hostspec.PostgresHost, superuser, first, cmd.OutOrStdout())
 			if err != nil {
 				return err
 			}
@@ -114,11 +114,12 @@ func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, ops.R
 			return work(ctx, conn, roles, cmd.OutOrStdout())
 		}}
 	cmd.Flags().StringVar(&superuser, "superuser-password", "", "file with the superuser's password; old ones beside it are tried too, and removed")
+	cmd.Flags().StringVar(&first, "first-password", "", "file with the superuser's password of the first initialisation")
 	cmd.Flags().StringVar(&loginA, "login-a-password", "", "file with the password of login role a")
 	cmd.Flags().StringVar(&loginB, "login-b-password", "", "file with the password of login role b")
 	cmd.Flags().StringVar(&roles.Active, "active", "", "login role in use: a or b")
 	cmd.Flags().IntVar(&roles.ConnectionLimit, "connection-limit", 90, "most connections of a login role")
-	for _, f := range []string{"superuser-password", "login-a-password", "login-b-password", "active"} {
+	for _, f := range []string{"superuser-password", "first-password", "login-a-password", "login-b-password", "active"} {
 		_ = cmd.MarkFlagRequired(f)
 	}
 	return cmd

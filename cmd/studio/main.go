@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,7 +51,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
-	root.AddCommand(upCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
+	root.AddCommand(upCommand(&cli), verifyCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
 	return root
 }
 
@@ -65,6 +66,25 @@ func upCommand(cli *studio.CLI) *cobra.Command {
 			return cli.Up(cmd.Context(), roots)
 		}}
 	cmd.Flags().IntVar(&cli.Parallel, "parallel", 8, "resources at a time")
+	cmd.Flags().StringVar(&ca, "ca", "", "PEM file with further authorities by which the site's certificate is checked")
+	return cmd
+}
+
+func verifyCommand(cli *studio.CLI) *cobra.Command {
+	var ca string
+	var limit time.Duration
+	cmd := &cobra.Command{Use: "verify", Short: "Check that the host runs what was asked for, and that the site serves it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			roots, err := studio.Roots(ca)
+			if err != nil {
+				return err
+			}
+			if err := cli.SSHConfig(cmd.Context()); err != nil {
+				return err
+			}
+			return cli.Verify(cmd.Context(), roots, limit)
+		}}
+	cmd.Flags().DurationVar(&limit, "limit", 30*time.Second, "how long to wait for everything to hold")
 	cmd.Flags().StringVar(&ca, "ca", "", "PEM file with further authorities by which the site's certificate is checked")
 	return cmd
 }

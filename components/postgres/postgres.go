@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"time"
 
@@ -61,9 +62,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			"-c", "shared_buffers=" + strconv.Itoa(args.SharedBuffers) + "MB"},
 		Env: pulumi.StringMap{
 			"POSTGRES_USER": pulumi.String(hostspec.SuperuserName),
-			// Read at the first initialisation only. From a directory of the host and not a Swarm secret:
-			// a new password would restart Postgres.
-			"POSTGRES_PASSWORD_FILE": pulumi.String("/run/momentstudio/superuser"),
+			// Used at the first initialisation only, and kept by the entrypoint in the server's
+			// environment: so it is one that the roles job replaces. From a directory of the host and not
+			// a Swarm secret, whose change would restart Postgres.
+			"POSTGRES_PASSWORD_FILE": pulumi.String("/run/momentstudio/" + path.Base(hostspec.SuperuserFirst)),
 			// A directory below the mount: initdb wants it empty, and the guard is the mount itself.
 			"PGDATA": pulumi.String("/var/lib/postgresql/data/pgdata"),
 		},
@@ -94,7 +96,7 @@ func rolesJob(ctx *pulumi.Context, name, command string, a Args, opts ...pulumi.
 	return workload.NewJob(ctx, name, workload.Job{
 		Image: pulumi.String(a.OpsImage),
 		Command: []string{command, "--contract", strconv.Itoa(hostspec.ContractVersion),
-			"--superuser-password", hostspec.SuperuserSecret, "--login-a-password", a.LoginFiles["a"],
+			"--superuser-password", hostspec.SuperuserSecret, "--first-password", hostspec.SuperuserFirst, "--login-a-password", a.LoginFiles["a"],
 			"--login-b-password", a.LoginFiles["b"], "--active", a.ActiveLogin,
 			"--connection-limit", strconv.Itoa(a.MaxConnections - reserved)},
 		// A changed password changes only a file, which the engine does not see; its hash does.

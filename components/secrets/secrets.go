@@ -36,6 +36,7 @@ type Secrets struct {
 	LoginA, LoginB    pulumi.StringOutput // passwords of the two login roles
 	ActiveLogin       string              // "a" or "b": role a has the odd generations, role b the even
 	Superuser         pulumi.StringOutput // password of the database's superuser
+	SuperuserFirst    pulumi.StringOutput // the one that it has until its first roles job
 	DeployKeySeed     pulumi.StringOutput // ed25519 seed of the key that reaches the host
 	OldDeployKeySeed  pulumi.StringOutput // of the generation before, which reaches a host that has not heard of the new one
 	BootstrapHostSeed pulumi.StringOutput // ed25519 seed of the host key that passes through user data
@@ -57,6 +58,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	s.MaintenanceToken = b.secret("maintenance-token", 32, generation(g.Tokens), false)
 	s.PreviewToken = b.secret("preview-token", 32, generation(g.Tokens), false)
 	s.Superuser = b.secret("superuser", 24, generation(g.Superuser), false)
+	s.SuperuserFirst = b.secret("superuser-first", 24, nil, false)
 	s.BackupPassword = b.secret("backup-password", 32, generation(g.BackupPassword), args.Protect)
 	s.BootstrapHostSeed = b.secret("bootstrap-host-key", 32, pulumi.StringMap{"host": pulumi.String(strconv.Itoa(g.Host))}, false)
 	newLogin, oldLogin := b.pair("login", 24, g.DatabaseLogin)

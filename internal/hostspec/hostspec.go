@@ -26,11 +26,14 @@ const (
 	AppEnvSecret    = SecretsDir + "/app.env"
 	PostgresSecrets = EtcDir + "/postgres" // mounted in Postgres itself; a directory, so that a new file is seen
 	SuperuserSecret = PostgresSecrets + "/superuser"
-	SSHKeysDir      = EtcDir + "/ssh"
-	AuthorizedKeys  = SSHKeysDir + "/authorized_keys"
-	SSHHostKey      = "/etc/ssh/ssh_host_ed25519_key"
-	ServicesLock    = "/run/lock/momentstudio-services.lock"
-	ReadyFile       = EtcDir + "/bootstrap-done" // written as the last step of the user data
+	// SuperuserFirst is the password of the first initialisation, replaced by the roles job at once: the
+	// image's entrypoint leaves it in the server's environment for good.
+	SuperuserFirst = PostgresSecrets + "/superuser-first"
+	SSHKeysDir     = EtcDir + "/ssh"
+	AuthorizedKeys = SSHKeysDir + "/authorized_keys"
+	SSHHostKey     = "/etc/ssh/ssh_host_ed25519_key"
+	ServicesLock   = "/run/lock/momentstudio-services.lock"
+	ReadyFile      = EtcDir + "/bootstrap-done" // written as the last step of the user data
 )
 
 // Inside containers.

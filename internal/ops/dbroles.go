@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,10 +41,10 @@ func (r Roles) logins() (active, idle login, err error) {
 	return a, b, fmt.Errorf("active login is %q, want a or b", r.Active)
 }
 
-// ConnectSuperuser connects with the password in the file, or with one that it held before: a
-// rotation that was killed leaves the database with either. Once the database has the file's own
-// password, the old ones are removed from the host.
-func ConnectSuperuser(ctx context.Context, host, file string, out io.Writer) (*pgx.Conn, error) {
+// ConnectSuperuser connects with the password in the file, with one that it held before (a rotation
+// that was killed leaves the database with either), or with the one of the first initialisation. It
+// sets the file's own password then, and removes the old ones from the host.
+func ConnectSuperuser(ctx context.Context, host, file, first string, out io.Writer) (*pgx.Conn, error) {
 	current, err := passwordFile(file)
 	if err != nil {
 		return nil, err
@@ -52,9 +53,10 @@ func ConnectSuperuser(ctx context.Context, host, file string, out io.Writer) (*p
 	if err != nil {
 		return nil, fmt.Errorf("look for old passwords: %w", err)
 	}
+	others := append(slices.Clone(old), first)
 	conn, err := Connect(ctx, host, hostspec.SuperuserName, current, "postgres")
-	for i := 0; refused(err) && i < len(old); i++ {
-		before, errRead := passwordFile(old[i])
+	for i := 0; refused(err) && i < len(others); i++ {
+		before, errRead := passwordFile(others[i])
 		if errRead != nil {
 			return nil, errRead
 		}

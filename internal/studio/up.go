@@ -2,14 +2,9 @@ package studio
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -41,6 +36,9 @@ func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 	if err := c.prepareRebuild(ctx, wanted, state); err != nil {
 		return err
 	}
+	if err := c.readDrifted(ctx, state); err != nil {
+		return err
+	}
 	failed, err := c.FailedJobs(ctx)
 	if err != nil {
 		return err
@@ -50,9 +48,54 @@ func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 		args = append(args, "--replace", urn)
 	}
 	if err := c.Run(ctx, args...); err != nil {
+		c.tellServices(context.WithoutCancel(ctx))
 		return fault.Hint(err, "the message above names the resource; mend the cause and run `studio up` again, it continues where this run ended")
 	}
 	return c.Verify(ctx, roots, 3*time.Minute)
+}
+
+// tellServices shows after a failed update which services are not what the state says, and why; the
+// engine's own message has neither a task's error nor its log. Without a host there is nothing to tell.
+func (c CLI) tellServices(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	o, err := c.Outputs(ctx)
+	if err != nil {
+		return
+	}
+	if err := c.checkServices(ctx, o.Address); err != nil {
+		fmt.Fprintln(c.Err, err)
+	}
+}
+
+// readDrifted makes the state tell the truth about services that are not what it says, for example
+// because Swarm rolled a release back: without it the engine would see nothing to do. Only services are
+// read, and only those that differ.
+func (c CLI) readDrifted(ctx context.Context, state []byte) error {
+	o, err := c.Outputs(ctx)
+	if errors.Is(err, ErrNoHost) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	want, err := wantedServices(state)
+	if err != nil || len(want) == 0 {
+		return err
+	}
+	have, err := c.runningServices(ctx, o.Address)
+	if err != nil {
+		return nil //nolint:nilerr // a host that does not answer is what the update is about to mend, or to report
+	}
+	args := []string{"refresh", "--yes", "--skip-preview"}
+	for _, d := range compare(want, have) {
+		fmt.Fprintf(c.Out, "%s is not what the state says (%s): reading it\n", d.service, strings.Join(d.why, "; "))
+		args = append(args, "--target", d.urn)
+	}
+	if len(args) == 3 {
+		return nil
+	}
+	return c.Run(ctx, args...)
 }
 
 // wanted reads what the stack's file asks for; what is wrong with it, the update tells.
@@ -74,79 +117,6 @@ func (c CLI) SSHConfig(ctx context.Context) error {
 		return err
 	}
 	return sshfiles.Write(c.Root, c.Stack, sshfiles.Files{Address: o.Address, PrivateKeys: o.SSHKeys, KnownHosts: o.KnownHosts})
-}
-
-// Verify asks the site, at the address in state, until it serves the asked-for release or limit is
-// over. It checks what customers use: the certificate, the API's readiness, the release's name.
-func (c CLI) Verify(ctx context.Context, roots *x509.CertPool, limit time.Duration) error {
-	o, err := c.Outputs(ctx)
-	if err != nil {
-		return err
-	}
-	u, err := url.Parse(o.URL)
-	if err != nil {
-		return fmt.Errorf("read the site's URL %q: %w", o.URL, err)
-	}
-	client := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{
-		// The name may not have reached this machine's resolver yet; the certificate is checked by name all the same.
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			_, port, err := net.SplitHostPort(address)
-			if err != nil {
-				return nil, err
-			}
-			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, net.JoinHostPort(o.Address, port))
-		},
-		TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS12},
-	}}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	for {
-		err := checkSite(ctx, client, o)
-		if err == nil {
-			fmt.Fprintln(c.Out, "verified:", o.URL, "serves release", o.Release)
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fault.Hint(fmt.Errorf("the update ended, but %s does not serve it: %w", o.URL, err),
-				"`ssh -F "+sshfiles.Dir(c.Stack)+"/config "+o.Address+" docker service ls` shows which service is not at its count")
-		case <-time.After(2 * time.Second):
-		}
-	}
-}
-
-func checkSite(ctx context.Context, client *http.Client, o Outputs) error {
-	if _, err := get(ctx, client, o.URL+"/api/v1/health/ready"); err != nil {
-		return err
-	}
-	body, err := get(ctx, client, o.URL+"/assets/app-config.js")
-	if err != nil {
-		return err
-	}
-	if !strings.Contains(body, o.Release) {
-		return errors.New("/assets/app-config.js does not name release " + o.Release)
-	}
-	return nil
-}
-
-func get(ctx context.Context, client *http.Client, address string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return "", err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err != nil {
-		return "", err
-	}
-	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("GET %s: %s", address, response.Status)
-	}
-	return string(body), nil
 }
 
 // Roots returns the public roots, with the certificates in file added when one is given.

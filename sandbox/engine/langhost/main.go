@@ -35,10 +35,12 @@ func main() {
 }
 
 func run() error {
-	// The engine passes flags for tracing and, for older hosts, options; only its address counts.
+	// The engine passes flags for tracing, logging and, for older hosts, options; only its address counts.
 	flags := flag.NewFlagSet("pulumi-language-go", flag.ContinueOnError)
 	flags.String("tracing", "", "accepted and ignored")
 	flags.String("root", "", "accepted and ignored")
+	flags.Bool("logtostderr", false, "accepted and ignored") // these two when the CLI runs with them
+	flags.Int("v", 0, "accepted and ignored")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return fmt.Errorf("parse flags: %w", err)
 	}

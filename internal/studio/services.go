@@ -1,0 +1,253 @@
+package studio
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
+)
+
+// service is what of a Swarm service must be as it was asked for.
+type service struct {
+	urn      string // of the state's record; empty for one that was read from the host
+	Name     string
+	Image    string // reference with digest
+	Replicas int
+	Env      map[string]string
+	Secrets  []string // names, which follow their contents; sorted
+	Running  int      // tasks that run and, where there is a health check, are healthy
+	Update   string   // state of the last update: "", "completed", "rollback_completed", …
+}
+
+const serviceType = "docker:index/service:Service"
+
+// wantedServices reads from a state what the last update asked for.
+func wantedServices(state []byte) ([]service, error) {
+	var export struct {
+		Deployment struct {
+			Resources []struct {
+				URN    string          `json:"urn"`
+				Type   string          `json:"type"`
+				Delete bool            `json:"delete"`
+				Inputs json.RawMessage `json:"inputs"`
+			} `json:"resources"`
+		} `json:"deployment"`
+	}
+	if err := json.Unmarshal(state, &export); err != nil {
+		return nil, errors.New("the exported state is not the JSON that this program knows")
+	}
+	var out []service
+	for _, r := range export.Deployment.Resources {
+		if r.Type != serviceType || r.Delete {
+			continue
+		}
+		var inputs struct {
+			Name string `json:"name"`
+			Mode struct {
+				Replicated struct {
+					Replicas int `json:"replicas"`
+				} `json:"replicated"`
+			} `json:"mode"`
+			TaskSpec struct {
+				ContainerSpec struct {
+					Image   string            `json:"image"`
+					Env     map[string]string `json:"env"`
+					Secrets []struct {
+						SecretName string `json:"secretName"`
+					} `json:"secrets"`
+				} `json:"containerSpec"`
+			} `json:"taskSpec"`
+		}
+		if err := json.Unmarshal(r.Inputs, &inputs); err != nil {
+			return nil, fmt.Errorf("the state's record of %s is not the JSON that this program knows", r.URN)
+		}
+		spec := inputs.TaskSpec.ContainerSpec
+		s := service{urn: r.URN, Name: inputs.Name, Image: spec.Image, Replicas: inputs.Mode.Replicated.Replicas, Env: spec.Env}
+		for _, secret := range spec.Secrets {
+			s.Secrets = append(s.Secrets, secret.SecretName)
+		}
+		slices.Sort(s.Secrets)
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// listServices prints every service of ours and its tasks, one JSON value a line.
+const listServices = `for s in $(docker service ls -q --filter label=momentstudio.server); do
+docker service inspect --format '{{json .}}' "$s"
+docker service ps --no-trunc --filter desired-state=running --format '{"Task":{"State":{{json .CurrentState}}}}' "$s"
+done`
+
+// runningServices asks the host's own Docker engine.
+func (c CLI) runningServices(ctx context.Context, address string) ([]service, error) {
+	out, err := c.ssh(ctx, address, listServices)
+	if err != nil {
+		return nil, fmt.Errorf("ask the host what runs: %w", err)
+	}
+	return parseServices(out)
+}
+
+func parseServices(lines []byte) ([]service, error) {
+	var out []service
+	dec := json.NewDecoder(bytes.NewReader(lines))
+	for dec.More() {
+		var line struct {
+			Task *struct {
+				State string
+			}
+			Spec *struct {
+				Name string
+				Mode struct {
+					Replicated struct{ Replicas int }
+				}
+				TaskTemplate struct {
+					ContainerSpec struct {
+						Image   string
+						Env     []string
+						Secrets []struct{ SecretName string }
+					}
+				}
+			}
+			UpdateStatus struct{ State string }
+		}
+		if err := dec.Decode(&line); err != nil {
+			return nil, errors.New("the host's Docker engine answers something else than a list of services")
+		}
+		switch {
+		case line.Task != nil && len(out) > 0:
+			if strings.HasPrefix(line.Task.State, "Running") {
+				out[len(out)-1].Running++
+			}
+		case line.Spec != nil:
+			spec := line.Spec.TaskTemplate.ContainerSpec
+			s := service{Name: line.Spec.Name, Image: spec.Image, Replicas: line.Spec.Mode.Replicated.Replicas,
+				Env: map[string]string{}, Update: line.UpdateStatus.State}
+			for _, v := range spec.Env {
+				name, value, _ := strings.Cut(v, "=")
+				s.Env[name] = value
+			}
+			for _, secret := range spec.Secrets {
+				s.Secrets = append(s.Secrets, secret.SecretName)
+			}
+			slices.Sort(s.Secrets)
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+// difference is one service that is not what the state says.
+type difference struct {
+	service string
+	urn     string
+	why     []string
+}
+
+// compare lists the services that differ from what was asked for, in the order of want.
+func compare(want, have []service) []difference {
+	running := map[string]service{}
+	for _, s := range have {
+		running[s.Name] = s
+	}
+	var out []difference
+	for _, w := range want {
+		h, ok := running[w.Name]
+		d := difference{service: w.Name, urn: w.urn}
+		say := func(format string, args ...any) { d.why = append(d.why, fmt.Sprintf(format, args...)) }
+		switch {
+		case !ok:
+			say("it does not exist")
+		default:
+			if h.Image != w.Image {
+				say("it runs image %s, want %s", h.Image, w.Image)
+			}
+			if h.Replicas != w.Replicas {
+				say("it is set to %d replicas, want %d", h.Replicas, w.Replicas)
+			} else if h.Running < w.Replicas {
+				say("%d of %d tasks run", h.Running, w.Replicas)
+			}
+			if !slices.Equal(h.Secrets, w.Secrets) {
+				say("it has secrets %s, want %s", strings.Join(h.Secrets, " "), strings.Join(w.Secrets, " "))
+			}
+			for _, name := range slices.Sorted(maps.Keys(w.Env)) {
+				if value, set := h.Env[name]; !set || value != w.Env[name] {
+					say("its setting %s is not the one that was asked for", name)
+				}
+			}
+			for _, name := range slices.Sorted(maps.Keys(h.Env)) {
+				if _, wanted := w.Env[name]; !wanted {
+					say("it has the setting %s, which nobody asked for", name)
+				}
+			}
+			if strings.HasPrefix(h.Update, "rollback") || h.Update == "paused" {
+				say("its last update ended in %s", h.Update)
+			}
+		}
+		if len(d.why) > 0 {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// explain words a difference, with the errors of the service's tasks and the end of its log.
+func (c CLI) explain(ctx context.Context, address string, d difference) string {
+	text := d.service + ": " + strings.Join(d.why, "; ")
+	tasks, err := c.ssh(ctx, address, "docker service ps --no-trunc --format '{{.CurrentState}}: {{.Error}}' "+d.service+" 2>/dev/null | grep -v ': $' | head -3; "+
+		"echo '-- log'; timeout 20 docker service logs --raw --tail 50 "+d.service+" 2>&1 | cut -c1-400")
+	if err == nil {
+		states, log, _ := strings.Cut(string(tasks), "-- log\n")
+		if states = strings.TrimSpace(states); states != "" {
+			text += "\n    tasks: " + strings.ReplaceAll(states, "\n", "\n           ")
+		}
+		if log = strings.TrimSpace(log); log != "" {
+			text += "\n    the end of its log:\n      " + strings.ReplaceAll(log, "\n", "\n      ")
+		}
+	}
+	return text
+}
+
+// checkServices compares what runs on the host with what the state says. Its error names each
+// service that differs, with its tasks' errors and the last 50 lines of its log.
+func (c CLI) checkServices(ctx context.Context, address string) error {
+	state, err := c.output(ctx, "stack", "export")
+	if err != nil {
+		return fmt.Errorf("read the state of stack %s: %w", c.Stack, err)
+	}
+	want, err := wantedServices(state)
+	if err != nil {
+		return err
+	}
+	have, err := c.runningServices(ctx, address)
+	if err != nil {
+		return err
+	}
+	differences := compare(want, have)
+	if len(differences) == 0 {
+		return nil
+	}
+	lines := make([]string, 0, len(differences))
+	for _, d := range differences {
+		lines = append(lines, c.explain(ctx, address, d))
+	}
+	return errors.New("the host does not run what was asked for:\n  - " + strings.Join(lines, "\n  - "))
+}
+
+// ssh runs a script on the host with the stack's own SSH files.
+func (c CLI) ssh(ctx context.Context, address, script string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "ssh", append(sshfiles.Options(c.Stack), address, script)...) //nolint:gosec // our own script
+	cmd.Dir = c.Root
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("ssh %s: %w: %s", address, err, strings.TrimSpace(errOut.String()))
+	}
+	return out.Bytes(), nil
+}

@@ -1,0 +1,202 @@
+package studio
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
+)
+
+// Verify checks that the stack is what it claims to be: on the host, that every service runs the
+// image, settings, secrets and tasks of the state and that the database's schema is the release's; from
+// outside, at the address in state, what visitors meet. It asks until all of it holds or limit is over,
+// and then reports everything that does not.
+func (c CLI) Verify(ctx context.Context, roots *x509.CertPool, limit time.Duration) error {
+	o, err := c.Outputs(ctx)
+	if err != nil {
+		return err
+	}
+	wanted, err := c.wanted()
+	if err != nil {
+		return err
+	}
+	site, err := newSite(o, roots, wanted.Frontend.Mode == "ssr")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		outside := site.check(ctx)
+		inside := c.checkServices(ctx, o.Address)
+		if inside == nil {
+			inside = c.checkSchema(ctx, o.Address)
+		}
+		if outside == nil && inside == nil {
+			fmt.Fprintln(c.Out, "verified:", o.URL, "serves release", o.Release)
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fault.Hint(fmt.Errorf("the update ended, but the stack is not what was asked for:\n%w", errors.Join(outside, inside)),
+				"mend the cause and run `studio up` again; `ssh -F "+sshfiles.Dir(c.Stack)+"/config "+o.Address+" docker service ls` shows the services")
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// checkSchema asks a backend task whether the database is at the head of its own migrations.
+func (c CLI) checkSchema(ctx context.Context, address string) error {
+	out, err := c.ssh(ctx, address, `docker exec "$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-backend --filter health=healthy | head -1)" alembic current 2>&1 | tail -3`)
+	if err != nil {
+		return fmt.Errorf("ask the backend for the schema's revision: %w", err)
+	}
+	if text := strings.TrimSpace(string(out)); !strings.Contains(text, "(head)") {
+		return fmt.Errorf("the database is not at the head of the release's migrations, but at %q", text)
+	}
+	return nil
+}
+
+// site is the shop as visitors meet it.
+type site struct {
+	client  *http.Client
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	roots   *x509.CertPool
+	url     string // https://<domain>
+	domain  string
+	release string
+	ssr     bool
+}
+
+func newSite(o Outputs, roots *x509.CertPool, ssr bool) (*site, error) {
+	u, err := url.Parse(o.URL)
+	if err != nil || u.Hostname() == "" {
+		return nil, fmt.Errorf("read the site's URL %q", o.URL)
+	}
+	s := &site{roots: roots, url: o.URL, domain: u.Hostname(), release: o.Release, ssr: ssr}
+	// The name may not have reached this machine's resolver yet; the certificate is checked by name all the same.
+	s.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, net.JoinHostPort(o.Address, port))
+	}
+	s.client = &http.Client{
+		Timeout:       15 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     &http.Transport{DialContext: s.dial, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
+	}
+	return s, nil
+}
+
+// bundle is a script whose name holds the hash of its content.
+var bundle = regexp.MustCompile(`[^"'/ ]+\.[0-9a-f]{16}\.js`)
+
+// check makes the post-deployment checks that mean something (app-contract §12) and reports every one
+// that fails.
+func (s *site) check(ctx context.Context) error {
+	defer s.client.CloseIdleConnections()
+	var bad []error
+	failed := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
+	expect := func(path string, status int) (page, bool) {
+		p, err := s.ask(ctx, http.MethodGet, s.url+path)
+		if err != nil {
+			failed("GET %s: %w", path, err)
+			return p, false
+		}
+		if p.status != status {
+			failed("GET %s: status %d, want %d", path, p.status, status)
+			return p, false
+		}
+		return p, true
+	}
+	if err := s.handshake(ctx, "www."+s.domain); err != nil {
+		failed("the certificate of www.%s: %w", s.domain, err)
+	}
+	expect("/api/v1/health/ready", http.StatusOK)
+	if p, ok := expect("/assets/app-config.js", http.StatusOK); ok {
+		if !strings.Contains(p.body, s.release) {
+			failed("/assets/app-config.js does not name release %s", s.release)
+		}
+		if cache := p.header.Get("Cache-Control"); !strings.Contains(cache, "no-store") {
+			failed("/assets/app-config.js may be stored (Cache-Control %q): browsers would keep an old release", cache)
+		}
+	}
+	if p, ok := expect("/", http.StatusOK); ok {
+		if n := len(p.header.Values("Content-Security-Policy")); n != 1 {
+			failed("the page has %d Content-Security-Policy headers, want 1", n)
+		}
+		if s.ssr && !strings.Contains(p.body, `ng-server-context="ssr"`) {
+			failed("the page is not rendered on the server: NG_ALLOWED_HOSTS does not name the domain")
+		}
+		if name := bundle.FindString(p.body); name == "" {
+			failed("the page names no hashed bundle")
+		} else if b, ok := expect("/"+name, http.StatusOK); ok && !strings.Contains(b.header.Get("Content-Type"), "javascript") {
+			failed("the bundle /%s is served as %q", name, b.header.Get("Content-Type"))
+		}
+	}
+	if p, ok := expect("/manifest.webmanifest", http.StatusOK); ok && !strings.HasPrefix(p.header.Get("Content-Type"), "application/manifest+json") {
+		failed("/manifest.webmanifest is served as %q", p.header.Get("Content-Type"))
+	}
+	expect("/media/private/verify", http.StatusNotFound)
+	if p, err := s.ask(ctx, http.MethodGet, "https://www."+s.domain+"/verify"); err != nil {
+		failed("GET https://www.%s/: %w", s.domain, err)
+	} else if want := s.url + "/verify"; p.status != http.StatusMovedPermanently || p.header.Get("Location") != want {
+		failed("www.%s answers %d to %q, want 301 to %q", s.domain, p.status, p.header.Get("Location"), want)
+	}
+	for _, path := range []string{"/api/v1/payments/webhook", "/api/v1/payments/paypal/webhook", "/api/v1/payments/netopia/webhook"} {
+		// Unsigned, so it is refused or, by Netopia's contract, answered with an error and 200: but it arrives.
+		if p, err := s.ask(ctx, http.MethodPost, s.url+path); err != nil {
+			failed("POST %s: %w", path, err)
+		} else if p.status == http.StatusNotFound || p.status == http.StatusServiceUnavailable || p.status == http.StatusBadGateway || p.status == http.StatusTooManyRequests {
+			failed("POST %s: status %d: payments would not be noticed", path, p.status)
+		}
+	}
+	return errors.Join(bad...)
+}
+
+// handshake checks the certificate of one name.
+func (s *site) handshake(ctx context.Context, name string) error {
+	raw, err := s.dial(ctx, "tcp", net.JoinHostPort(name, "443"))
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	return tls.Client(raw, &tls.Config{RootCAs: s.roots, ServerName: name, MinVersion: tls.VersionTLS12}).HandshakeContext(ctx)
+}
+
+type page struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (s *site) ask(ctx context.Context, method, address string) (page, error) {
+	request, err := http.NewRequestWithContext(ctx, method, address, nil)
+	if err != nil {
+		return page{}, err
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err // the address stands in the message already
+		}
+		return page{}, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 4<<20))
+	return page{response.StatusCode, response.Header, string(body)}, err
+}
