@@ -56,7 +56,8 @@ func dockerProvider(ctx *pulumi.Context, c config.Config, h *host.Host) (pulumi.
 	if c.Registry.Username != "" {
 		args.RegistryAuth = docker.ProviderRegistryAuthArray{&docker.ProviderRegistryAuthArgs{
 			Address: pulumi.String(c.Registry.Address), Username: pulumi.String(c.Registry.Username),
-			Password: secretInput(c.RegistryPassword).ToStringPtrOutput()}}
+			Password: secretInput(c.RegistryPassword).ToStringPtrOutput(),
+		}}
 	}
 	p, err := docker.NewProvider(ctx, "docker", args)
 	if err != nil {
@@ -92,7 +93,8 @@ func livesOn(server pulumi.CustomResource) pulumi.ResourceOption {
 				return nil
 			}
 			return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: slices.Concat(args.Opts, []pulumi.ResourceOption{
-				pulumi.DeletedWith(server), pulumi.ReplaceOnChanges([]string{"labels"})})}
+				pulumi.DeletedWith(server), pulumi.ReplaceOnChanges([]string{"labels"}),
+			})}
 		},
 	})
 }

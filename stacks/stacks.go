@@ -64,7 +64,8 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 		return err
 	}
 	names, err := dns.New(ctx, "dns", dns.Args{
-		ZoneID: c.DNS.ZoneID, Domain: c.Domain, Address: h.Address, Proxied: c.DNS.Proxied, TTL: c.DNS.TTL}, clouds)
+		ZoneID: c.DNS.ZoneID, Domain: c.Domain, Address: h.Address, Proxied: c.DNS.Proxied, TTL: c.DNS.TTL,
+	}, clouds)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,8 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 	if c.Turnstile.Enabled {
 		widget, err := turnstile.New(ctx, "turnstile", turnstile.Args{
 			AccountID: c.Turnstile.AccountID, WidgetName: naming.Physical(c.Stack, "turnstile"),
-			Hostnames: c.Turnstile.Hostnames, Mode: c.Turnstile.Mode, Protect: c.Protect}, clouds)
+			Hostnames: c.Turnstile.Hostnames, Mode: c.Turnstile.Mode, Protect: c.Protect,
+		}, clouds)
 		if err != nil {
 			return err
 		}
@@ -96,7 +98,8 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 	ctx.Export("release", pulumi.String(c.Release.Name))
 	ctx.Export("images", pulumi.ToStringMap(map[string]string{
 		"backend": c.Release.Backend, "frontend": c.Release.Frontend, "ops": c.Images.Ops, "edge": c.Images.Edge,
-		"postgres": c.Images.Postgres, "redis": c.Images.Redis}))
+		"postgres": c.Images.Postgres, "redis": c.Images.Redis,
+	}))
 	return nil
 }
 
@@ -136,9 +139,11 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	}
 	dotenv := appEnv(c, s, captcha, db)
 
-	jobSecrets := map[string]pulumi.StringInput{hostspec.AppEnvSecret: dotenv,
-		hostspec.SSHHostKey: h.HostKey, hostspec.SSHHostKey + ".pub": h.HostPublic,
-		hostspec.AuthorizedKeys: pulumi.Sprintf("%s\n", h.DeployUser)}
+	jobSecrets := map[string]pulumi.StringInput{
+		hostspec.AppEnvSecret: dotenv,
+		hostspec.SSHHostKey:   h.HostKey, hostspec.SSHHostKey + ".pub": h.HostPublic,
+		hostspec.AuthorizedKeys: pulumi.Sprintf("%s\n", h.DeployUser),
+	}
 	if container {
 		jobSecrets[hostspec.SuperuserSecret], jobSecrets[hostspec.SuperuserFirst] = s.Superuser, s.SuperuserFirst
 		jobSecrets[loginAFile], jobSecrets[loginBFile] = s.LoginA, s.LoginB
@@ -170,7 +175,8 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	network, err := docker.NewNetwork(ctx, "app-network", &docker.NetworkArgs{
 		Name: pulumi.String(hostspec.AppNetwork), Driver: pulumi.String("overlay"), Attachable: pulumi.Bool(true),
 		IpamConfigs: docker.NetworkIpamConfigArray{&docker.NetworkIpamConfigArgs{
-			Subnet: pulumi.String(hostspec.AppSubnet), Gateway: pulumi.String(hostspec.AppGateway)}},
+			Subnet: pulumi.String(hostspec.AppSubnet), Gateway: pulumi.String(hostspec.AppGateway),
+		}},
 	}, afterApply...)
 	if err != nil {
 		return nil, fmt.Errorf("declare the app network: %w", err)
@@ -197,7 +203,8 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		return nil, err
 	}
 	queue, err := redis.New(ctx, "redis", redis.Args{
-		Image: c.Images.Redis, Network: networkID, MemoryMB: c.Redis.MemoryMB, Applied: done}, afterApply...)
+		Image: c.Images.Redis, Network: networkID, MemoryMB: c.Redis.MemoryMB, Applied: done,
+	}, afterApply...)
 	if err != nil {
 		return nil, err
 	}
@@ -231,8 +238,10 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		}
 		shared = append(shared, retired)
 	}
-	edge := render.Caddy{Domain: c.Domain, Mode: c.TLS.Mode, Proxied: c.DNS.Proxied, SSR: c.Frontend.Mode == "ssr",
-		RateLimits: c.Edge.RateLimits, MaxBodyMB: c.Edge.MaxBodyMB}
+	edge := render.Caddy{
+		Domain: c.Domain, Mode: c.TLS.Mode, Proxied: c.DNS.Proxied, SSR: c.Frontend.Mode == "ssr",
+		RateLimits: c.Edge.RateLimits, MaxBodyMB: c.Edge.MaxBodyMB,
+	}
 	if c.TLS.Mode == "acme" {
 		edge.Email, edge.ACMEDirectory = c.TLS.Email, c.TLS.ACMEDirectory
 	}
@@ -252,7 +261,8 @@ func appEnv(c config.Config, s *secrets.Secrets, captcha captchaKeys, db postgre
 	return pulumi.ToSecret(pulumi.All(postgres.URL(db), s.AppKey, s.MaintenanceToken, s.PreviewToken, captcha.secret).ApplyT(func(v []any) string {
 		return appsettings.DotEnv(given, appsettings.Generated{
 			DatabaseURL: v[0].(string), SecretKey: v[1].(string), MaintenanceToken: v[2].(string),
-			PreviewToken: v[3].(string), TurnstileSecret: v[4].(string)})
+			PreviewToken: v[3].(string), TurnstileSecret: v[4].(string),
+		})
 	})).(pulumi.StringOutput)
 }
 
@@ -265,7 +275,8 @@ func swarmSecret(ctx *pulumi.Context, name string, content pulumi.StringInput, o
 	// The provider would delete first, and Swarm refuses to delete what a service uses.
 	opts = slices.Concat(opts, []pulumi.ResourceOption{pulumi.DeleteBeforeReplace(false)})
 	s, err := docker.NewSecret(ctx, name, &docker.SecretArgs{
-		Name: pulumi.Sprintf("%s-%s", naming.Swarm(name), hash), Data: encoded}, opts...)
+		Name: pulumi.Sprintf("%s-%s", naming.Swarm(name), hash), Data: encoded,
+	}, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("declare Swarm secret %s: %w", name, err)
 	}

@@ -312,9 +312,9 @@ func secretsArriveOnlyWhereTheyMay(t *testing.T, g graphtest.Graph) {
 					t.Errorf("%s.%s holds a secret", n.Name, key)
 				}
 			}
-			clear := fmt.Sprint(withoutSecrets(value))
+			shown := fmt.Sprint(withoutSecrets(value))
 			for _, forbidden := range []string{graphtest.Canary, secret.Placeholder("sentryDsn"), "PRIVATE KEY", "postgresql+asyncpg://"} {
-				if strings.Contains(clear, forbidden) {
+				if strings.Contains(shown, forbidden) {
 					t.Errorf("%s.%s holds %q in clear", n.Name, key, forbidden)
 				}
 			}

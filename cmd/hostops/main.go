@@ -27,8 +27,8 @@ const (
 
 var errContract = errors.New("hostops and the program disagree about the host contract")
 
-// errUsage marks mistakes in the command line.
-type errUsage struct{ error }
+// usageError marks mistakes in the command line.
+type usageError struct{ error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -38,7 +38,7 @@ func main() {
 		return
 	}
 	fmt.Fprintln(os.Stderr, "hostops:", err)
-	var usage errUsage
+	var usage usageError
 	switch {
 	case errors.Is(err, errContract):
 		os.Exit(exitContract)
@@ -62,20 +62,23 @@ func command() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), migrateCommand(), caddyLoadCommand())
 	return root
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Print the version of the host contract", Args: cobra.NoArgs,
+	return &cobra.Command{
+		Use: "version", Short: "Print the version of the host contract", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
 			fmt.Fprintln(cmd.OutOrStdout(), "host contract", hostspec.ContractVersion)
-		}}
+		},
+	}
 }
 
 func hostApplyCommand() *cobra.Command {
-	return &cobra.Command{Use: "host-apply", Short: "Make directories, files and secrets of the host true", Args: cobra.NoArgs,
+	return &cobra.Command{
+		Use: "host-apply", Short: "Make directories, files and secrets of the host true", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			spec, err := ops.ReadSpec(hostspec.ApplySpec)
 			if err != nil {
@@ -84,7 +87,8 @@ func hostApplyCommand() *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Minute)
 			defer cancel()
 			return ops.HostApply(ctx, spec, hostspec.HostRoot, ops.Systemd{}, cmd.OutOrStdout())
-		}}
+		},
+	}
 }
 
 func dbRolesCommand() *cobra.Command {
@@ -99,7 +103,8 @@ func dbRetireCommand() *cobra.Command {
 func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, ops.Roles, io.Writer) error) *cobra.Command {
 	var superuser, first, loginA, loginB string
 	roles := ops.Roles{}
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs,
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := roles.ReadLogins(loginA, loginB); err != nil {
 				return err
@@ -112,7 +117,8 @@ func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, ops.R
 			}
 			defer conn.Close(context.WithoutCancel(ctx))
 			return work(ctx, conn, roles, cmd.OutOrStdout())
-		}}
+		},
+	}
 	cmd.Flags().StringVar(&superuser, "superuser-password", "", "file with the superuser's password; old ones beside it are tried too, and removed")
 	cmd.Flags().StringVar(&first, "first-password", "", "file with the superuser's password of the first initialisation")
 	cmd.Flags().StringVar(&loginA, "login-a-password", "", "file with the password of login role a")
@@ -127,8 +133,10 @@ func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, ops.R
 
 func migrateCommand() *cobra.Command {
 	m := ops.Migration{}
-	cmd := &cobra.Command{Use: "migrate", Short: "Run the release's migrations under a lock", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return ops.Migrate(cmd.Context(), m, cmd.OutOrStdout()) }}
+	cmd := &cobra.Command{
+		Use: "migrate", Short: "Run the release's migrations under a lock", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return ops.Migrate(cmd.Context(), m, cmd.OutOrStdout()) },
+	}
 	cmd.Flags().StringVar(&m.Image, "image", "", "the release's backend image, with digest")
 	cmd.Flags().StringVar(&m.EnvFile, "env-file", "", "the application's .env on the host")
 	cmd.Flags().StringVar(&m.Network, "network", "", "attachable network of the application")
@@ -140,10 +148,12 @@ func migrateCommand() *cobra.Command {
 
 func caddyLoadCommand() *cobra.Command {
 	var from, to string
-	cmd := &cobra.Command{Use: "caddy-load", Short: "Load a checked configuration into Caddy without a restart", Args: cobra.NoArgs,
+	cmd := &cobra.Command{
+		Use: "caddy-load", Short: "Load a checked configuration into Caddy without a restart", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ops.CaddyLoad(cmd.Context(), from, to, cmd.OutOrStdout())
-		}}
+		},
+	}
 	cmd.Flags().StringVar(&from, "from", "", "directory with the new Caddyfile")
 	cmd.Flags().StringVar(&to, "to", "", "Caddy's configuration directory")
 	for _, f := range []string{"from", "to"} {

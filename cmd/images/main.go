@@ -5,6 +5,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -79,7 +80,7 @@ func run(prefix string, out io.Writer) error {
 
 func build(r recipe, binary string) (v1.Image, error) {
 	// No path, no version control stamp, no symbol table: the same sources give the same digest.
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", binary, r.pkg) //nolint:gosec // fixed list above
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", binary, r.pkg) //nolint:gosec // fixed list above
 	cmd.Dir = r.module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 	var log bytes.Buffer

@@ -17,15 +17,15 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/studio"
 )
 
-// errUsage marks mistakes in the command line.
-type errUsage struct{ error }
+// usageError marks mistakes in the command line.
+type usageError struct{ error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "studio:", err)
-		var usage errUsage
+		var usage usageError
 		if errors.As(err, &usage) {
 			os.Exit(2)
 		}
@@ -50,21 +50,23 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVarP(&cli.Stack, "stack", "s", "", "the stack; required")
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(upCommand(&cli), verifyCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
 	return root
 }
 
 func upCommand(cli *studio.CLI) *cobra.Command {
 	var ca string
-	cmd := &cobra.Command{Use: "up", Short: "Update the stack and check that the site serves it", Args: cobra.NoArgs,
+	cmd := &cobra.Command{
+		Use: "up", Short: "Update the stack and check that the site serves it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			roots, err := studio.Roots(ca)
 			if err != nil {
 				return err
 			}
 			return cli.Up(cmd.Context(), roots)
-		}}
+		},
+	}
 	cmd.Flags().IntVar(&cli.Parallel, "parallel", 8, "resources at a time")
 	cmd.Flags().StringVar(&ca, "ca", "", "PEM file with further authorities by which the site's certificate is checked")
 	return cmd
@@ -73,7 +75,8 @@ func upCommand(cli *studio.CLI) *cobra.Command {
 func verifyCommand(cli *studio.CLI) *cobra.Command {
 	var ca string
 	var limit time.Duration
-	cmd := &cobra.Command{Use: "verify", Short: "Check that the host runs what was asked for, and that the site serves it", Args: cobra.NoArgs,
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Check that the host runs what was asked for, and that the site serves it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			roots, err := studio.Roots(ca)
 			if err != nil {
@@ -83,33 +86,38 @@ func verifyCommand(cli *studio.CLI) *cobra.Command {
 				return err
 			}
 			return cli.Verify(cmd.Context(), roots, limit)
-		}}
+		},
+	}
 	cmd.Flags().DurationVar(&limit, "limit", 30*time.Second, "how long to wait for everything to hold")
 	cmd.Flags().StringVar(&ca, "ca", "", "PEM file with further authorities by which the site's certificate is checked")
 	return cmd
 }
 
 func sshConfigCommand(cli *studio.CLI) *cobra.Command {
-	return &cobra.Command{Use: "ssh-config", Short: "Write key, known_hosts and SSH configuration from state", Args: cobra.NoArgs,
+	return &cobra.Command{
+		Use: "ssh-config", Short: "Write key, known_hosts and SSH configuration from state", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := cli.SSHConfig(cmd.Context()); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; the host answers to: ssh -F %[1]s/config <address>\n", sshfiles.Dir(cli.Stack))
 			return nil
-		}}
+		},
+	}
 }
 
 func placeholdersCommand(cli *studio.CLI) *cobra.Command {
 	var target string
-	cmd := &cobra.Command{Use: "placeholders", Short: "Copy the stack's file and fill in stand-ins for its secrets", Args: cobra.NoArgs,
+	cmd := &cobra.Command{
+		Use: "placeholders", Short: "Copy the stack's file and fill in stand-ins for its secrets", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := cli.Placeholders(cmd.Context(), target); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s: good for `pulumi preview --config-file`, refused by an update\n", target)
 			return nil
-		}}
+		},
+	}
 	cmd.Flags().StringVar(&target, "to", "", "the copy's path; required")
 	_ = cmd.MarkFlagRequired("to")
 	return cmd
@@ -117,13 +125,15 @@ func placeholdersCommand(cli *studio.CLI) *cobra.Command {
 
 func importEnvCommand(cli *studio.CLI) *cobra.Command {
 	var files importenv.Files
-	cmd := &cobra.Command{Use: "import-env", Short: "Take the settings of the hand-made deployment into the stack's file", Args: cobra.NoArgs,
+	cmd := &cobra.Command{
+		Use: "import-env", Short: "Take the settings of the hand-made deployment into the stack's file", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if files == (importenv.Files{}) {
-				return errUsage{errors.New("name at least one file: --backend, --frontend, --infra")}
+				return usageError{errors.New("name at least one file: --backend, --frontend, --infra")}
 			}
 			return cli.ImportEnv(cmd.Context(), files)
-		}}
+		},
+	}
 	cmd.Flags().StringVar(&files.Backend, "backend", "", "the server's backend/.env")
 	cmd.Flags().StringVar(&files.Frontend, "frontend", "", "the server's frontend/.env")
 	cmd.Flags().StringVar(&files.Infra, "infra", "", "the server's infra/prod/.env")

@@ -66,7 +66,8 @@ sys.exit(0 if time.time()-os.path.getmtime(path)<%d else 'the heartbeat is too o
 func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*App, error) {
 	var bad []error
 	for _, f := range []struct{ field, value string }{
-		{"backendImage", args.BackendImage}, {"frontendImage", args.FrontendImage}, {"opsImage", args.OpsImage}} {
+		{"backendImage", args.BackendImage}, {"frontendImage", args.FrontendImage}, {"opsImage", args.OpsImage},
+	} {
 		if f.value == "" {
 			bad = append(bad, fault.Field(f.field, nil, "an image reference with digest"))
 		}
@@ -83,14 +84,17 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	migration, err := workload.NewJob(ctx, name+"-migrate", workload.Job{
 		Image: pulumi.String(args.OpsImage),
-		Command: []string{"migrate", "--contract", strconv.Itoa(hostspec.ContractVersion),
-			"--image", args.BackendImage, "--env-file", args.EnvFile, "--network", hostspec.AppNetwork},
+		Command: []string{
+			"migrate", "--contract", strconv.Itoa(hostspec.ContractVersion),
+			"--image", args.BackendImage, "--env-file", args.EnvFile, "--network", hostspec.AppNetwork,
+		},
 		Network: args.Network,
 		// The socket is root on the host: this job starts the application's image with the file
 		// that holds the database's password, which Swarm gives to services only.
 		Mounts: []workload.Mount{
 			{Source: "/var/run/docker.sock", Target: "/var/run/docker.sock"},
-			{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true}},
+			{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true},
+		},
 		Caps:  []string{"CAP_DAC_OVERRIDE"},
 		After: []pulumi.StringInput{args.DatabaseReady},
 	}, pulumi.Parent(a), pulumi.DependsOn(args.DependsOn))
@@ -102,20 +106,25 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	env := workload.SecretFile{Secret: args.EnvSecret, Path: hostspec.AppEnvFile}
 	media := []workload.Mount{
 		{Source: hostspec.UploadsDir, Target: "/app/uploads"},
-		{Source: hostspec.PrivateUploadsDir, Target: "/app/private_uploads"}}
+		{Source: hostspec.PrivateUploadsDir, Target: "/app/private_uploads"},
+	}
 	after := []pulumi.StringInput{migration.Done}
 	needs := pulumi.DependsOn(append([]pulumi.Resource{migration.Container}, args.DependsOn...))
 
 	backend, err := workload.NewService(ctx, name+"-backend", "backend", workload.Service{
 		Image: pulumi.String(args.BackendImage),
-		Args: []string{"uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", strconv.Itoa(hostspec.BackendPort),
+		Args: []string{
+			"uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", strconv.Itoa(hostspec.BackendPort),
 			"--proxy-headers", "--forwarded-allow-ips", hostspec.AppSubnet,
 			// Longer than Caddy's 30 s, or Caddy would send a POST on a connection that is just closing.
-			"--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "30"},
+			"--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "30",
+		},
 		Env: args.BackendEnv, Secrets: append([]workload.SecretFile{env}, args.KeyFiles...), Mounts: media,
 		Network: args.Network, Alias: hostspec.BackendHost,
-		Health: &workload.Health{Command: []string{"python", "-c", backendHealth},
-			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: 2 * time.Minute},
+		Health: &workload.Health{
+			Command:  []string{"python", "-c", backendHealth},
+			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: 2 * time.Minute,
+		},
 		Replicas: args.BackendReplicas, MemoryMB: args.BackendMemoryMB, StartFirst: true, StopGrace: 45 * time.Second,
 		Converge: 4 * time.Minute, After: after,
 	}, pulumi.Parent(a), needs)
@@ -125,8 +134,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if _, err = workload.NewService(ctx, name+"-worker", "media-worker", workload.Service{
 		Image: pulumi.String(args.BackendImage), Args: []string{"python", "-m", "app.workers.media_worker"},
 		Env: args.WorkerEnv, Secrets: []workload.SecretFile{env}, Mounts: media, Network: args.Network, Alias: "media-worker",
-		Health: &workload.Health{Command: []string{"python", "-c", fmt.Sprintf(workerHealth, int(args.LongestJob.Seconds()))},
-			Interval: 15 * time.Second, Timeout: 10 * time.Second, Retries: 4, StartPeriod: 2 * time.Minute},
+		Health: &workload.Health{
+			Command:  []string{"python", "-c", fmt.Sprintf(workerHealth, int(args.LongestJob.Seconds()))},
+			Interval: 15 * time.Second, Timeout: 10 * time.Second, Retries: 4, StartPeriod: 2 * time.Minute,
+		},
 		Replicas: 1, MemoryMB: args.WorkerMemoryMB, StopGrace: 45 * time.Second,
 		Converge: 4 * time.Minute, After: after,
 	}, pulumi.Parent(a), needs); err != nil {
@@ -144,8 +155,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if args.SSR {
 		url = fmt.Sprintf("http://127.0.0.1:%d/assets/app-config.js", hostspec.FrontendSSRPort)
 	}
-	frontend.Health = &workload.Health{Command: []string{"wget", "-q", "-O", "/dev/null", url},
-		Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: time.Minute}
+	frontend.Health = &workload.Health{
+		Command:  []string{"wget", "-q", "-O", "/dev/null", url},
+		Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: time.Minute,
+	}
 	// nginx in the static image ends when the name "backend" does not resolve (app-contract §1.3).
 	if _, err = workload.NewService(ctx, name+"-frontend", "frontend", frontend,
 		pulumi.Parent(a), pulumi.DependsOn([]pulumi.Resource{backend})); err != nil {

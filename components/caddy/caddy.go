@@ -88,8 +88,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		Env:     pulumi.StringMap{"XDG_DATA_HOME": pulumi.String("/data"), "XDG_CONFIG_HOME": pulumi.String("/tmp")},
 		Mounts:  append([]workload.Mount{{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"}, {Source: hostspec.CaddyDataDir, Target: "/data"}}, tls...),
 		Network: args.Network, Alias: "edge",
-		Health: &workload.Health{Command: []string{"/caddy", "healthcheck"},
-			Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 6, StartPeriod: 30 * time.Second},
+		Health: &workload.Health{
+			Command:  []string{"/caddy", "healthcheck"},
+			Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 6, StartPeriod: 30 * time.Second,
+		},
 		Ports:    []workload.Port{{Number: 80, Protocol: "tcp"}, {Number: 443, Protocol: "tcp"}, {Number: 443, Protocol: "udp"}},
 		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: 45 * time.Second,
 		Caps:     []string{"CAP_NET_BIND_SERVICE"},

@@ -77,8 +77,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err := ctx.RegisterComponentResource(TypeToken, name, h, opts...); err != nil {
 		return nil, fmt.Errorf("register host %q: %w", name, err)
 	}
-	b := &builder{ctx: ctx, name: name, args: args, host: h,
-		labels: pulumi.ToStringMap(naming.Labels(args.Stack, "host"))}
+	b := &builder{
+		ctx: ctx, name: name, args: args, host: h,
+		labels: pulumi.ToStringMap(naming.Labels(args.Stack, "host")),
+	}
 	for _, step := range []func() error{b.address, b.network, b.volume, b.server, b.attach} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("provision host %q: %w", name, err)
@@ -86,15 +88,22 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	b.gate()
 	return h, ctx.RegisterResourceOutputs(h, pulumi.Map{
-		"address": h.Address, "volumeId": h.VolumeID, "knownHosts": h.KnownHosts, "location": b.location()})
+		"address": h.Address, "volumeId": h.VolumeID, "knownHosts": h.KnownHosts, "location": b.location(),
+	})
 }
 
 func (a Args) validate(name string) error {
 	var bad []error
 	for _, f := range []struct{ field, value string }{
-		{"stack", a.Stack}, {"domain", a.Domain}, {"location", a.Location}, {"networkZone", a.NetworkZone},
-		{"serverType", a.ServerType}, {"image", a.Image}, {"privateNetwork", a.PrivateNetwork},
-		{"privateSubnet", a.PrivateSubnet}, {"privateAddress", a.PrivateAddress},
+		{"stack", a.Stack},
+		{"domain", a.Domain},
+		{"location", a.Location},
+		{"networkZone", a.NetworkZone},
+		{"serverType", a.ServerType},
+		{"image", a.Image},
+		{"privateNetwork", a.PrivateNetwork},
+		{"privateSubnet", a.PrivateSubnet},
+		{"privateAddress", a.PrivateAddress},
 	} {
 		if f.value == "" {
 			bad = append(bad, fault.Field(f.field, f.value, "a value"))
@@ -167,8 +176,10 @@ func (b *builder) network() (err error) {
 	}
 	world := pulumi.StringArray{pulumi.String("0.0.0.0/0"), pulumi.String("::/0")}
 	rule := func(what, protocol, port string, from pulumi.StringArray) *hcloud.FirewallRuleArgs {
-		r := &hcloud.FirewallRuleArgs{Description: pulumi.String(what), Direction: pulumi.String("in"),
-			Protocol: pulumi.String(protocol), SourceIps: from}
+		r := &hcloud.FirewallRuleArgs{
+			Description: pulumi.String(what), Direction: pulumi.String("in"),
+			Protocol: pulumi.String(protocol), SourceIps: from,
+		}
 		if port != "" {
 			r.Port = pulumi.String(port)
 		}
@@ -228,8 +239,10 @@ func (b *builder) server() (err error) {
 		return err
 	}
 	userData := pulumi.All(private(bootstrap), public(bootstrap), b.host.VolumeID).ApplyT(func(v []any) (string, error) {
-		return render.CloudInit(render.UserData{BootstrapKeyPEM: v[0].(string), BootstrapKeyPublic: v[1].(string),
-			VolumeID: v[2].(string), PrivateAddress: a.PrivateAddress})
+		return render.CloudInit(render.UserData{
+			BootstrapKeyPEM: v[0].(string), BootstrapKeyPublic: v[1].(string),
+			VolumeID: v[2].(string), PrivateAddress: a.PrivateAddress,
+		})
 	}).(pulumi.StringOutput)
 	frozen, err := random.NewRandomUuid(b.ctx, fmt.Sprintf("%s-boot-%d", b.name, a.Generation), &random.RandomUuidArgs{
 		Keepers: pulumi.StringMap{
@@ -247,7 +260,8 @@ func (b *builder) server() (err error) {
 		SshKeys:  pulumi.StringArray{plain(frozen.Keepers, "sshKey")},
 		UserData: pulumi.ToSecret(frozen.Keepers.MapIndex(pulumi.String("userData"))).(pulumi.StringOutput).ToStringPtrOutput(),
 		PublicNets: hcloud.ServerPublicNetArray{&hcloud.ServerPublicNetArgs{
-			Ipv4Enabled: pulumi.Bool(true), Ipv4: number(b.ip.ID()).ToIntPtrOutput(), Ipv6Enabled: pulumi.Bool(false)}},
+			Ipv4Enabled: pulumi.Bool(true), Ipv4: number(b.ip.ID()).ToIntPtrOutput(), Ipv6Enabled: pulumi.Bool(false),
+		}},
 		FirewallIds:      pulumi.IntArray{number(b.fw.ID())}, // at creation: no moment without a firewall
 		DeleteProtection: pulumi.Bool(a.Protect), RebuildProtection: pulumi.Bool(a.Protect),
 		ShutdownBeforeDeletion: pulumi.Bool(true), // Postgres ends cleanly before its volume is taken away

@@ -58,8 +58,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	service, err := workload.NewService(ctx, name+"-service", "postgres", workload.Service{
 		Image: pulumi.String(args.Image),
-		Args: []string{"postgres", "-c", "max_connections=" + strconv.Itoa(args.MaxConnections),
-			"-c", "shared_buffers=" + strconv.Itoa(args.SharedBuffers) + "MB"},
+		Args: []string{
+			"postgres", "-c", "max_connections=" + strconv.Itoa(args.MaxConnections),
+			"-c", "shared_buffers=" + strconv.Itoa(args.SharedBuffers) + "MB",
+		},
 		Env: pulumi.StringMap{
 			"POSTGRES_USER": pulumi.String(hostspec.SuperuserName),
 			// Used at the first initialisation only, and kept by the entrypoint in the server's
@@ -69,13 +71,16 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			// A directory below the mount: initdb wants it empty, and the guard is the mount itself.
 			"PGDATA": pulumi.String("/var/lib/postgresql/data/pgdata"),
 		},
-		Mounts: []workload.Mount{{Source: hostspec.PostgresDir, Target: "/var/lib/postgresql/data"},
-			{Source: hostspec.PostgresSecrets, Target: "/run/momentstudio", ReadOnly: true}},
+		Mounts: []workload.Mount{
+			{Source: hostspec.PostgresDir, Target: "/var/lib/postgresql/data"},
+			{Source: hostspec.PostgresSecrets, Target: "/run/momentstudio", ReadOnly: true},
+		},
 		Network: args.Network, Alias: hostspec.PostgresHost,
 		Health: &workload.Health{
 			// Over TCP: during the first initialisation the server listens on its socket only.
 			Command:  []string{"pg_isready", "-q", "-h", "127.0.0.1", "-U", hostspec.SuperuserName},
-			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 12, StartPeriod: 2 * time.Minute},
+			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 12, StartPeriod: 2 * time.Minute,
+		},
 		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: 2 * time.Minute,
 		Caps:     []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID"},
 		Converge: 3 * time.Minute, After: []pulumi.StringInput{args.Applied},
@@ -95,16 +100,22 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 func rolesJob(ctx *pulumi.Context, name, command string, a Args, opts ...pulumi.ResourceOption) (*workload.Ran, error) {
 	return workload.NewJob(ctx, name, workload.Job{
 		Image: pulumi.String(a.OpsImage),
-		Command: []string{command, "--contract", strconv.Itoa(hostspec.ContractVersion),
+		Command: []string{
+			command, "--contract", strconv.Itoa(hostspec.ContractVersion),
 			"--superuser-password", hostspec.SuperuserSecret, "--first-password", hostspec.SuperuserFirst, "--login-a-password", a.LoginFiles["a"],
 			"--login-b-password", a.LoginFiles["b"], "--active", a.ActiveLogin,
-			"--connection-limit", strconv.Itoa(a.MaxConnections - reserved)},
+			"--connection-limit", strconv.Itoa(a.MaxConnections - reserved),
+		},
 		// A changed password changes only a file, which the engine does not see; its hash does.
-		Env: pulumi.StringArray{pulumi.Sprintf("LOGIN_A=%s", hash(a.LoginPasswords["a"])), pulumi.Sprintf("LOGIN_B=%s", hash(a.LoginPasswords["b"])),
-			pulumi.Sprintf("SUPERUSER=%s", hash(a.SuperuserPassword))},
+		Env: pulumi.StringArray{
+			pulumi.Sprintf("LOGIN_A=%s", hash(a.LoginPasswords["a"])), pulumi.Sprintf("LOGIN_B=%s", hash(a.LoginPasswords["b"])),
+			pulumi.Sprintf("SUPERUSER=%s", hash(a.SuperuserPassword)),
+		},
 		Network: a.Network,
-		Mounts: []workload.Mount{{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true},
-			{Source: hostspec.PostgresSecrets, Target: hostspec.PostgresSecrets}}, // old passwords are removed there
+		Mounts: []workload.Mount{
+			{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true},
+			{Source: hostspec.PostgresSecrets, Target: hostspec.PostgresSecrets},
+		}, // old passwords are removed there
 		Caps:  []string{"CAP_DAC_OVERRIDE"},
 		After: []pulumi.StringInput{a.Applied},
 	}, opts...)

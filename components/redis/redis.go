@@ -39,12 +39,16 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	service, err := workload.NewService(ctx, name+"-service", "redis", workload.Service{
 		Image: pulumi.String(args.Image),
-		Args: []string{"redis-server", "--appendonly", "yes", "--maxmemory", strconv.Itoa(args.MemoryMB*3/4) + "mb",
-			"--maxmemory-policy", "noeviction"},
+		Args: []string{
+			"redis-server", "--appendonly", "yes", "--maxmemory", strconv.Itoa(args.MemoryMB*3/4) + "mb",
+			"--maxmemory-policy", "noeviction",
+		},
 		Mounts:  []workload.Mount{{Source: hostspec.RedisDir, Target: "/data"}},
 		Network: args.Network, Alias: hostspec.RedisHost,
-		Health: &workload.Health{Command: []string{"redis-cli", "ping"},
-			Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 12, StartPeriod: 30 * time.Second},
+		Health: &workload.Health{
+			Command:  []string{"redis-cli", "ping"},
+			Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 12, StartPeriod: 30 * time.Second,
+		},
 		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: 30 * time.Second,
 		Caps:     []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID"},
 		Converge: 3 * time.Minute, After: []pulumi.StringInput{args.Applied},

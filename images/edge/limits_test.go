@@ -116,19 +116,25 @@ func exhaust(t *testing.T, s *site, next func(i int) request) {
 
 func TestUnderLoadEachClientHasExactlyItsOwnAllowance(t *testing.T) {
 	direct := []visitor{
-		{"IPv4 A", always("127.0.0.31"), false}, {"IPv4 B", always("127.0.0.32"), false},
-		{"IPv4 C", always("127.0.0.33"), false}, {"IPv4 D", always("127.0.1.31"), false},
+		{"IPv4 A", always("127.0.0.31"), false},
+		{"IPv4 B", always("127.0.0.32"), false},
+		{"IPv4 C", always("127.0.0.33"), false},
+		{"IPv4 D", always("127.0.1.31"), false},
 		// Neighbours: they differ in the last bits of the prefix only.
-		{"IPv6 A", inNetwork("fd00:5a:1:1::/64"), false}, {"IPv6 B", inNetwork("fd00:5a:1:2::/64"), false},
+		{"IPv6 A", inNetwork("fd00:5a:1:1::/64"), false},
+		{"IPv6 B", inNetwork("fd00:5a:1:2::/64"), false},
 		{"IPv6 with one zero group", inNetwork("fd00:5a:1::/64"), false},
 		{"IPv6 with two zero groups", inNetwork("fd00:5a::/64"), false},
 		{"IPv6 with three zero groups", inNetwork("fd00::/64"), false},
 		{"IPv6 with zero groups inside", inNetwork("fd00:0:0:1::/64"), false},
 	}
 	proxied := []visitor{
-		{"IPv4 A", always("203.0.113.1"), true}, {"IPv4 B", always("203.0.113.2"), true},
-		{"IPv4 C", always("203.0.112.1"), true}, {"IPv4 D", always("::ffff:203.0.113.4"), true},
-		{"IPv6 A", inNetwork("2001:db8:1:1::/64"), true}, {"IPv6 B", inNetwork("2001:db8:1:2::/64"), true},
+		{"IPv4 A", always("203.0.113.1"), true},
+		{"IPv4 B", always("203.0.113.2"), true},
+		{"IPv4 C", always("203.0.112.1"), true},
+		{"IPv4 D", always("::ffff:203.0.113.4"), true},
+		{"IPv6 A", inNetwork("2001:db8:1:1::/64"), true},
+		{"IPv6 B", inNetwork("2001:db8:1:2::/64"), true},
 		{"IPv6 C", inNetwork("2001:db8::/64"), true},
 		{"one who goes round the proxy", always("127.0.0.31"), false},
 	}
@@ -496,9 +502,11 @@ func spellings(path string) [][2]string {
 			}
 		}
 	}
-	for _, s := range []string{"/", "//", "/.", "/./", "/x/..", "/%2e", "%2F", "%2f/", "%0A", "%0a", "%0A%0A", "%0A/", "/%0A", "/%0A/",
+	for _, s := range []string{
+		"/", "//", "/.", "/./", "/x/..", "/%2e", "%2F", "%2f/", "%0A", "%0a", "%0A%0A", "%0A/", "/%0A", "/%0A/",
 		"%0D", "%0D%0A", "%09", "%0B", "%0C", "%1C", "%85", "%C2%85", "%E2%80%A8", "%20", "%00", "%00/", "+", ".", "%2E", "..", "*", "~",
-		";", ";a=b", "/;a=b", "?", "??", "?a=b", "%3F", "%3Fa=b", "#", "#a", "%23a", `\`, "%5C", ".json", "&", ":", "@", "%FF", "%EF%BB%BF"} {
+		";", ";a=b", "/;a=b", "?", "??", "?a=b", "%3F", "%3Fa=b", "#", "#a", "%23a", `\`, "%5C", ".json", "&", ":", "@", "%FF", "%EF%BB%BF",
+	} {
 		post(path+s, path+s+"?a=b")
 	}
 	post("http://shop.example"+path, "https://shop.example"+path+"/", "http://other.example"+path, "/"+path, "/.."+path, "/%2e%2e"+path)

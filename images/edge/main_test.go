@@ -145,8 +145,7 @@ func replaceUpstreams(v any, upstream string) int {
 		if x["handler"] == "reverse_proxy" {
 			dynamic, _ := x["dynamic_upstreams"].(map[string]any)
 			// The address carries what the configuration wanted, so that a wrong target is noticed.
-			x["headers"].(map[string]any)["request"].(map[string]any)["set"].(map[string]any)["X-Test-Target"] =
-				[]any{fmt.Sprint(dynamic["name"], ":", dynamic["port"])}
+			x["headers"].(map[string]any)["request"].(map[string]any)["set"].(map[string]any)["X-Test-Target"] = []any{fmt.Sprint(dynamic["name"], ":", dynamic["port"])}
 			delete(x, "dynamic_upstreams")
 			x["upstreams"] = []any{map[string]any{"dial": upstream}}
 			n++
@@ -267,8 +266,10 @@ func (s *site) send(r request) (*http.Response, string, error) {
 	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dial(ctx, r.from) }}
 	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: 20 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{
+		Transport: transport, Timeout: 20 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	q, err := http.NewRequestWithContext(ctx, r.method, "http://"+s.address+r.path, nil)
@@ -465,8 +466,10 @@ func TestLoginAttemptsAreLimitedPerClient(t *testing.T) {
 	s := start(t, "static-acme")
 	post := func(from, path string) *http.Response {
 		// A forged address must not open a new account of attempts.
-		response, _ := s.do(t, request{method: http.MethodPost, path: path, from: from,
-			header: map[string]string{"X-Forwarded-For": "198.51.100." + strconv.Itoa(time.Now().Nanosecond()%250)}})
+		response, _ := s.do(t, request{
+			method: http.MethodPost, path: path, from: from,
+			header: map[string]string{"X-Forwarded-For": "198.51.100." + strconv.Itoa(time.Now().Nanosecond()%250)},
+		})
 		return response
 	}
 	for i := 1; i <= 10; i++ {

@@ -48,7 +48,8 @@ type checker struct {
 func Check(s *Settings, given *Secrets, c Context) (problems []Problem, warnings []string) {
 	k := &checker{s: s, given: given, c: c}
 	for _, rule := range []func(){
-		k.values, k.core, k.mail, k.captcha, k.sentry, k.stripe, k.paypal, k.netopia, k.admin, k.third, k.sizes, k.extra} {
+		k.values, k.core, k.mail, k.captcha, k.sentry, k.stripe, k.paypal, k.netopia, k.admin, k.third, k.sizes, k.extra,
+	} {
 		rule()
 	}
 	return k.found, k.warnings()
@@ -166,8 +167,11 @@ func (k *checker) core() {
 func (k *checker) mail() {
 	s := k.s.SMTP
 	for _, a := range []struct{ key, address string }{
-		{"app.smtp.from", s.From}, {"app.smtp.listUnsubscribeMailto", s.ListUnsubscribe}, {"app.supportEmail", k.s.SupportEmail},
-		{"app.admin.alertEmail", k.s.Admin.AlertEmail}, {"app.admin.errorEmail", k.s.Admin.ErrorEmail},
+		{"app.smtp.from", s.From},
+		{"app.smtp.listUnsubscribeMailto", s.ListUnsubscribe},
+		{"app.supportEmail", k.s.SupportEmail},
+		{"app.admin.alertEmail", k.s.Admin.AlertEmail},
+		{"app.admin.errorEmail", k.s.Admin.ErrorEmail},
 	} {
 		if _, err := mail.ParseAddress(a.address); a.address != "" && err != nil {
 			k.set(a.key, a.address, "a mail address", "shop@"+k.c.Domain)

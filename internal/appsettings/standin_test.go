@@ -153,11 +153,15 @@ func (g *generated) secret(key, value string) {
 }
 
 var (
-	texts = []string{"", " ", "x", "mx.example", "a@b.ro", "localhost", "http://localhost:4200", "https://momentstudio.ro", "https://k@sentry.example/1",
+	texts = []string{
+		"", " ", "x", "mx.example", "a@b.ro", "localhost", "http://localhost:4200", "https://momentstudio.ro", "https://k@sentry.example/1",
 		"live", "LIVE", "sandbox", "production", "local", "development", "staging", "mock", "real", "test", "lax", "none", "turnstile", "RS512", "en", "de",
-		"it's \"quoted\"", `back\slash`, "$HOME ${X} `id`", "two\nlines", "x_placeholder", "ăîș €", "#hash", "a=b"}
-	secretTexts = []string{"", "x", "sk_live_x", "sk_test_x", "whsec_x", strings.Repeat("k", 40), "https://k@sentry.example/1", "https://sentry.example/1",
-		"it's", `back\slash'`, "$HOME ${X}", "with space", "x_placeholder", "two\nlines", "ăîș€", "#hash", `"`, strings.Repeat("p", 3000)}
+		"it's \"quoted\"", `back\slash`, "$HOME ${X} `id`", "two\nlines", "x_placeholder", "ăîș €", "#hash", "a=b",
+	}
+	secretTexts = []string{
+		"", "x", "sk_live_x", "sk_test_x", "whsec_x", strings.Repeat("k", 40), "https://k@sentry.example/1", "https://sentry.example/1",
+		"it's", `back\slash'`, "$HOME ${X}", "with space", "x_placeholder", "two\nlines", "ăîș€", "#hash", `"`, strings.Repeat("p", 3000),
+	}
 )
 
 func draw(t *rapid.T) *generated {
@@ -303,8 +307,10 @@ func TestWhatPassesValidationStarts(t *testing.T) {
 		if !c.Turnstile.Enabled {
 			turnstile = ""
 		}
-		dotenv := appsettings.DotEnv(c.AppSecrets, appsettings.Generated{DatabaseURL: "postgresql+asyncpg://a:b@postgres:5432/x",
-			SecretKey: strings.Repeat("k", 64), MaintenanceToken: "m", PreviewToken: "p", TurnstileSecret: turnstile})
+		dotenv := appsettings.DotEnv(c.AppSecrets, appsettings.Generated{
+			DatabaseURL: "postgresql+asyncpg://a:b@postgres:5432/x",
+			SecretKey:   strings.Repeat("k", 64), MaintenanceToken: "m", PreviewToken: "p", TurnstileSecret: turnstile,
+		})
 		given := map[string]string{}
 		for key, v := range appsettings.SecretKeys(&c.AppSecrets) {
 			for _, s := range appsettings.Catalogue() {

@@ -52,12 +52,25 @@ type group struct {
 
 func (c *Config) groups() []group {
 	return []group{
-		{"kind", &c.Kind}, {"protect", &c.Protect}, {"domain", &c.Domain},
-		{"release", &c.Release}, {"images", &c.Images}, {"host", &c.Host}, {"dns", &c.DNS},
-		{"turnstile", &c.Turnstile}, {"postgres", &c.Postgres}, {"redis", &c.Redis},
-		{"backend", &c.Backend}, {"worker", &c.Worker}, {"frontend", &c.Frontend},
-		{"tls", &c.TLS}, {"edge", &c.Edge}, {"app", &c.App}, {"secrets", &c.Secrets},
-		{"registry", &c.Registry}, {"endpoints", &c.Endpoints},
+		{"kind", &c.Kind},
+		{"protect", &c.Protect},
+		{"domain", &c.Domain},
+		{"release", &c.Release},
+		{"images", &c.Images},
+		{"host", &c.Host},
+		{"dns", &c.DNS},
+		{"turnstile", &c.Turnstile},
+		{"postgres", &c.Postgres},
+		{"redis", &c.Redis},
+		{"backend", &c.Backend},
+		{"worker", &c.Worker},
+		{"frontend", &c.Frontend},
+		{"tls", &c.TLS},
+		{"edge", &c.Edge},
+		{"app", &c.App},
+		{"secrets", &c.Secrets},
+		{"registry", &c.Registry},
+		{"endpoints", &c.Endpoints},
 	}
 }
 
@@ -69,7 +82,9 @@ type secretKey struct {
 // secretKeys lists every secret key, those of the stack first.
 func (c *Config) secretKeys() []secretKey {
 	keys := []secretKey{
-		{"databaseUrl", &c.DatabaseURL}, {"tlsCertificate", &c.TLSCertificate}, {"tlsKey", &c.TLSKey},
+		{"databaseUrl", &c.DatabaseURL},
+		{"tlsCertificate", &c.TLSCertificate},
+		{"tlsKey", &c.TLSKey},
 		{"registryPassword", &c.RegistryPassword},
 	}
 	app := appsettings.SecretKeys(&c.AppSecrets)

@@ -37,8 +37,10 @@ func defaults() Config {
 		TLS:       TLS{Mode: "acme", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory"},
 		Edge:      Edge{RateLimits: true, MaxBodyMB: 540},
 		App:       appsettings.Defaults(),
-		Secrets: SecretGenerations{AppKey: 1, Tokens: 1, DatabaseLogin: 1, Superuser: 1,
-			DeployKey: 1, HostKey: 1, BackupPassword: 1},
+		Secrets: SecretGenerations{
+			AppKey: 1, Tokens: 1, DatabaseLogin: 1, Superuser: 1,
+			DeployKey: 1, HostKey: 1, BackupPassword: 1,
+		},
 	}
 }
 
@@ -73,8 +75,11 @@ func (c *Config) validateImages(p *problems) {
 		p.set("release.name", c.Release.Name, "the full 40-character commit of the release, in lower case", "<commit>")
 	}
 	refs := []struct{ path, value string }{
-		{"release.backend", c.Release.Backend}, {"release.frontend", c.Release.Frontend},
-		{"images.ops", c.Images.Ops}, {"images.edge", c.Images.Edge}, {"images.redis", c.Images.Redis},
+		{"release.backend", c.Release.Backend},
+		{"release.frontend", c.Release.Frontend},
+		{"images.ops", c.Images.Ops},
+		{"images.edge", c.Images.Edge},
+		{"images.redis", c.Images.Redis},
 	}
 	if c.Postgres.Mode != "external" {
 		refs = append(refs, struct{ path, value string }{"images.postgres", c.Images.Postgres})
@@ -225,8 +230,15 @@ func (c *Config) validateGenerations(p *problems) {
 	for _, s := range []struct {
 		name  string
 		value int
-	}{{"appKey", g.AppKey}, {"tokens", g.Tokens}, {"databaseLogin", g.DatabaseLogin}, {"superuser", g.Superuser},
-		{"deployKey", g.DeployKey}, {"hostKey", g.HostKey}, {"backupPassword", g.BackupPassword}} {
+	}{
+		{"appKey", g.AppKey},
+		{"tokens", g.Tokens},
+		{"databaseLogin", g.DatabaseLogin},
+		{"superuser", g.Superuser},
+		{"deployKey", g.DeployKey},
+		{"hostKey", g.HostKey},
+		{"backupPassword", g.BackupPassword},
+	} {
 		between(p, "secrets."+s.name, s.value, 1, 10000)
 	}
 	between(p, "secrets.hostKeyDropped", g.HostKeyDropped, 0, max(0, g.HostKey-1))

@@ -20,8 +20,10 @@ func TestWording(t *testing.T) {
 		{"an absent value reads as nothing", fault.Field("server", nil, "an ID"), "server: got nothing, want an ID"},
 		{"a fix is a command to copy", &fault.FieldError{Path: "a", Got: "1", Want: "2", Fix: "set a 2"}, "a: got 1, want 2; fix: set a 2"},
 		{"a value that may not be shown is left out", &fault.FieldError{Path: "a", Want: "2"}, "a: want 2"},
-		{"a list names its subject and each problem", fault.List(`volume "data"`, fault.Field("a", 1, "2"), errors.New("b")),
-			"volume \"data\" is not valid:\n  - a: got 1, want 2\n  - b"},
+		{
+			"a list names its subject and each problem", fault.List(`volume "data"`, fault.Field("a", 1, "2"), errors.New("b")),
+			"volume \"data\" is not valid:\n  - a: got 1, want 2\n  - b",
+		},
 		{"what is no problem is left out of a list", fault.List("x", nil, errors.New("b"), nil), "x is not valid:\n  - b"},
 		{"a list of nothing is no error", fault.List("x", nil, nil), ""},
 		{"an empty list is no error", fault.List("x"), ""},

@@ -288,8 +288,10 @@ func stage(t *testing.T, err error, want gate.Stage) {
 }
 
 func TestFailedCloudInitEndsTheWaitWithItsLog(t *testing.T) {
-	m := &machine{cloudInit: []string{running, `{"status":"error","errors":["('scripts_user', RuntimeError())"]}`},
-		docker: []string{"active/true"}, log: "momentstudio-bootstrap: no such volume 4711\n"}
+	m := &machine{
+		cloudInit: []string{running, `{"status":"error","errors":["('scripts_user', RuntimeError())"]}`},
+		docker:    []string{"active/true"}, log: "momentstudio-bootstrap: no such volume 4711\n",
+	}
 	begin := time.Now()
 	err := gate.Wait(context.Background(), start(t, m), time.Minute, nil)
 	if err == nil {

@@ -42,11 +42,11 @@ func (g Graph) OfType(token string) []Node {
 
 // StackFile reads the plain values of a committed stack file of the repository's root and adds a
 // placeholder for the secrets that it needs.
-func StackFile(t testing.TB, root, stack string) config.Source {
-	t.Helper()
+func StackFile(tb testing.TB, root, stack string) config.Source {
+	tb.Helper()
 	source, err := config.FromFile(filepath.Join(root, "Pulumi."+stack+".yaml"), stack)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	source.Dir = root
 	missing, _ := config.Load(source) // the missing secrets are what this call is about
@@ -60,19 +60,19 @@ func StackFile(t testing.TB, root, stack string) config.Source {
 
 // Record runs deploy as a preview and returns what it declared. A duplicate URN fails the test,
 // because the mocks do not notice it.
-func Record(t testing.TB, c config.Config, deploy func(*pulumi.Context, config.Config) error) Graph {
-	t.Helper()
+func Record(tb testing.TB, c config.Config, deploy func(*pulumi.Context, config.Config) error) Graph {
+	tb.Helper()
 	m := &monitor{nodes: map[string]Node{}}
 	err := pulumi.RunErr(func(ctx *pulumi.Context) error { return deploy(ctx, c) },
 		pulumi.WithMocks(config.Namespace, c.Stack, m), func(info *pulumi.RunInfo) { info.DryRun = true })
 	if err != nil {
-		t.Fatalf("the program failed: %v", err)
+		tb.Fatalf("the program failed: %v", err)
 	}
 	if len(m.nodes) == 0 {
-		t.Fatal("the program declared nothing")
+		tb.Fatal("the program declared nothing")
 	}
 	for _, urn := range m.duplicates {
-		t.Errorf("two resources have the URN %s", urn)
+		tb.Errorf("two resources have the URN %s", urn)
 	}
 	return slices.SortedFunc(maps.Values(m.nodes), func(a, b Node) int { return strings.Compare(a.URN, b.URN) })
 }
@@ -95,8 +95,10 @@ func (m *monitor) NewResource(args pulumi.MockResourceArgs) (string, resource.Pr
 	if _, ok := m.nodes[urn]; ok {
 		m.duplicates = append(m.duplicates, urn)
 	}
-	m.nodes[urn] = Node{URN: urn, Type: args.TypeToken, Name: args.Name, Custom: args.Custom, Parent: r.GetParent(),
-		Provider: r.GetProvider(), Protect: r.GetProtect(), Inputs: args.Inputs, Request: r}
+	m.nodes[urn] = Node{
+		URN: urn, Type: args.TypeToken, Name: args.Name, Custom: args.Custom, Parent: r.GetParent(),
+		Provider: r.GetProvider(), Protect: r.GetProtect(), Inputs: args.Inputs, Request: r,
+	}
 	return identity(args), state(args), nil
 }
 

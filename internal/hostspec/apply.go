@@ -49,10 +49,15 @@ func OldSecret(path, part string) string { return path + ".before-" + part }
 // the official Debian images; other users' entrypoints change the owner themselves.
 func Directories(postgres bool) []Directory {
 	dirs := []Directory{
-		{Path: EtcDir, Mode: 0o700}, {Path: SecretsDir, Mode: 0o700}, {Path: SSHKeysDir, Mode: 0o700},
+		{Path: EtcDir, Mode: 0o700},
+		{Path: SecretsDir, Mode: 0o700},
+		{Path: SSHKeysDir, Mode: 0o700},
 		{Path: RedisDir, Mode: 0o750, UID: 999, GID: 999},
-		{Path: UploadsDir, Mode: 0o755}, {Path: PrivateUploadsDir, Mode: 0o700},
-		{Path: DataDir + "/caddy", Mode: 0o700}, {Path: CaddyConfigDir, Mode: 0o700}, {Path: CaddyDataDir, Mode: 0o700},
+		{Path: UploadsDir, Mode: 0o755},
+		{Path: PrivateUploadsDir, Mode: 0o700},
+		{Path: DataDir + "/caddy", Mode: 0o700},
+		{Path: CaddyConfigDir, Mode: 0o700},
+		{Path: CaddyDataDir, Mode: 0o700},
 	}
 	if postgres {
 		dirs = append(dirs, Directory{Path: PostgresDir, Mode: 0o700, UID: 999, GID: 999},

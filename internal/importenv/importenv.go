@@ -442,10 +442,10 @@ func databaseURL(im *importer, file, name, value string) {
 
 func origin(im *importer, file, name, value string) {
 	host := strings.TrimPrefix(strings.TrimSuffix(value, "/"), "https://")
-	switch domain := im.value("infra", "PUBLIC_DOMAIN"); {
-	case domain == "":
+	switch im.value("infra", "PUBLIC_DOMAIN") {
+	case "":
 		im.set(file, name, "domain", host, "")
-	case domain == host:
+	case host:
 		im.drop(file, name, "follows from domain")
 	default:
 		im.set(file, name, "app.frontendOrigin", value, "it is not the domain of infra's PUBLIC_DOMAIN: one of the two is wrong")

@@ -159,7 +159,7 @@ func ensureOwned(path string, content []byte, mode os.FileMode, uid int) (bool, 
 			return false, nil
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // every sensitive parent is a directory of its own, made before
 		return false, err
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")

@@ -48,7 +48,8 @@ func host(t *testing.T) (root string, spec hostspec.Apply) {
 	return root, hostspec.Apply{
 		Directories: []hostspec.Directory{
 			{Path: "/mnt/momentstudio/redis", Mode: 0o750, UID: os.Getuid(), GID: os.Getgid()},
-			{Path: "/etc/momentstudio/secrets", Mode: 0o700, UID: os.Getuid(), GID: os.Getgid()}},
+			{Path: "/etc/momentstudio/secrets", Mode: 0o700, UID: os.Getuid(), GID: os.Getgid()},
+		},
 		Files:   []hostspec.File{{Path: "/etc/systemd/journald.conf.d/10-x.conf", Mode: 0o644, Content: "[Journal]\n"}},
 		Secrets: []hostspec.SecretFile{{Path: "/etc/momentstudio/secrets/app.env", Upload: upload}},
 		Reload:  []string{"ssh.service", "systemd-journald.service"},

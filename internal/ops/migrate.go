@@ -83,9 +83,11 @@ func runMigration(ctx context.Context, docker *client.Client, m Migration, out i
 		return err
 	}
 	made, err := docker.ContainerCreate(ctx,
-		&container.Config{Image: m.Image, Cmd: []string{"alembic", "upgrade", "head"},
+		&container.Config{
+			Image: m.Image, Cmd: []string{"alembic", "upgrade", "head"},
 			// The entrypoint would migrate by itself; the command is the one that counts.
-			Env: []string{"RUN_DB_MIGRATIONS=0", "ENVIRONMENT=production"}},
+			Env: []string{"RUN_DB_MIGRATIONS=0", "ENVIRONMENT=production"},
+		},
 		&container.HostConfig{
 			Mounts:  []mount.Mount{{Type: mount.TypeBind, Source: m.EnvFile, Target: hostspec.AppEnvFile, ReadOnly: true}},
 			CapDrop: []string{"ALL"},

@@ -71,8 +71,10 @@ type cloudFile struct {
 // volume, the closed metadata address); everything later is host-apply's. Hetzner's limit of
 // 32 KiB is checked.
 func CloudInit(u UserData) (string, error) {
-	facts := hostFacts{UserData: u, DataDir: hostspec.DataDir, GuardFile: hostspec.GuardFile, EtcDir: hostspec.EtcDir,
-		ReadyFile: hostspec.ReadyFile, Metadata: hostspec.MetadataAddress, SwarmPool: hostspec.SwarmAddressPool}
+	facts := hostFacts{
+		UserData: u, DataDir: hostspec.DataDir, GuardFile: hostspec.GuardFile, EtcDir: hostspec.EtcDir,
+		ReadyFile: hostspec.ReadyFile, Metadata: hostspec.MetadataAddress, SwarmPool: hostspec.SwarmAddressPool,
+	}
 	daemon, err := DaemonJSON()
 	if err != nil {
 		return "", err

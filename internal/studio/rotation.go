@@ -36,7 +36,8 @@ func refuseLeaps(wanted config.Config, state []byte) error {
 		part, key string
 		want      int
 	}{
-		{"login", "databaseLogin", wanted.Secrets.DatabaseLogin}, {"deploy-key", "deployKey", wanted.Secrets.DeployKey},
+		{"login", "databaseLogin", wanted.Secrets.DatabaseLogin},
+		{"deploy-key", "deployKey", wanted.Secrets.DeployKey},
 		{"host-key", "hostKey", wanted.Secrets.HostKey},
 	} {
 		have, built := newest[s.part]

@@ -127,8 +127,10 @@ func parseServices(lines []byte) ([]service, error) {
 			}
 		case line.Spec != nil:
 			spec := line.Spec.TaskTemplate.ContainerSpec
-			s := service{Name: line.Spec.Name, Image: spec.Image, Replicas: line.Spec.Mode.Replicated.Replicas,
-				Env: map[string]string{}, Update: line.UpdateStatus.State}
+			s := service{
+				Name: line.Spec.Name, Image: spec.Image, Replicas: line.Spec.Mode.Replicated.Replicas,
+				Env: map[string]string{}, Update: line.UpdateStatus.State,
+			}
 			for _, v := range spec.Env {
 				name, value, _ := strings.Cut(v, "=")
 				s.Env[name] = value

@@ -24,8 +24,10 @@ func reported(image string, env, secrets []string, replicas int, update string, 
 	for _, s := range secrets {
 		refs = append(refs, map[string]string{"SecretName": s})
 	}
-	text, _ := json.Marshal(map[string]any{"Spec": map[string]any{"Name": "momentstudio-backend", "Mode": map[string]any{"Replicated": map[string]int{"Replicas": replicas}},
-		"TaskTemplate": map[string]any{"ContainerSpec": map[string]any{"Image": image, "Env": env, "Secrets": refs}}}, "UpdateStatus": map[string]string{"State": update}})
+	text, _ := json.Marshal(map[string]any{"Spec": map[string]any{
+		"Name": "momentstudio-backend", "Mode": map[string]any{"Replicated": map[string]int{"Replicas": replicas}},
+		"TaskTemplate": map[string]any{"ContainerSpec": map[string]any{"Image": image, "Env": env, "Secrets": refs}},
+	}, "UpdateStatus": map[string]string{"State": update}})
 	out := string(text) + "\n"
 	for _, t := range tasks {
 		out += fmt.Sprintf("{\"Task\":{\"State\":%q}}\n", t)

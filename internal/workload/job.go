@@ -61,7 +61,8 @@ func NewJob(ctx *pulumi.Context, name string, j Job, opts ...pulumi.ResourceOpti
 		LogDriver: pulumi.String(logDriver),
 		LogOpts:   logOptions(),
 		Capabilities: &docker.ContainerCapabilitiesArgs{
-			Drops: pulumi.StringArray{pulumi.String("ALL")}, Adds: stringArray(j.Caps)},
+			Drops: pulumi.StringArray{pulumi.String("ALL")}, Adds: stringArray(j.Caps),
+		},
 	}
 	if j.Network == nil {
 		args.NetworkMode = pulumi.String("none")
@@ -70,8 +71,10 @@ func NewJob(ctx *pulumi.Context, name string, j Job, opts ...pulumi.ResourceOpti
 	}
 	mounts := docker.ContainerMountArray{}
 	for _, m := range j.Mounts {
-		mounts = append(mounts, &docker.ContainerMountArgs{Type: pulumi.String("bind"),
-			Source: pulumi.String(m.Source), Target: pulumi.String(m.Target), ReadOnly: pulumi.Bool(m.ReadOnly)})
+		mounts = append(mounts, &docker.ContainerMountArgs{
+			Type:   pulumi.String("bind"),
+			Source: pulumi.String(m.Source), Target: pulumi.String(m.Target), ReadOnly: pulumi.Bool(m.ReadOnly),
+		})
 	}
 	args.Mounts = mounts
 	uploads := docker.ContainerUploadArray{}
@@ -81,7 +84,8 @@ func NewJob(ctx *pulumi.Context, name string, j Job, opts ...pulumi.ResourceOpti
 			mode = "0400"
 		}
 		uploads = append(uploads, &docker.ContainerUploadArgs{
-			File: pulumi.String(u.Path), Content: u.Content.ToStringOutput().ToStringPtrOutput(), Permissions: pulumi.String(mode)})
+			File: pulumi.String(u.Path), Content: u.Content.ToStringOutput().ToStringPtrOutput(), Permissions: pulumi.String(mode),
+		})
 	}
 	args.Uploads = uploads
 

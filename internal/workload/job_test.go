@@ -27,8 +27,11 @@ func TestJobResult(t *testing.T) {
 	}{
 		{"a job that ended well is done", 0, numbered(3), nil, nil},
 		{"a log full of errors does not make it fail", 0, "ERROR: harmless", nil, nil},
-		{"a failed job shows name, code, log and the way on", 3, numbered(2),
-			[]string{"job app-migrate exited with code 3", "\n    line 1.\n    line 2.\n", "what to do:", "`studio up`", "--replace"}, nil},
+		{
+			"a failed job shows name, code, log and the way on", 3, numbered(2),
+			[]string{"job app-migrate exited with code 3", "\n    line 1.\n    line 2.\n", "what to do:", "`studio up`", "--replace"},
+			nil,
+		},
 		{"the whole log when it has twenty lines", 1, numbered(20), []string{"    line 1.\n", "    line 20.\n"}, []string{"line 21."}},
 		{"the last twenty of a longer one", 1, numbered(21), []string{"    line 2.\n", "    line 21.\n"}, []string{"    line 1.\n"}},
 		{"a log without an end of line", 1, "only", []string{"    only\n"}, nil},

@@ -85,7 +85,8 @@ func NewService(ctx *pulumi.Context, name, part string, s Service, opts ...pulum
 	mounts := docker.ServiceTaskSpecContainerSpecMountArray{}
 	for _, m := range s.Mounts {
 		mounts = append(mounts, &docker.ServiceTaskSpecContainerSpecMountArgs{
-			Type: pulumi.String("bind"), Source: pulumi.String(m.Source), Target: pulumi.String(m.Target), ReadOnly: pulumi.Bool(m.ReadOnly)})
+			Type: pulumi.String("bind"), Source: pulumi.String(m.Source), Target: pulumi.String(m.Target), ReadOnly: pulumi.Bool(m.ReadOnly),
+		})
 	}
 	spec.Mounts = mounts
 	secrets := docker.ServiceTaskSpecContainerSpecSecretArray{}
@@ -96,7 +97,8 @@ func NewService(ctx *pulumi.Context, name, part string, s Service, opts ...pulum
 		}
 		secrets = append(secrets, &docker.ServiceTaskSpecContainerSpecSecretArgs{
 			SecretId: f.Secret.ID(), SecretName: f.Secret.Name, FileName: pulumi.String(f.Path),
-			FileMode: pulumi.Int(0o400), FileUid: pulumi.String(uid), FileGid: pulumi.String(uid)})
+			FileMode: pulumi.Int(0o400), FileUid: pulumi.String(uid), FileGid: pulumi.String(uid),
+		})
 	}
 	spec.Secrets = secrets
 
@@ -105,7 +107,8 @@ func NewService(ctx *pulumi.Context, name, part string, s Service, opts ...pulum
 		ports = append(ports, &docker.ServiceEndpointSpecPortArgs{
 			Name:     pulumi.String(fmt.Sprintf("%s-%d", p.Protocol, p.Number)),
 			Protocol: pulumi.String(p.Protocol), PublishMode: pulumi.String("host"),
-			PublishedPort: pulumi.Int(p.Number), TargetPort: pulumi.Int(p.Number)})
+			PublishedPort: pulumi.Int(p.Number), TargetPort: pulumi.Int(p.Number),
+		})
 	}
 	order := "stop-first"
 	if s.StartFirst {
@@ -125,17 +128,21 @@ func NewService(ctx *pulumi.Context, name, part string, s Service, opts ...pulum
 			},
 			LogDriver: &docker.ServiceTaskSpecLogDriverArgs{Name: pulumi.String(logDriver), Options: logOptions()},
 			RestartPolicy: &docker.ServiceTaskSpecRestartPolicyArgs{
-				Condition: pulumi.String("any"), Delay: pulumi.String("2s"), Window: pulumi.String("10s")},
+				Condition: pulumi.String("any"), Delay: pulumi.String("2s"), Window: pulumi.String("10s"),
+			},
 			Resources: &docker.ServiceTaskSpecResourcesArgs{
-				Limits: &docker.ServiceTaskSpecResourcesLimitsArgs{MemoryBytes: pulumi.Int(s.MemoryMB << 20)}},
+				Limits: &docker.ServiceTaskSpecResourcesLimitsArgs{MemoryBytes: pulumi.Int(s.MemoryMB << 20)},
+			},
 		},
 		Mode: &docker.ServiceModeArgs{Replicated: &docker.ServiceModeReplicatedArgs{Replicas: pulumi.Int(s.Replicas)}},
 		UpdateConfig: &docker.ServiceUpdateConfigArgs{
 			Parallelism: pulumi.Int(1), Order: pulumi.String(order), FailureAction: pulumi.String("rollback"),
-			Monitor: pulumi.String("10s"), MaxFailureRatio: pulumi.String("0.0")},
+			Monitor: pulumi.String("10s"), MaxFailureRatio: pulumi.String("0.0"),
+		},
 		RollbackConfig: &docker.ServiceRollbackConfigArgs{
 			Parallelism: pulumi.Int(1), Order: pulumi.String(order), FailureAction: pulumi.String("pause"),
-			Monitor: pulumi.String("5s"), MaxFailureRatio: pulumi.String("0.0")},
+			Monitor: pulumi.String("5s"), MaxFailureRatio: pulumi.String("0.0"),
+		},
 		// dnsrr: the name resolves to healthy tasks; no virtual address, no ingress mesh, which
 		// would hide the client.
 		EndpointSpec:   &docker.ServiceEndpointSpecArgs{Mode: pulumi.String("dnsrr"), Ports: ports},

@@ -82,6 +82,7 @@ func canaries(t *testing.T, w *world) {
 	}
 	// What people and machines read of a change that holds every secret.
 	shown := map[string]string{"the preview's text": w.mustPulumi("preview", "--diff"), "the preview's JSON": w.mustPulumi("preview", "--json")}
+	t.Setenv("PULUMI_DEBUG_COMMANDS", "true") // without it this CLI does not know --event-log
 	events := filepath.Join(t.TempDir(), "events.json")
 	w.mustPulumi("preview", "--event-log", events)
 	text, err := os.ReadFile(events)

@@ -298,6 +298,8 @@ func (a *API) setPtr(q *request, p *schema.PrimaryIP) error {
 
 // datacenterGone is the answer to the parameter that was removed on 1 July 2026.
 func datacenterGone() error {
-	return &apiError{http.StatusGone, "deprecated_api_endpoint", "the parameter datacenter was removed, use location",
-		map[string]any{"announcement": "https://docs.hetzner.cloud/changelog#2025-12-16-phasing-out-datacenters"}}
+	return &apiError{
+		http.StatusGone, "deprecated_api_endpoint", "the parameter datacenter was removed, use location",
+		map[string]any{"announcement": "https://docs.hetzner.cloud/changelog#2025-12-16-phasing-out-datacenters"},
+	}
 }

@@ -240,8 +240,10 @@ func deploy(t *testing.T, change ...string) studio {
 	s := studio{net: network(t)}
 	s.db = database(t, s.net)
 	s.redis = start(t, "--network", s.net, "--network-alias", "redis", imageRef[Redis])
-	env := flags(production(append([]string{"DATABASE_URL", databaseURL, "REDIS_URL", "redis://redis:6379/0", "RUN_DB_MIGRATIONS", "1",
-		"FORWARDED_ALLOW_IPS", "127.0.0.1,172.16.0.0/12,192.168.0.0/16,10.0.0.0/8"}, change...)...))
+	env := flags(production(append([]string{
+		"DATABASE_URL", databaseURL, "REDIS_URL", "redis://redis:6379/0", "RUN_DB_MIGRATIONS", "1",
+		"FORWARDED_ALLOW_IPS", "127.0.0.1,172.16.0.0/12,192.168.0.0/16,10.0.0.0/8",
+	}, change...)...))
 	media, private := volume(t), volume(t)
 	files := []string{"--network", s.net, "--volume", media + ":/app/uploads", "--volume", private + ":/app/private_uploads"}
 	s.backend = start(t, append(append(append(files, "--network-alias", "backend"), env...), imageRef[Backend],
@@ -273,8 +275,10 @@ func TestRoutes(t *testing.T) {
 		"ADMIN_IP_BYPASS_TOKEN", "open", "STRIPE_WEBHOOK_SECRET", "whsec")
 	api := s.api
 
-	for _, path := range []string{"/health", "/health/ready", "/robots.txt", "/sitemap.xml", "/feeds/products.json", "/theme", "/content/home.sections",
-		"/payments/capabilities", "/shipping/lockers/cities?provider=sameday", "/products"} {
+	for _, path := range []string{
+		"/health", "/health/ready", "/robots.txt", "/sitemap.xml", "/feeds/products.json", "/theme", "/content/home.sections",
+		"/payments/capabilities", "/shipping/lockers/cities?provider=sameday", "/products",
+	} {
 		api.want(200, "GET", "/api/v1"+path, nil)
 	}
 	api.want(204, "GET", "/api/v1/ops/banner", nil)

@@ -117,8 +117,16 @@ func TestRedisServesTheNetworkAsItsOwnUser(t *testing.T) {
 func TestImagesLackWhatTheirOriginalsLack(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ image, program string }{
-		{Backend, "psql"}, {Backend, "wget"}, {Backend, "redis-cli"}, {Backend, "nginx"}, {Backend, "pg_dump"},
-		{Postgres, "python3"}, {Redis, "python3"}, {Redis, "psql"}, {Frontend, "python3"}, {FrontendSSR, "nginx"},
+		{Backend, "psql"},
+		{Backend, "wget"},
+		{Backend, "redis-cli"},
+		{Backend, "nginx"},
+		{Backend, "pg_dump"},
+		{Postgres, "python3"},
+		{Redis, "python3"},
+		{Redis, "psql"},
+		{Frontend, "python3"},
+		{FrontendSSR, "nginx"},
 	} {
 		code, out := run(t, "--entrypoint", "/bin/sh", imageRef[c.image], "-c", "command -v "+c.program)
 		if code == 0 {

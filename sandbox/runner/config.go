@@ -64,8 +64,12 @@ func (s Settings) writeConfig(ctx context.Context, env []string, images map[stri
 		frontend = "frontend-ssr"
 	}
 	for _, i := range []struct{ group, field, image string }{
-		{"images", "ops", "ops"}, {"images", "edge", "edge"}, {"images", "postgres", "postgres"}, {"images", "redis", "redis"},
-		{"release", "backend", "backend"}, {"release", "frontend", frontend},
+		{"images", "ops", "ops"},
+		{"images", "edge", "edge"},
+		{"images", "postgres", "postgres"},
+		{"images", "redis", "redis"},
+		{"release", "backend", "backend"},
+		{"release", "frontend", frontend},
 	} {
 		m, _ := file.Config["momentstudio:"+i.group].(map[string]any)
 		// A reference to another registry is an operator's own: the real application, for example.

@@ -36,13 +36,15 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 		return err
 	}
 	hcloud, err := hetzner.New(hetzner.Config{
-		StateFile: s.path("hetzner.json"), Token: hetznerToken, Pool: s.Subnet, Machines: machines, Logf: log.Printf})
+		StateFile: s.path("hetzner.json"), Token: hetznerToken, Pool: s.Subnet, Machines: machines, Logf: log.Printf,
+	})
 	if err != nil {
 		return err
 	}
 	flare, err := cloudflare.New(cloudflare.Config{
 		StatePath: s.path("cloudflare.json"), Token: cloudflareToken, AccountID: accountID,
-		Zones: []cloudflare.Zone{{ID: zoneID, Name: Domain}}})
+		Zones: []cloudflare.Zone{{ID: zoneID, Name: Domain}},
+	})
 	if err != nil {
 		return err
 	}
@@ -65,8 +67,10 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 		secure  bool
 		handler http.Handler
 	}{
-		{"Hetzner API", hetznerPort, false, hcloud.Handler()}, {"Cloudflare API", cloudflarePort, true, flare.Handler()},
-		{"registry", registryPort, true, images}, {"ACME test CA", acmePort, true, acme},
+		{"Hetzner API", hetznerPort, false, hcloud.Handler()},
+		{"Cloudflare API", cloudflarePort, true, flare.Handler()},
+		{"registry", registryPort, true, images},
+		{"ACME test CA", acmePort, true, acme},
 	} {
 		listener, err := net.Listen("tcp", s.address(e.port))
 		if err != nil {

@@ -31,8 +31,10 @@ func candidates(t *testing.T) []candidate {
 		t.Fatal(err)
 	}
 	return []candidate{
-		{plugin.Cloudflare, cloudflare.Info()}, {plugin.Docker, docker.Info()},
-		{plugin.Hcloud, hetzner}, {plugin.Random, random.Info(ctx)},
+		{plugin.Cloudflare, cloudflare.Info()},
+		{plugin.Docker, docker.Info()},
+		{plugin.Hcloud, hetzner},
+		{plugin.Random, random.Info(ctx)},
 	}
 }
 

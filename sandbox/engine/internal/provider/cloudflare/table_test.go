@@ -20,19 +20,23 @@ var table = []struct {
 }{
 	{
 		"cloudflare_record",
-		[]string{"name", "type", "zone_id"}, nil, true,
+		[]string{"name", "type", "zone_id"},
+		nil, true,
 		"SDK: \"Modifying this attribute will force creation of a new resource\"; " +
 			"provider: internal/sdkv2provider/schema_cloudflare_record.go",
 	},
 	{
 		"cloudflare_turnstile_widget",
-		[]string{"region"}, []string{"secret"}, false,
+		[]string{"region"},
+		[]string{"secret"},
+		false,
 		"SDK: AdditionalSecretOutputs; provider: internal/framework/service/turnstile/schema.go, " +
 			"and its issue 5336 for region",
 	},
 	{
 		"cloudflare_ruleset",
-		[]string{"name", "phase"}, nil, false,
+		[]string{"name", "phase"},
+		nil, false,
 		"provider: internal/framework/service/rulesets/schema.go, RequiresReplace",
 	},
 }
