@@ -110,7 +110,7 @@ func setPlain(path string, values map[string]any) error {
 			if i == 0 {
 				step = config.Namespace + ":" + step
 			}
-			if i > 0 && node.Kind != yaml.MappingNode {
+			if i > 0 && node.Kind != 0 && node.Kind != yaml.MappingNode {
 				return fmt.Errorf("%s: %s:%s: a text where an object belongs", path, config.Namespace, strings.Join(steps[:i], "."))
 			}
 			node = child(node, step)

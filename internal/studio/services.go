@@ -150,6 +150,7 @@ type difference struct {
 	service string
 	urn     string
 	why     []string
+	final   bool // waiting changes nothing: the update ended in a rollback
 }
 
 // compare lists the services that differ from what was asked for, in the order of want.
@@ -190,6 +191,7 @@ func compare(want, have []service) []difference {
 			}
 			if strings.HasPrefix(h.Update, "rollback") || h.Update == "paused" {
 				say("its last update ended in %s", h.Update)
+				d.final = h.Update != "rollback_started"
 			}
 		}
 		if len(d.why) > 0 {
@@ -235,12 +237,22 @@ func (c CLI) checkServices(ctx context.Context, address string) error {
 	if len(differences) == 0 {
 		return nil
 	}
-	lines := make([]string, 0, len(differences))
+	lines, final := make([]string, 0, len(differences)), false
 	for _, d := range differences {
 		lines = append(lines, c.explain(ctx, address, d))
+		final = final || d.final
 	}
-	return errors.New("the host does not run what was asked for:\n  - " + strings.Join(lines, "\n  - "))
+	err = errors.New("the host does not run what was asked for:\n  - " + strings.Join(lines, "\n  - "))
+	if final {
+		return rolledBackError{err}
+	}
+	return err
 }
+
+// rolledBackError is a state of the host that no waiting changes.
+type rolledBackError struct{ error }
+
+func (e rolledBackError) Unwrap() error { return e.error }
 
 // ssh runs a script on the host with the stack's own SSH files.
 func (c CLI) ssh(ctx context.Context, address, script string) ([]byte, error) {

@@ -49,9 +49,11 @@ func (c CLI) Verify(ctx context.Context, roots *x509.CertPool, limit time.Durati
 		}
 		select {
 		case <-ctx.Done():
+		case <-time.After(2 * time.Second):
+		}
+		if final := (rolledBackError{}); ctx.Err() != nil || errors.As(inside, &final) {
 			return fault.Hint(fmt.Errorf("the update ended, but the stack is not what was asked for:\n%w", errors.Join(outside, inside)),
 				"mend the cause and run `studio up` again; `ssh -F "+sshfiles.Dir(c.Stack)+"/config "+o.Address+" docker service ls` shows the services")
-		case <-time.After(2 * time.Second):
 		}
 	}
 }

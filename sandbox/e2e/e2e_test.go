@@ -30,6 +30,8 @@ type world struct {
 	ctx   context.Context
 	s     runner.Settings
 	tools toolchain.Toolchain
+
+	oldBypassToken string // of before the rotations
 }
 
 // newWorld prepares a sandbox of its own, removed at the end of the test.

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -20,10 +22,17 @@ func releases(t *testing.T, w *world) {
 	crowd := startLoad(t, w, "release")
 	w.configure("release", "name", "0000000000000000000000000000000000000002")
 	w.configure("edge", "maxBodyMB", 600)
+	w.configure("secrets", "hostKeyDropped", 1)
+	w.configure("host", "bootstrapKeyDropped", 1)
 	w.up()
 	crowd.stop(t, w, 500)
 	if r := newSite(t, w).get("https://momentstudio.test/assets/app-config.js"); !strings.Contains(r.body, "0000000000000000000000000000000000000002") {
 		t.Errorf("browsers get another release:\n%s", r.body)
+	}
+
+	known, err := os.ReadFile(filepath.Join(w.s.Project, ".momentstudio", w.s.Stack, "ssh", "known_hosts"))
+	if got := strings.Fields(string(known)); err != nil || len(got) != 3 {
+		t.Errorf("%d words are pinned, want one key: %q (%v)", len(got), got, err)
 	}
 
 	// An image that is there and does not serve: its process ends at once.
@@ -51,6 +60,9 @@ func releases(t *testing.T, w *world) {
 
 	w.configure("edge", "rateLimits", true)
 	w.configureApp("captcha", map[string]any{"enabled": true})
+	w.configure("app", "maintenanceMode", true)
 	w.up()
+	w.tokens()
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+	w.configure("app", "maintenanceMode", false) // with the next update
 }
