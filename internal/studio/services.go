@@ -189,7 +189,8 @@ func compare(want, have []service) []difference {
 					say("it has the setting %s, which nobody asked for", name)
 				}
 			}
-			if strings.HasPrefix(h.Update, "rollback") || h.Update == "paused" {
+			// A rollback is history when all else is as asked for: the state knows of it.
+			if len(d.why) > 0 && (strings.HasPrefix(h.Update, "rollback") || h.Update == "paused") {
 				say("its last update ended in %s", h.Update)
 				d.final = h.Update != "rollback_started"
 			}
