@@ -52,6 +52,7 @@ type Setting struct {
 	Key     string // config key without namespace: "app.smtp.host", "smtpPassword"; empty when derived
 	Legacy  []string
 	Kind    string // "text", "switch", "number", "share", "list", "key file"
+	Limits  string // "1 to 1440", "lax, strict, none"; empty: none
 	Default string // written when the config leaves it out; empty: nothing is
 	App     string // the application's own default, when this program has none
 	Readers Reader
@@ -68,6 +69,9 @@ func Catalogue() []Setting {
 		s := Setting{Key: f.key, Kind: kindOf(f.value.Type()), App: f.tag.Get("app"), field: f.name}
 		if d, ok := f.tag.Lookup("default"); ok {
 			s.Default = d
+		}
+		if s.Limits = strings.Join(strings.Fields(f.tag.Get("oneof")), ", "); f.tag.Get("max") != "" {
+			s.Limits = f.tag.Get("min") + " to " + f.tag.Get("max")
 		}
 		if name := f.tag.Get("env"); name != "" {
 			s := s

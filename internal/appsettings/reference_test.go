@@ -75,11 +75,18 @@ func reference(t *testing.T) string {
 		case s.App != "":
 			def = "app: " + s.App
 		}
+		kind := s.Kind
+		if s.Limits != "" {
+			kind += ", " + s.Limits
+		}
+		if s.Limits != "" && s.Kind == "text" {
+			kind = "one of " + s.Limits
+		}
 		key := "`" + s.Key + "`"
 		if len(s.Legacy) > 0 {
 			key += "<br>legacy: `" + strings.Join(s.Legacy, "`, `") + "`"
 		}
-		fmt.Fprintf(&given, "| `%s` | %s | %s | %s | %s | %s | %s | %s |\n", s.Name, key, s.Kind, def, s.Readers, s.Class, change(s), comments[s.field])
+		fmt.Fprintf(&given, "| `%s` | %s | %s | %s | %s | %s | %s | %s |\n", s.Name, key, kind, def, s.Readers, s.Class, change(s), comments[s.field])
 	}
 	for _, name := range slices.Sorted(maps.Keys(notOurs)) {
 		fmt.Fprintf(&refused, "| `%s` | %s |\n", name, notOurs[name])
