@@ -24,7 +24,8 @@ type load struct {
 	run      string // part of every row's reference
 }
 
-// startLoad begins with visitors at some 60 requests a second.
+// startLoad begins with visitors at some 30 requests a second: more would take the two cores of a test
+// machine from the builds that run beside them.
 func startLoad(t *testing.T, w *world, run string) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -41,7 +42,7 @@ func startLoad(t *testing.T, w *world, run string) *load {
 				l.visit(client, visitor, n)
 				select {
 				case <-ctx.Done():
-				case <-time.After(100 * time.Millisecond):
+				case <-time.After(200 * time.Millisecond):
 				}
 			}
 		}()

@@ -50,7 +50,7 @@ func releases(t *testing.T, w *world) {
 	}
 	w.configure("release", "frontend", release["frontend"])
 	w.up()
-	crowd.stop(t, w, 1000)
+	crowd.stop(t, w, 500)
 	if out, err := w.studio("verify", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile()); err != nil {
 		t.Errorf("verify: %v\n%s", err, tail(out, 30))
 	}
