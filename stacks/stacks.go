@@ -38,6 +38,10 @@ const (
 
 // Deploy declares every resource of the stack.
 func Deploy(ctx *pulumi.Context, c config.Config) error {
+	declared, err := record(ctx)
+	if err != nil {
+		return err
+	}
 	clouds, err := cloudProviders(ctx, c)
 	if err != nil {
 		return err
@@ -63,13 +67,12 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	names, err := dns.New(ctx, "dns", dns.Args{
+	_, err = dns.New(ctx, "dns", dns.Args{
 		ZoneID: c.DNS.ZoneID, Domain: c.Domain, Address: h.Address, Proxied: c.DNS.Proxied, TTL: c.DNS.TTL,
 	}, clouds)
 	if err != nil {
 		return err
 	}
-	everything := []pulumi.Resource{s, h, names}
 	captcha := captchaKeys{site: pulumi.String("").ToStringOutput(), secret: pulumi.String("").ToStringOutput()}
 	if c.Turnstile.Enabled {
 		widget, err := turnstile.New(ctx, "turnstile", turnstile.Args{
@@ -80,13 +83,11 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 			return err
 		}
 		captcha = captchaKeys{site: widget.SiteKey, secret: widget.Secret}
-		everything = append(everything, widget)
 	}
-	running, err := services(ctx, c, s, h, captcha)
-	if err != nil {
+	if err := services(ctx, c, s, h, captcha, declared); err != nil {
 		return err
 	}
-	if err := guard(ctx, c, append(running, everything...), clouds); err != nil {
+	if err := guard(ctx, c, declared.all(), clouds); err != nil {
 		return err
 	}
 
@@ -118,11 +119,11 @@ func guard(ctx *pulumi.Context, c config.Config, everything []pulumi.Resource, c
 	return nil
 }
 
-// services declares everything that runs on the host and returns it.
-func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.Host, captcha captchaKeys) ([]pulumi.Resource, error) {
+// services declares everything that runs on the host.
+func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.Host, captcha captchaKeys, declared *recorder) error {
 	engine, err := dockerProvider(ctx, c, h)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	onHost := []pulumi.ResourceOption{engine, livesOn(h.Server)}
 
@@ -167,10 +168,10 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		Reload: []string{"ssh.service", "systemd-journald.service"},
 	}, onHost...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	done := applied.Job.Done
-	afterApply := append([]pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{applied})}, onHost...)
+	afterApply := append([]pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{applied.Job.Container})}, onHost...)
 
 	network, err := docker.NewNetwork(ctx, "app-network", &docker.NetworkArgs{
 		Name: pulumi.String(hostspec.AppNetwork), Driver: pulumi.String("overlay"), Attachable: pulumi.Bool(true),
@@ -179,34 +180,33 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		}},
 	}, afterApply...)
 	if err != nil {
-		return nil, fmt.Errorf("declare the app network: %w", err)
+		return fmt.Errorf("declare the app network: %w", err)
 	}
 	networkID := network.ID().ToStringOutput()
 
 	envSecret, err := swarmSecret(ctx, "app-env", dotenv, afterApply...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	shared := []pulumi.Resource{network, envSecret}
 	keyFiles := []workload.SecretFile{}
 	for _, k := range appsettings.KeyFiles(c.App) {
 		file, err := swarmSecret(ctx, "app-"+k.Part, pulumi.String(k.PEM), afterApply...)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		shared = append(shared, file)
 		keyFiles = append(keyFiles, workload.SecretFile{Secret: file, Path: k.Path})
 	}
 	db.Network, db.Applied = networkID, done
+	beforeData := len(declared.made)
 	database, err := postgres.New(ctx, "postgres", db, afterApply...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	queue, err := redis.New(ctx, "redis", redis.Args{
+	_, err = redis.New(ctx, "redis", redis.Args{
 		Image: c.Images.Redis, Network: networkID, MemoryMB: c.Redis.MemoryMB, Applied: done,
 	}, afterApply...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	facts := appsettings.Facts{
 		Domain: c.Domain, Release: c.Release.Name, RedisURL: fmt.Sprintf("redis://%s:%d/0", hostspec.RedisHost, hostspec.RedisPort),
@@ -217,7 +217,8 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	if c.App.Captcha.Enabled {
 		frontendEnv["CAPTCHA_SITE_KEY"] = captcha.site
 	}
-	shop, err := app.New(ctx, "app", app.Args{
+	beforeShop := len(declared.made)
+	_, err = app.New(ctx, "app", app.Args{
 		BackendImage: c.Release.Backend, FrontendImage: c.Release.Frontend, OpsImage: c.Images.Ops,
 		Network: networkID, EnvSecret: envSecret, EnvFile: hostspec.AppEnvSecret,
 		KeyFiles: keyFiles, BackendEnv: toStringMap(appsettings.Backend(c.App, facts, appsettings.API)),
@@ -226,17 +227,16 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		BackendReplicas: c.Backend.Replicas, BackendMemoryMB: c.Backend.MemoryMB, WorkerMemoryMB: c.Worker.MemoryMB,
 		FrontendReplicas: c.Frontend.Replicas, FrontendMemoryMB: c.Frontend.MemoryMB,
 		LongestJob:    time.Duration(c.Worker.LongestJobSeconds) * time.Second,
-		DatabaseReady: database.Ready, DependsOn: []pulumi.Resource{database, queue},
+		DatabaseReady: database.Ready, DependsOn: declared.since(beforeData),
 	}, afterApply...)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	shop := declared.since(beforeShop)
 	if container {
-		retired, err := postgres.NewRetirement(ctx, "postgres-retirement", db, []pulumi.Resource{shop}, onHost...)
-		if err != nil {
-			return nil, err
+		if _, err := postgres.NewRetirement(ctx, "postgres-retirement", db, shop, onHost...); err != nil {
+			return err
 		}
-		shared = append(shared, retired)
 	}
 	edge := render.Caddy{
 		Domain: c.Domain, Mode: c.TLS.Mode, Proxied: c.DNS.Proxied, SSR: c.Frontend.Mode == "ssr",
@@ -245,14 +245,11 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	if c.TLS.Mode == "acme" {
 		edge.Email, edge.ACMEDirectory = c.TLS.Email, c.TLS.ACMEDirectory
 	}
-	front, err := caddy.New(ctx, "caddy", caddy.Args{
+	_, err = caddy.New(ctx, "caddy", caddy.Args{
 		EdgeImage: c.Images.Edge, OpsImage: c.Images.Ops, Network: networkID, Config: edge,
 		ACMERoot: c.TLS.ACMERootPEM, TLSDir: tls, Applied: done,
-	}, append([]pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{shop})}, onHost...)...)
-	if err != nil {
-		return nil, err
-	}
-	return append(shared, applied, database, queue, shop, front), nil
+	}, append([]pulumi.ResourceOption{pulumi.DependsOn(shop)}, onHost...)...)
+	return err
 }
 
 // appEnv renders the application's secret settings. A given SECRET_KEY wins over the generated one.

@@ -105,6 +105,50 @@ func TestStatefulResourcesAreLockedWhereConfigAsksForIt(t *testing.T) {
 	})
 }
 
+// Orders that no value carries: a login closed too early, or a migration before its database, would
+// fail requests or updates now and then.
+func TestWhoWaitsForWhom(t *testing.T) {
+	each(t, func(t *testing.T, _ config.Config, g graphtest.Graph) {
+		for name, wants := range map[string][]string{
+			"postgres-retirement-job": {"app-backend", "app-worker", "app-frontend"},
+			"app-migrate":             {"postgres-service", "postgres-roles", "redis-service"},
+			"app-backend":             {"app-migrate", "redis-service"},
+			"app-worker":              {"app-migrate", "redis-service"},
+			"app-network":             {"host-apply-job"},
+			"app-env":                 {"host-apply-job"},
+		} {
+			i := slices.IndexFunc(g, func(n graphtest.Node) bool { return n.Name == name })
+			if i < 0 {
+				t.Errorf("%s is not there", name)
+				continue
+			}
+			for _, want := range wants {
+				if !slices.ContainsFunc(g[i].Request.GetDependencies(), func(urn string) bool { return strings.HasSuffix(urn, "::"+want) }) {
+					t.Errorf("%s does not wait for %s", name, want)
+				}
+			}
+		}
+	})
+}
+
+// A rotation replaces and deletes nothing that is locked, and what was encrypted with an older value
+// can still be read.
+func TestRotatingALockedSecretKeepsEveryGeneration(t *testing.T) {
+	c := load(t, "prod")
+	c.Secrets.AppKey, c.Secrets.BackupPassword = 3, 2
+	g := graphtest.Record(t, c, stacks.Deploy)
+	for _, name := range []string{"secrets-app-key", "secrets-app-key-2", "secrets-app-key-3", "secrets-backup-password", "secrets-backup-password-2"} {
+		i := slices.IndexFunc(g, func(n graphtest.Node) bool { return n.Name == name })
+		if i < 0 || !g[i].Protect {
+			t.Errorf("%s is not there, or not locked", name)
+			continue
+		}
+		if _, ok := g[i].Inputs["keepers"]; ok {
+			t.Errorf("%s has keepers: a change of them would replace it", name)
+		}
+	}
+}
+
 // A destruction deletes dependents first, and the engine refuses a protected resource only when its
 // turn comes: what the guard does not depend on would be gone by then.
 func TestTheGuardIsTheFirstToBeDestroyed(t *testing.T) {

@@ -289,12 +289,16 @@ func rotations(t *testing.T, w *world) {
 	crowd.stop(t, w, 500)
 	after := w.generatedSecrets()
 	for name, fresh := range map[string]bool{ // whether the second rotation made another value
-		"secrets-superuser": true, "secrets-backup-password": true, "secrets-bootstrap-host-key": false,
+		"secrets-superuser": true, "secrets-bootstrap-host-key": false,
+		"secrets-backup-password": false, "secrets-app-key": false, // kept for good: what they encrypted may be needed
 		"secrets-login-1": false, "secrets-deploy-key-1": false, "secrets-host-key-1": false, // kept until the next generation
 	} {
 		if before[name] == "" || after[name] == "" || (after[name] != before[name]) != fresh {
 			t.Errorf("%s has another value: %v, want %v", name, after[name] != before[name], fresh)
 		}
+	}
+	if second := after["secrets-backup-password-2"]; second == "" || second == after["secrets-backup-password"] {
+		t.Error("the backup password has no second generation")
 	}
 	for _, gone := range []string{"secrets-login-0", "secrets-deploy-key-0", "secrets-host-key-0"} {
 		if after[gone] != "" {
