@@ -202,6 +202,17 @@ func compare(want, have []service) []difference {
 	return out
 }
 
+// rolledBack lists the services whose last update did not stay.
+func rolledBack(have []service) []difference {
+	var out []difference
+	for _, s := range have {
+		if strings.HasPrefix(s.Update, "rollback") || s.Update == "paused" {
+			out = append(out, difference{service: s.Name, why: []string{"its last update ended in " + s.Update}})
+		}
+	}
+	return out
+}
+
 // explain words a difference, with the errors of the service's tasks and the end of its log.
 func (c CLI) explain(ctx context.Context, address string, d difference) string {
 	text := d.service + ": " + strings.Join(d.why, "; ")

@@ -75,6 +75,19 @@ func TestServicesThatAreNotAsAskedForAreFound(t *testing.T) {
 	}
 }
 
+func TestUpdatesThatDidNotStayAreListed(t *testing.T) {
+	for state, listed := range map[string]bool{"": false, "completed": false, "updating": false, "rollback_completed": true, "rollback_paused": true, "paused": true} {
+		have, err := parseServices([]byte(reported("r/backend@sha256:aa", nil, nil, 1, state, "Running")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := rolledBack(have)
+		if (len(got) == 1) != listed || listed && got[0].why[0] != "its last update ended in "+state {
+			t.Errorf("after %q: %+v, want it listed: %v", state, got, listed)
+		}
+	}
+}
+
 func TestValuesOfSettingsAreNotShown(t *testing.T) {
 	want, err := wantedServices(recorded())
 	if err != nil {

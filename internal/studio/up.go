@@ -65,6 +65,15 @@ func (c CLI) tellServices(ctx context.Context) {
 	}
 	if err := c.checkServices(ctx, o.Address); err != nil {
 		fmt.Fprintln(c.Err, err)
+		return
+	}
+	// What runs is what the state says, because the engine did not record what Swarm rolled back.
+	have, err := c.runningServices(ctx, o.Address)
+	if err != nil {
+		return
+	}
+	for _, s := range rolledBack(have) {
+		fmt.Fprintln(c.Err, c.explain(ctx, o.Address, s))
 	}
 }
 

@@ -339,11 +339,22 @@ func rotations(t *testing.T, w *world) {
 		t.Error("the application does not have the new preview token")
 	}
 	w.oldBypassToken = before["secrets-maintenance-token"]
+	w.configure("secrets", "hostKeyDropped", 1) // with the next update
+	w.configure("host", "bootstrapKeyDropped", 1)
 }
 
-// tokens asks a shop in maintenance, with the bypass tokens of before and after the rotation.
-func (w *world) tokens() {
+// afterRotations looks at what the next updates make of them: it asks a shop in maintenance with the
+// bypass tokens of before and after, and reads which host keys are still pinned. It does nothing when
+// the rotations were not run.
+func (w *world) afterRotations() {
 	w.t.Helper()
+	if w.oldBypassToken == "" {
+		return
+	}
+	known, err := os.ReadFile(filepath.Join(w.s.Project, ".momentstudio", w.s.Stack, "ssh", "known_hosts"))
+	if got := strings.Fields(string(known)); err != nil || len(got) != 3 {
+		w.t.Errorf("%d words are pinned, want one key: %q (%v)", len(got), got, err)
+	}
 	for token, want := range map[string]int{
 		w.oldBypassToken: http.StatusServiceUnavailable, w.generatedSecrets()["secrets-maintenance-token"]: http.StatusOK,
 	} {
