@@ -63,7 +63,7 @@ func (s Settings) ensureDocker(ctx context.Context, log io.Writer) error {
 		return nil
 	}
 	fmt.Fprintln(log, "starting a Docker engine")
-	if err := s.daemon("dockerd", "dockerd"); err != nil {
+	if _, err := s.daemon("dockerd", "dockerd"); err != nil {
 		return err
 	}
 	for range 60 {
@@ -75,11 +75,13 @@ func (s Settings) ensureDocker(ctx context.Context, log io.Writer) error {
 	return fmt.Errorf("the Docker engine does not answer; see %s", s.path("log", "dockerd.log"))
 }
 
-// daemon starts a program in a session of its own and keeps its process ID in run/<name>.pid.
-func (s Settings) daemon(name, program string, args ...string) error {
+// daemon starts a program in a session of its own and keeps its process ID in run/<name>.pid. The
+// channel closes when the program ends while this process still lives; /proc cannot tell it that
+// early, as it shows no command line of a program whose start is not complete.
+func (s Settings) daemon(name, program string, args ...string) (ended <-chan struct{}, err error) {
 	out, err := os.OpenFile(s.path("log", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	defer out.Close()
 	cmd := exec.Command(program, args...) //nolint:gosec,noctx // it outlives this process by design
@@ -87,13 +89,17 @@ func (s Settings) daemon(name, program string, args ...string) error {
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	if err := os.WriteFile(s.path("run", name+".pid"), []byte(strconv.Itoa(cmd.Process.Pid)), 0o600); err != nil {
-		return fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	go func() { _ = cmd.Wait() }() // a child that ends early must not stay a zombie
-	return nil
+	end := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // a child that ends early must not stay a zombie
+		close(end)
+	}()
+	return end, nil
 }
 
 // running returns the process of run/<name>.pid when it is alive and still that program: a process

@@ -133,24 +133,25 @@ func (s Settings) ensureServing(ctx context.Context, hostImage string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.daemon("serve", program, "serve", "--settings", string(settings), "--host-image", hostImage); err != nil {
+	ended, err := s.daemon("serve", program, "serve", "--settings", string(settings), "--host-image", hostImage)
+	if err != nil {
 		return err
 	}
-	for range 300 {
+	what := "did not start in two minutes"
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		if _, err := os.Stat(s.path("run", "ready")); err == nil {
 			return nil
-		}
-		if _, ok := s.running("serve", "serve"); !ok {
-			break
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-ended:
+			what, deadline = "ended at their start", time.Time{}
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 	text, _ = os.ReadFile(s.path("log", "serve.log"))
-	return fmt.Errorf("the sandbox's servers did not start; %s ends with:\n%s", s.path("log", "serve.log"), text[max(0, len(text)-1500):])
+	return fmt.Errorf("the sandbox's servers %s; %s ends with:\n%s", what, s.path("log", "serve.log"), text[max(0, len(text)-1500):])
 }
 
 func (s Settings) pushImages(ctx context.Context, log io.Writer, ca authority, refs map[string]string) error {

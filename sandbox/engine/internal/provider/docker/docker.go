@@ -31,6 +31,7 @@ func Info() tfbridge.ProviderInfo {
 		silence(r)
 	}
 	readNetworksByName(upstream.ResourcesMap["docker_service"])
+	leaveInitToTheEngine(upstream.ResourcesMap["docker_service"])
 	prov := tfbridge.ProviderInfo{
 		P:            shimv2.NewProvider(upstream),
 		Name:         plugin.Docker.Name,
@@ -77,6 +78,15 @@ func silence(r *schema.Resource) {
 			silence(nested)
 		}
 	}
+}
+
+// leaveInitToTheEngine removes a field of services that the published package's release does not
+// have: unset, it is sent as false and overrules daemon.json.
+func leaveInitToTheEngine(service *schema.Resource) {
+	nested := func(r *schema.Resource, field string) *schema.Resource {
+		return r.Schema[field].Elem.(*schema.Resource) //nolint:forcetypeassert // a changed upstream must stop the build's test
+	}
+	delete(nested(nested(service, "task_spec"), "container_spec").Schema, "init")
 }
 
 // readNetworksByName makes a refresh of a service report its networks in the field "name", as the
