@@ -4,8 +4,10 @@ package stacks
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
@@ -157,13 +159,22 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		jobSecrets[tlsDir+"/certificate.pem"] = secretInput(c.TLSCertificate)
 		jobSecrets[tlsDir+"/key.pem"] = secretInput(c.TLSKey)
 	}
+	if c.Registry.Username != "" {
+		jobSecrets[hostspec.RegistrySecret] = registryCredentials(c)
+	}
+	upgrades, err := render.UnattendedUpgrades(c.Host.RebootAt)
+	if err != nil {
+		return err
+	}
 	applied, err := hostapply.New(ctx, "host-apply", hostapply.Args{
 		OpsImage: c.Images.Ops, Ready: h.Ready, Directories: directories, Secrets: jobSecrets,
 		Files: []hostspec.File{
 			{Path: "/etc/systemd/journald.conf.d/10-momentstudio.conf", Mode: 0o644, Content: "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=30day\n"},
 			// From here on only the newest deploy key opens the host; the one of its first boot does not.
 			{Path: "/etc/ssh/sshd_config.d/20-momentstudio-keys.conf", Mode: 0o644, Content: "AuthorizedKeysFile " + hostspec.AuthorizedKeys + "\n"},
+			{Path: "/etc/apt/apt.conf.d/90momentstudio-upgrades", Mode: 0o644, Content: upgrades},
 		},
+		Timers: []render.Timer{prune(c)},
 		Owners: map[string]int{hostspec.SuperuserSecret: 999, hostspec.SuperuserFirst: 999}, KeepOld: map[string]bool{hostspec.SuperuserSecret: true},
 		Reload: []string{"ssh.service", "systemd-journald.service"},
 	}, onHost...)
@@ -219,7 +230,8 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	}
 	beforeShop := len(declared.made)
 	_, err = app.New(ctx, "app", app.Args{
-		BackendImage: c.Release.Backend, FrontendImage: c.Release.Frontend, OpsImage: c.Images.Ops,
+		Release: c.Release.Name, BackendImage: c.Release.Backend, FrontendImage: c.Release.Frontend, OpsImage: c.Images.Ops,
+		ClientImage: c.Images.Postgres, CompatibleRevisions: c.Release.CompatibleRevisions, Applied: applied.Job,
 		Network: networkID, EnvSecret: envSecret, EnvFile: hostspec.AppEnvSecret,
 		KeyFiles: keyFiles, BackendEnv: toStringMap(appsettings.Backend(c.App, facts, appsettings.API)),
 		WorkerEnv:   toStringMap(appsettings.Backend(c.App, facts, appsettings.Worker)),
@@ -290,4 +302,27 @@ func toStringMap(m map[string]string) pulumi.StringMap {
 		out[k] = pulumi.String(v)
 	}
 	return out
+}
+
+// prune removes images of old releases from the host, but never a container: the engine's state knows
+// those of the jobs.
+func prune(c config.Config) render.Timer {
+	return render.Timer{
+		Name: "prune", Description: "Remove images of old releases", Image: c.Images.Ops,
+		Calendar: "*-*-* " + c.Host.PruneAt + ":00", RandomDelay: 10 * time.Minute, Limit: 20 * time.Minute,
+		Command: []string{"prune", "--contract", strconv.Itoa(hostspec.ContractVersion)},
+		Mounts: []string{
+			"type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
+			"type=bind,source=/run/lock,target=/run/lock",
+			"type=bind,source=" + hostspec.ReleasesDir + ",target=" + hostspec.ReleasesDir + ",readonly",
+		},
+	}
+}
+
+// registryCredentials are those of hostops, which pulls images through Docker's API.
+func registryCredentials(c config.Config) pulumi.StringOutput {
+	return secretInput(c.RegistryPassword).ApplyT(func(password string) (string, error) {
+		text, err := json.Marshal(map[string]string{"username": c.Registry.Username, "password": password, "serveraddress": c.Registry.Address})
+		return string(text), err
+	}).(pulumi.StringOutput)
 }

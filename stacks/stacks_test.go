@@ -111,9 +111,11 @@ func TestWhoWaitsForWhom(t *testing.T) {
 	each(t, func(t *testing.T, _ config.Config, g graphtest.Graph) {
 		for name, wants := range map[string][]string{
 			"postgres-retirement-job": {"app-backend", "app-worker", "app-frontend"},
-			"app-migrate":             {"postgres-service", "postgres-roles", "redis-service"},
-			"app-backend":             {"app-migrate", "redis-service"},
-			"app-worker":              {"app-migrate", "redis-service"},
+			"app-prepare":             {"host-apply-job"},
+			"app-migrate":             {"app-prepare", "postgres-service", "postgres-roles", "redis-service"},
+			"app-backend":             {"app-prepare", "app-migrate", "redis-service"},
+			"app-worker":              {"app-prepare", "app-migrate", "redis-service"},
+			"app-frontend":            {"app-backend"},
 			"app-network":             {"host-apply-job"},
 			"app-env":                 {"host-apply-job"},
 		} {

@@ -63,7 +63,8 @@ func command() *cobra.Command {
 	}
 	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), migrateCommand(), caddyLoadCommand())
+	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), prepareCommand(), migrateCommand(),
+		caddyLoadCommand(), pruneCommand())
 	return root
 }
 
@@ -131,16 +132,59 @@ func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, ops.R
 	return cmd
 }
 
-func migrateCommand() *cobra.Command {
-	m := ops.Migration{}
+func prepareCommand() *cobra.Command {
+	p := ops.Preparation{ReleasesDir: hostspec.ReleasesDir, RegistryAuth: hostspec.RegistrySecret}
 	cmd := &cobra.Command{
-		Use: "migrate", Short: "Run the release's migrations under a lock", Args: cobra.NoArgs,
+		Use: "prepare", Short: "Check the host's room for a release, pull its images, keep its bundles", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Minute)
+			defer cancel()
+			return ops.Prepare(ctx, p, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&p.Release, "release", "", "the release's name")
+	cmd.Flags().StringVar(&p.Backend, "backend", "", "the release's backend image, with digest")
+	cmd.Flags().StringVar(&p.Frontend, "frontend", "", "the release's frontend image, with digest")
+	cmd.Flags().StringVar(&p.WebRoot, "web-root", "", "directory of the frontend's image with what browsers load")
+	cmd.Flags().IntVar(&p.MemoryMB, "memory-mb", 0, "memory that one more task may take")
+	for _, f := range []string{"release", "backend", "frontend", "web-root", "memory-mb"} {
+		_ = cmd.MarkFlagRequired(f)
+	}
+	return cmd
+}
+
+func pruneCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "prune", Short: "Remove images that neither a container nor one of the newest releases needs", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			release, err := ops.LockServices(hostspec.ServicesLock, fmt.Sprintf("the pruning of images, since %s", time.Now().UTC().Format(time.RFC3339)))
+			if errors.Is(err, ops.ErrLocked) {
+				fmt.Fprintf(cmd.OutOrStdout(), "%v: nothing is pruned this time\n", err)
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			defer release()
+			ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Minute)
+			defer cancel()
+			return ops.Prune(ctx, hostspec.ReleasesDir, cmd.OutOrStdout())
+		},
+	}
+}
+
+func migrateCommand() *cobra.Command {
+	m := ops.Migration{BackupDir: hostspec.MigrationBackups, RegistryAuth: hostspec.RegistrySecret}
+	cmd := &cobra.Command{
+		Use: "migrate", Short: "Run the release's migrations under a lock, after a backup", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return ops.Migrate(cmd.Context(), m, cmd.OutOrStdout()) },
 	}
 	cmd.Flags().StringVar(&m.Image, "image", "", "the release's backend image, with digest")
+	cmd.Flags().StringVar(&m.ClientImage, "client-image", "", "image with pg_dump and pg_restore, with digest")
 	cmd.Flags().StringVar(&m.EnvFile, "env-file", "", "the application's .env on the host")
 	cmd.Flags().StringVar(&m.Network, "network", "", "attachable network of the application")
-	for _, f := range []string{"image", "env-file", "network"} {
+	cmd.Flags().StringSliceVar(&m.Compatible, "compatible", nil, "newer revisions that the release works with")
+	for _, f := range []string{"image", "client-image", "env-file", "network"} {
 		_ = cmd.MarkFlagRequired(f)
 	}
 	return cmd

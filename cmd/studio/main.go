@@ -2,11 +2,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,7 +53,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(upCommand(&cli), verifyCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
+	root.AddCommand(upCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
 	return root
 }
 
@@ -67,8 +69,40 @@ func upCommand(cli *studio.CLI) *cobra.Command {
 			return cli.Up(cmd.Context(), roots)
 		},
 	}
+	updateFlags(cmd, cli, &ca)
+	return cmd
+}
+
+// updateFlags are those of every command that updates the stack.
+func updateFlags(cmd *cobra.Command, cli *studio.CLI, ca *string) {
 	cmd.Flags().IntVar(&cli.Parallel, "parallel", 8, "resources at a time")
-	cmd.Flags().StringVar(&ca, "ca", "", "PEM file with further authorities by which the site's certificate is checked")
+	cmd.Flags().DurationVar(&cli.Wait, "wait", 0, "how long to wait for somebody else who changes the host's services")
+	cmd.Flags().StringVar(ca, "ca", "", "PEM file with further authorities by which the site's certificate is checked")
+}
+
+func rollbackCommand(cli *studio.CLI) *cobra.Command {
+	var ca, to string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "rollback", Short: "Go back to the last good release, after a preview", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			roots, err := studio.Roots(ca)
+			if err != nil {
+				return err
+			}
+			return cli.Rollback(cmd.Context(), roots, to, func() bool {
+				if yes {
+					return true
+				}
+				fmt.Fprint(cmd.OutOrStdout(), "apply this? Only \"yes\" does: ")
+				answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+				return strings.TrimSpace(answer) == "yes"
+			})
+		},
+	}
+	updateFlags(cmd, cli, &ca)
+	cmd.Flags().StringVar(&to, "to", "", "name of the release to go back to; default: the last one that was verified")
+	cmd.Flags().BoolVar(&yes, "yes", false, "apply without asking")
 	return cmd
 }
 

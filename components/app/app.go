@@ -3,6 +3,7 @@
 package app
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/naming"
 	"github.com/prekzursil/momentstudio-infra/internal/workload"
 )
 
@@ -20,21 +22,26 @@ const TypeToken = "momentstudio:app:App"
 
 // Args describes a release.
 type Args struct {
+	Release       string // name; recorded on the host
 	BackendImage  string // reference with digest; a change migrates, then rolls out in place
 	FrontendImage string // reference with digest; rolls out in place
 	OpsImage      string // reference with digest
-	Network       pulumi.StringInput
-	EnvSecret     *docker.Secret        // the application's .env
-	EnvFile       string                // host path of the same text, for the migration job
-	KeyFiles      []workload.SecretFile // further files of the API
-	BackendEnv    pulumi.StringMapInput // plain settings of the API
-	WorkerEnv     pulumi.StringMapInput // plain settings of the media worker
-	FrontendEnv   pulumi.StringMapInput
-	SSR           bool // server-rendering frontend on port 4000 instead of nginx on 80
+	ClientImage   string // image with pg_dump, for the backup before a migration; reference with digest
+	// CompatibleRevisions are schema revisions newer than the backend image's that it works with.
+	CompatibleRevisions []string
+	Network             pulumi.StringInput
+	EnvSecret           *docker.Secret        // the application's .env
+	EnvFile             string                // host path of the same text, for the migration job
+	KeyFiles            []workload.SecretFile // further files of the API
+	BackendEnv          pulumi.StringMapInput // plain settings of the API
+	WorkerEnv           pulumi.StringMapInput // plain settings of the media worker
+	FrontendEnv         pulumi.StringMapInput
+	SSR                 bool // server-rendering frontend on port 4000 instead of nginx on 80
 
 	BackendReplicas, BackendMemoryMB, WorkerMemoryMB, FrontendReplicas, FrontendMemoryMB int
 	LongestJob                                                                           time.Duration
 
+	Applied       *workload.Ran      // the host's configuration: directories and the jobs' secrets; required
 	DatabaseReady pulumi.StringInput // resolves when the database accepts the application's role
 	DependsOn     []pulumi.Resource  // what must run before the first task starts
 }
@@ -67,6 +74,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	var bad []error
 	for _, f := range []struct{ field, value string }{
 		{"backendImage", args.BackendImage}, {"frontendImage", args.FrontendImage}, {"opsImage", args.OpsImage},
+		{"clientImage", args.ClientImage},
 	} {
 		if f.value == "" {
 			bad = append(bad, fault.Field(f.field, nil, "an image reference with digest"))
@@ -75,6 +83,9 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if args.EnvSecret == nil {
 		bad = append(bad, fault.Field("envSecret", nil, "the application's .env as a Swarm secret"))
 	}
+	if args.Applied == nil {
+		bad = append(bad, fault.Field("applied", nil, "the job that configures the host"))
+	}
 	if err := fault.List(fmt.Sprintf("app %q", name), bad...); err != nil {
 		return nil, err
 	}
@@ -82,22 +93,42 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err := ctx.RegisterComponentResource(TypeToken, name, a, opts...); err != nil {
 		return nil, fmt.Errorf("register app %q: %w", name, err)
 	}
-	migration, err := workload.NewJob(ctx, name+"-migrate", workload.Job{
+	webRoot := hostspec.StaticWebRoot
+	if args.SSR {
+		webRoot = hostspec.SSRWebRoot
+	}
+	// The socket is root on the host: these jobs pull images, and start the application's image with the
+	// file that holds the database's password, which Swarm gives to services only.
+	socket := workload.Mount{Source: "/var/run/docker.sock", Target: "/var/run/docker.sock"}
+	secrets := workload.Mount{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true}
+	prepared, err := workload.NewJob(ctx, name+"-prepare", workload.Job{
 		Image: pulumi.String(args.OpsImage),
 		Command: []string{
-			"migrate", "--contract", strconv.Itoa(hostspec.ContractVersion),
-			"--image", args.BackendImage, "--env-file", args.EnvFile, "--network", hostspec.AppNetwork,
+			"prepare", "--contract", strconv.Itoa(hostspec.ContractVersion), "--release", args.Release,
+			"--backend", args.BackendImage, "--frontend", args.FrontendImage, "--web-root", webRoot,
+			"--memory-mb", strconv.Itoa(max(args.BackendMemoryMB, args.FrontendMemoryMB)),
 		},
-		Network: args.Network,
-		// The socket is root on the host: this job starts the application's image with the file
-		// that holds the database's password, which Swarm gives to services only.
-		Mounts: []workload.Mount{
-			{Source: "/var/run/docker.sock", Target: "/var/run/docker.sock"},
-			{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true},
-		},
-		Caps:  []string{"CAP_DAC_OVERRIDE"},
-		After: []pulumi.StringInput{args.DatabaseReady},
-	}, pulumi.Parent(a), pulumi.DependsOn(args.DependsOn))
+		Env:    pulumi.StringArray{pulumi.Sprintf("ROLLOUT=%s", rollout(args))},
+		Mounts: []workload.Mount{socket, secrets, {Source: hostspec.ReleasesDir, Target: hostspec.ReleasesDir}},
+		Caps:   []string{"CAP_DAC_OVERRIDE"},
+		After:  []pulumi.StringInput{args.Applied.Done},
+	}, pulumi.Parent(a), pulumi.DependsOn([]pulumi.Resource{args.Applied.Container}))
+	if err != nil {
+		return nil, err
+	}
+	migrate := []string{
+		"migrate", "--contract", strconv.Itoa(hostspec.ContractVersion), "--image", args.BackendImage, "--client-image", args.ClientImage,
+		"--env-file", args.EnvFile, "--network", hostspec.AppNetwork,
+	}
+	for _, r := range args.CompatibleRevisions {
+		migrate = append(migrate, "--compatible", r)
+	}
+	migration, err := workload.NewJob(ctx, name+"-migrate", workload.Job{
+		Image: pulumi.String(args.OpsImage), Command: migrate, Network: args.Network,
+		Mounts: []workload.Mount{socket, secrets, {Source: hostspec.MigrationBackups, Target: hostspec.MigrationBackups}},
+		Caps:   []string{"CAP_DAC_OVERRIDE"},
+		After:  []pulumi.StringInput{args.DatabaseReady, prepared.Done},
+	}, pulumi.Parent(a), pulumi.DependsOn(append([]pulumi.Resource{prepared.Container}, args.DependsOn...)))
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +139,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		{Source: hostspec.UploadsDir, Target: "/app/uploads"},
 		{Source: hostspec.PrivateUploadsDir, Target: "/app/private_uploads"},
 	}
-	after := []pulumi.StringInput{migration.Done}
-	needs := pulumi.DependsOn(append([]pulumi.Resource{migration.Container}, args.DependsOn...))
+	after := []pulumi.StringInput{prepared.Done, migration.Done}
+	needs := pulumi.DependsOn(append([]pulumi.Resource{prepared.Container, migration.Container}, args.DependsOn...))
 
 	backend, err := workload.NewService(ctx, name+"-backend", "backend", workload.Service{
 		Image: pulumi.String(args.BackendImage),
@@ -165,4 +196,17 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, err
 	}
 	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"migrated": a.Migrated})
+}
+
+// rollout identifies what starts new tasks without a new image: settings and secrets, whose name follows
+// their content. Its change makes the preparation look at the host's room again.
+func rollout(args Args) pulumi.StringOutput {
+	parts := []any{args.BackendEnv, args.FrontendEnv, args.EnvSecret.Name}
+	for _, k := range args.KeyFiles {
+		parts = append(parts, k.Secret.Name)
+	}
+	return pulumi.All(parts...).ApplyT(func(v []any) (string, error) {
+		text, err := json.Marshal(v)
+		return naming.ContentHash(string(text)), err
+	}).(pulumi.StringOutput)
 }

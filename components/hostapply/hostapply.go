@@ -14,6 +14,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/render"
 	"github.com/prekzursil/momentstudio-infra/internal/workload"
 )
 
@@ -30,6 +31,7 @@ type Args struct {
 	Owners      map[string]int                // numeric owner of a secret's file; default root
 	KeepOld     map[string]bool               // secrets whose older content stays until its user has changed over
 	Reload      []string                      // systemd units reloaded when one of the secrets or files changed
+	Timers      []render.Timer                // enabled and started; one that is no longer listed is disabled and removed
 }
 
 // HostApply is the applied configuration.
@@ -55,7 +57,14 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, fmt.Errorf("register host-apply %q: %w", name, err)
 	}
 
-	spec := hostspec.Apply{Directories: args.Directories, Files: args.Files, Reload: args.Reload}
+	spec := hostspec.Apply{Directories: args.Directories, Files: slices.Clone(args.Files), Reload: args.Reload}
+	for _, t := range args.Timers {
+		files, err := t.Files()
+		if err != nil {
+			return nil, err
+		}
+		spec.Files, spec.Timers = append(spec.Files, files...), append(spec.Timers, t.Unit())
+	}
 	uploads := []workload.Upload{}
 	for i, path := range slices.Sorted(maps.Keys(args.Secrets)) {
 		in := hostspec.ApplyInbox + "/secret-" + strconv.Itoa(i)

@@ -68,13 +68,16 @@ type Release struct {
 	Name     string `json:"name"`     // full 40-character commit; shown as APP_VERSION
 	Backend  string `json:"backend"`  // image reference with digest; also runs worker and migrations
 	Frontend string `json:"frontend"` // image reference with digest
+	// CompatibleRevisions are schema revisions, newer than the backend's own, that it works with; default none: they
+	// make a rollback over a migration possible
+	CompatibleRevisions []string `json:"compatibleRevisions"`
 }
 
 // Images are the references, with digests, of everything that is not the app itself.
 type Images struct {
 	Ops      string `json:"ops"`      // hostops
 	Edge     string `json:"edge"`     // Caddy with the rate limiter
-	Postgres string `json:"postgres"` // official image's contract; needed in container mode
+	Postgres string `json:"postgres"` // official image's contract; its pg_dump makes the backup before a migration, also of an external database
 	Redis    string `json:"redis"`    // official image's contract
 }
 
@@ -92,6 +95,8 @@ type Host struct {
 	PrivateAddress      string   `json:"privateAddress"`      // the first node's address; default "10.77.1.2"
 	VolumeSizeGB        int      `json:"volumeSizeGB"`        // 10 to 10240; required; grows in place, cannot shrink
 	ReadyTimeoutSeconds int      `json:"readyTimeoutSeconds"` // limit of the readiness gate; default 600
+	RebootAt            string   `json:"rebootAt"`            // time of day in UTC at which a security upgrade may reboot the host; default "03:30"; "" never
+	PruneAt             string   `json:"pruneAt"`             // time of day in UTC at which images of old releases are removed; default "04:30"
 }
 
 // ReadyTimeout is the readiness gate's limit as a duration.

@@ -134,6 +134,10 @@ func TestRules(t *testing.T) {
 		{"an ops image by tag", "", []edit{set("images.ops", "ops:latest")}, "images.ops", `"ops:latest"`, "pinned by digest", false},
 		{"an edge image by tag", "", []edit{set("images.edge", "edge")}, "images.edge", `"edge"`, "pinned by digest", false},
 		{"a Redis image by tag", "", []edit{set("images.redis", "redis:7")}, "images.redis", `"redis:7"`, "pinned by digest", false},
+		{"an external database without the image that backs it up", "", []edit{set("postgres.mode", "external"), set("images.postgres", ""), secretKey("databaseUrl", "postgresql+asyncpg://u:p@db:5432/shop")}, "images.postgres", `""`, "pinned by digest", false},
+		{"a revision that is a sentence", "", []edit{set("release.compatibleRevisions", []string{"0160_orders", "0161 orders"})}, "release.compatibleRevisions[1]", `"0161 orders"`, "as Alembic writes it", true},
+		{"a reboot at no time of day", "", []edit{set("host.rebootAt", "3:30")}, "host.rebootAt", `"3:30"`, "time of day in UTC", true},
+		{"images pruned at no time of day", "", []edit{set("host.pruneAt", "24:00")}, "host.pruneAt", `"24:00"`, "time of day in UTC", true},
 		{"a Postgres image by tag", "", []edit{set("images.postgres", "postgres:16")}, "images.postgres", `"postgres:16"`, "pinned by digest", false},
 		{"a registry's user without a password", "", []edit{set("registry.username", "u"), set("registry.address", "ghcr.io")}, "registryPassword", "nothing", "registry.username is set", false},
 		{"a registry's user without an address", "", []edit{set("registry.username", "u"), secretKey("registryPassword", canary)}, "registry.address", "nothing", "registry.username is set", true},
@@ -318,12 +322,14 @@ func TestWhatIsValidToo(t *testing.T) {
 		stack string
 		edits []edit
 	}{
-		"an external database needs no Postgres image": {"prod", []edit{
-			set("postgres.mode", "external"), set("images.postgres", ""),
+		"an external database": {"prod", []edit{
+			set("postgres.mode", "external"),
 			secretKey("databaseUrl", "postgresql+asyncpg://u:p@db:5432/shop"),
 		}},
 		"certificates from files need no ACME account": {"prod", []edit{set("tls.mode", "file"), set("tls.email", ""), secretKey("tlsCertificate", "x"), secretKey("tlsKey", "y")}},
 		"a sandbox may have its own certificates":      {"sandbox", []edit{set("tls.mode", "internal")}},
+		"a host that never reboots by itself":          {"prod", []edit{set("host.rebootAt", "")}},
+		"a release that works with newer schemas":      {"prod", []edit{set("release.compatibleRevisions", []string{"0160_orders", "a1b2c3d4e5f6"})}},
 		"a sandbox may open port 22":                   {"sandbox", []edit{set("host.sshFrom[0]", "0.0.0.0/0")}},
 		"a proxied record has no time to live":         {"prod", []edit{set("dns.proxied", true), set("dns.ttlSeconds", 1)}},
 		"mail settings do not count while it is off":   {"prod", []edit{set("app.smtp.port", 465)}},

@@ -16,6 +16,8 @@ import (
 
 var (
 	domainPattern    = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
+	revisionPattern  = regexp.MustCompile(`^[0-9A-Za-z_]{1,32}$`)
+	timePattern      = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 	releasePattern   = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	referencePattern = regexp.MustCompile(`^[a-z0-9][a-zA-Z0-9.:_/-]*@sha256:[0-9a-f]{64}$`)
 )
@@ -25,7 +27,7 @@ func defaults() Config {
 		Host: Host{
 			Location: "fsn1", NetworkZone: "eu-central", Image: "debian-12", Generation: 1,
 			PrivateNetwork: "10.77.0.0/16", PrivateSubnet: "10.77.1.0/24", PrivateAddress: "10.77.1.2",
-			ReadyTimeoutSeconds: 600,
+			ReadyTimeoutSeconds: 600, RebootAt: "03:30", PruneAt: "04:30",
 		},
 		DNS:       DNS{TTL: 300},
 		Turnstile: Turnstile{Enabled: true, Mode: "managed"},
@@ -80,9 +82,12 @@ func (c *Config) validateImages(p *problems) {
 		{"images.ops", c.Images.Ops},
 		{"images.edge", c.Images.Edge},
 		{"images.redis", c.Images.Redis},
+		{"images.postgres", c.Images.Postgres},
 	}
-	if c.Postgres.Mode != "external" {
-		refs = append(refs, struct{ path, value string }{"images.postgres", c.Images.Postgres})
+	for i, r := range c.Release.CompatibleRevisions {
+		if !revisionPattern.MatchString(r) {
+			p.set(fmt.Sprintf("release.compatibleRevisions[%d]", i), r, "a schema revision as Alembic writes it", "0159_add_theme_docs")
+		}
 	}
 	for _, r := range refs {
 		if !referencePattern.MatchString(r.value) {
@@ -109,6 +114,12 @@ func (c *Config) validateHost(p *problems) {
 	between(p, "host.generation", h.Generation, 1, 10000)
 	between(p, "host.bootstrapKeyDropped", h.BootstrapKeyDropped, 0, h.Generation)
 	between(p, "host.readyTimeoutSeconds", h.ReadyTimeoutSeconds, 30, 7200)
+	if h.RebootAt != "" && !timePattern.MatchString(h.RebootAt) {
+		p.set("host.rebootAt", h.RebootAt, "a time of day in UTC, or nothing for no reboots", "03:30")
+	}
+	if !timePattern.MatchString(h.PruneAt) {
+		p.set("host.pruneAt", h.PruneAt, "a time of day in UTC", "04:30")
+	}
 	if len(h.SSHFrom) == 0 {
 		p.set("host.sshFrom[0]", nil, "at least one CIDR that may reach port 22", "203.0.113.7/32")
 	}

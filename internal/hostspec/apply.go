@@ -5,6 +5,8 @@ const (
 	HostRoot   = "/host"
 	ApplyInbox = "/in"
 	ApplySpec  = ApplyInbox + "/spec.json"
+	// AppliedFile lists on the host what host-apply wrote there, so that what is no longer asked for goes.
+	AppliedFile = EtcDir + "/applied.json"
 )
 
 // Apply is what host-apply is asked to make true.
@@ -13,6 +15,7 @@ type Apply struct {
 	Files       []File       `json:"files"`
 	Secrets     []SecretFile `json:"secrets"`
 	Reload      []string     `json:"reload"` // systemd units reloaded or restarted after the files are in place
+	Timers      []string     `json:"timers"` // systemd timers among the files, enabled and started
 }
 
 // Directory is made with this owner and mode when it is missing. An existing one is left alone: a
@@ -24,7 +27,7 @@ type Directory struct {
 	GID  int    `json:"gid"`
 }
 
-// File is written whole when it differs.
+// File is written whole when it differs, and removed when a later specification has it no more.
 type File struct {
 	Path    string `json:"path"`
 	Mode    uint32 `json:"mode"`
@@ -58,6 +61,10 @@ func Directories(postgres bool) []Directory {
 		{Path: DataDir + "/caddy", Mode: 0o700},
 		{Path: CaddyConfigDir, Mode: 0o700},
 		{Path: CaddyDataDir, Mode: 0o700},
+		{Path: ReleasesDir, Mode: 0o755},
+		{Path: BundlesDir, Mode: 0o755},
+		{Path: BackupsDir, Mode: 0o700},
+		{Path: MigrationBackups, Mode: 0o700},
 	}
 	if postgres {
 		dirs = append(dirs, Directory{Path: PostgresDir, Mode: 0o700, UID: 999, GID: 999},

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
@@ -25,6 +26,10 @@ type Units interface {
 	// Reload reloads the unit, or restarts it when it cannot reload; units that are not running
 	// are left alone.
 	Reload(ctx context.Context, unit string) error
+	// Enable makes systemd start the unit at every boot, and starts it now, or anew when changed.
+	Enable(ctx context.Context, unit string, changed bool) error
+	// Disable stops the unit for good.
+	Disable(ctx context.Context, unit string) error
 }
 
 // HostApply makes spec true below root and removes the uploaded secrets. It reports each change
@@ -43,6 +48,7 @@ func HostApply(ctx context.Context, spec hostspec.Apply, root string, units Unit
 			fmt.Fprintln(out, "directory", d.Path)
 		}
 	}
+	changedFiles := map[string]bool{}
 	write := func(path string, content []byte, mode os.FileMode, uid int) error {
 		did, err := ensureOwned(root+path, content, mode, uid)
 		if err != nil {
@@ -50,6 +56,7 @@ func HostApply(ctx context.Context, spec hostspec.Apply, root string, units Unit
 		}
 		if did {
 			changed++
+			changedFiles[path] = true
 			fmt.Fprintln(out, "file", path)
 		}
 		return nil
@@ -73,6 +80,11 @@ func HostApply(ctx context.Context, spec hostspec.Apply, root string, units Unit
 			return err
 		}
 	}
+	gone, err := retire(ctx, spec, root, units, out)
+	if err != nil {
+		return err
+	}
+	changed += gone
 	// Even when no file changed: an earlier run may have been killed between writing and here.
 	if err := units.DaemonReload(ctx); err != nil {
 		return fmt.Errorf("reload systemd: %w", err)
@@ -83,6 +95,11 @@ func HostApply(ctx context.Context, spec hostspec.Apply, root string, units Unit
 		}
 		fmt.Fprintln(out, "reloaded", u)
 	}
+	for _, u := range spec.Timers {
+		if err := units.Enable(ctx, u, changedFiles["/etc/systemd/system/"+u]); err != nil {
+			return fmt.Errorf("enable %s: %w", u, err)
+		}
+	}
 	// Only now: a run that was killed before may find its input again when the container restarts.
 	for _, s := range spec.Secrets {
 		if err := os.Remove(s.Upload); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -91,6 +108,54 @@ func HostApply(ctx context.Context, spec hostspec.Apply, root string, units Unit
 	}
 	fmt.Fprintf(out, "host configuration applied: %d files changed\n", changed)
 	return nil
+}
+
+// applied is what an earlier run made and a later one may have to take back.
+type applied struct {
+	Files  []string `json:"files"`
+	Timers []string `json:"timers"`
+}
+
+// retire stops the timers and removes the files of earlier specifications that this one does not have,
+// and records what this one has. The record comes last: a run that is killed before leaves the old one.
+func retire(ctx context.Context, spec hostspec.Apply, root string, units Units, out io.Writer) (removed int, err error) {
+	var old applied
+	text, err := os.ReadFile(root + hostspec.AppliedFile)
+	if err == nil {
+		err = json.Unmarshal(text, &old)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("read %s: %w", hostspec.AppliedFile, err)
+	}
+	now := applied{Timers: spec.Timers}
+	for _, f := range spec.Files {
+		now.Files = append(now.Files, f.Path)
+	}
+	for _, u := range old.Timers {
+		if !slices.Contains(now.Timers, u) {
+			if err := units.Disable(ctx, u); err != nil {
+				return removed, fmt.Errorf("disable %s: %w", u, err)
+			}
+			fmt.Fprintln(out, "disabled", u)
+		}
+	}
+	for _, path := range old.Files {
+		if slices.Contains(now.Files, path) {
+			continue
+		}
+		if err := os.Remove(root + path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, fmt.Errorf("remove %s: %w", path, err)
+		}
+		removed++
+		fmt.Fprintln(out, "removed", path)
+	}
+	if text, err = json.Marshal(now); err != nil {
+		return removed, err
+	}
+	if _, err := ensureFile(root+hostspec.AppliedFile, text, 0o600); err != nil {
+		return removed, fmt.Errorf("write %s: %w", hostspec.AppliedFile, err)
+	}
+	return removed, nil
 }
 
 // ReadSpec reads the specification that the program uploaded.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -35,6 +36,10 @@ func (f *fakeUnits) call(name string) error {
 
 func (f *fakeUnits) DaemonReload(context.Context) error          { return f.call("daemon-reload") }
 func (f *fakeUnits) Reload(_ context.Context, unit string) error { return f.call(unit) }
+func (f *fakeUnits) Enable(_ context.Context, unit string, changed bool) error {
+	return f.call(fmt.Sprintf("enable %s changed=%t", unit, changed))
+}
+func (f *fakeUnits) Disable(_ context.Context, unit string) error { return f.call("disable " + unit) }
 
 const canary = "canary-secret-91"
 
@@ -127,6 +132,37 @@ func TestHostApplyMakesTheSpecificationTrue(t *testing.T) {
 		t.Error("the log shows a secret")
 	}
 	noLeftovers(t, root)
+}
+
+func TestHostApplyTakesBackWhatIsNoLongerAskedFor(t *testing.T) {
+	root, spec := host(t)
+	unit := hostspec.File{Path: "/etc/systemd/system/momentstudio-prune.timer", Mode: 0o644, Content: "[Timer]\n"}
+	put(t, root+"/etc/systemd/system/other.timer", "of somebody else")
+	spec.Secrets = nil
+	spec.Files, spec.Timers = append(spec.Files, unit), []string{"momentstudio-prune.timer"}
+	apply := func(want ...string) {
+		t.Helper()
+		units := &fakeUnits{}
+		if err := ops.HostApply(context.Background(), spec, root, units, &bytes.Buffer{}); err != nil {
+			t.Fatal(err)
+		}
+		units.calls = slices.DeleteFunc(units.calls, func(c string) bool { return !strings.Contains(c, "able ") })
+		if !slices.Equal(units.calls, want) {
+			t.Errorf("systemd was asked for %q, want %q", units.calls, want)
+		}
+	}
+	apply("enable momentstudio-prune.timer changed=true")
+	apply("enable momentstudio-prune.timer changed=false")
+	spec.Files[1].Content = "[Timer]\nPersistent=true\n"
+	apply("enable momentstudio-prune.timer changed=true")
+	spec.Files, spec.Timers = spec.Files[:1], nil
+	apply("disable momentstudio-prune.timer")
+	if _, err := os.Stat(root + unit.Path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the unit is still there (%v)", err)
+	}
+	check(t, root+spec.Files[0].Path, spec.Files[0].Content, 0o644)
+	check(t, root+"/etc/systemd/system/other.timer", "of somebody else", 0o600)
+	apply()
 }
 
 func TestHostApplyTwiceChangesNothingButReloads(t *testing.T) {

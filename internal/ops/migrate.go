@@ -9,15 +9,13 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/mount"
-	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
@@ -25,16 +23,21 @@ import (
 
 // Migration runs the application's migrations with a release's image.
 type Migration struct {
-	Image   string // reference with digest
-	EnvFile string // the application's .env on the host, mounted as /app/.env
-	Network string // attachable network on which the database is reached
+	Image        string   // the release's backend, reference with digest
+	ClientImage  string   // image with pg_dump and pg_restore, of the server's version or newer
+	EnvFile      string   // the application's .env on the host, mounted as /app/.env
+	Network      string   // attachable network on which the database is reached
+	BackupDir    string   // where the dump of before a migration is kept
+	RegistryAuth string   // file with the registry's credentials; may be missing
+	Compatible   []string // revisions newer than the image's that the release is declared to work with
 }
 
 // migrationContainer is fixed, so that a killed run's container is found and not doubled.
 const migrationContainer = "momentstudio-migration"
 
-// Migrate holds the advisory lock and runs `alembic upgrade head` in a container of the image. Two
-// upgrades at once break each other (app-contract §4.2); the second waits here.
+// Migrate brings the schema to the head of the image's migrations: under an advisory lock, because
+// two upgrades at once break each other (app-contract §4.2), and after a backup that was read back.
+// A schema that is there already needs neither.
 func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 	text, err := os.ReadFile(m.EnvFile)
 	if err != nil {
@@ -49,98 +52,105 @@ func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(hostspec.MigrationLock)); err != nil {
 		return fmt.Errorf("take the migration lock: %w", err)
 	}
-	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	docker, err := connectDocker()
 	if err != nil {
-		return fmt.Errorf("reach Docker: %w", err)
+		return err
 	}
 	defer docker.Close()
-	if err := runMigration(ctx, docker, m, out); err != nil {
+	if err := pull(ctx, docker, m.Image, m.RegistryAuth); err != nil {
 		return err
 	}
-	var revision string
-	if err := conn.QueryRow(ctx, "SELECT string_agg(version_num, ',') FROM alembic_version").Scan(&revision); err != nil {
-		return fmt.Errorf("read the schema's revision after the migration: %w", err)
-	}
-	fmt.Fprintln(out, "the schema is at", revision)
-	return nil
-}
-
-func runMigration(ctx context.Context, docker *client.Client, m Migration, out io.Writer) error {
-	// A container of this name is a killed run's: the lock is ours, so nobody watches it any more,
-	// but it may still be migrating. It is waited for, never killed in the middle of a revision.
-	if old, err := docker.ContainerInspect(ctx, migrationContainer); err == nil {
-		if old.State.Running {
-			fmt.Fprintln(out, "an earlier run's migration is still at work; waiting for its end")
-			if _, err := waitFor(ctx, docker, old.ID); err != nil {
-				return err
-			}
-		}
-		if err := docker.ContainerRemove(ctx, old.ID, container.RemoveOptions{}); err != nil {
-			return fmt.Errorf("remove an earlier migration's container: %w", err)
-		}
-	}
-	if err := ensureImage(ctx, docker, m.Image); err != nil {
+	before, err := revision(ctx, conn)
+	if err != nil {
 		return err
 	}
-	made, err := docker.ContainerCreate(ctx,
-		&container.Config{
-			Image: m.Image, Cmd: []string{"alembic", "upgrade", "head"},
-			// The entrypoint would migrate by itself; the command is the one that counts.
-			Env: []string{"RUN_DB_MIGRATIONS=0", "ENVIRONMENT=production"},
-		},
-		&container.HostConfig{
-			Mounts:  []mount.Mount{{Type: mount.TypeBind, Source: m.EnvFile, Target: hostspec.AppEnvFile, ReadOnly: true}},
-			CapDrop: []string{"ALL"},
-		},
-		&network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{m.Network: {}}}, nil, migrationContainer)
+	head, err := m.head(ctx, docker)
 	if err != nil {
-		return fmt.Errorf("create the migration's container: %w", err)
+		return err
 	}
-	defer docker.ContainerRemove(context.WithoutCancel(ctx), made.ID, container.RemoveOptions{}) //nolint:errcheck // the next run removes it
-	if err := docker.ContainerStart(ctx, made.ID, container.StartOptions{}); err != nil {
-		return fmt.Errorf("start the migration: %w", err)
+	if before == head {
+		fmt.Fprintln(out, "the schema is at", head, "already")
+		return nil
 	}
-	logs, err := docker.ContainerLogs(ctx, made.ID, container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true})
-	if err != nil {
-		return fmt.Errorf("read the migration's log: %w", err)
+	if before != "" {
+		if err := m.backup(ctx, docker, conn, before, out); err != nil {
+			return fmt.Errorf("back up the database before its migration from %s to %s: %w", before, head, err)
+		}
 	}
-	lines := &lineWriter{out: out}
-	_, _ = stdcopy.StdCopy(lines, lines, logs)
-	lines.Flush()
-	logs.Close()
-	code, err := waitFor(ctx, docker, made.ID)
+	var log strings.Builder
+	code, err := run(ctx, docker, m.alembic("upgrade", "head"), io.MultiWriter(out, &log))
 	if err != nil {
 		return err
 	}
 	if code != 0 {
-		return fmt.Errorf("alembic upgrade head exited with code %d; the schema may be between two revisions, the old release keeps serving", code)
+		return m.refused(before, head, code, log.String(), out)
 	}
+	after, err := revision(ctx, conn)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "the schema is at", after)
 	return nil
 }
 
-func waitFor(ctx context.Context, docker *client.Client, id string) (int64, error) {
-	result, failed := docker.ContainerWait(ctx, id, container.WaitConditionNotRunning)
-	select {
-	case r := <-result:
-		return r.StatusCode, nil
-	case err := <-failed:
-		return 0, fmt.Errorf("wait for the migration: %w", err)
+// refused judges an upgrade that did not happen. An image that does not know the schema's revision is
+// older than the schema: Alembic notices before it changes anything.
+func (m Migration) refused(before, head string, code int64, log string, out io.Writer) error {
+	if !strings.Contains(log, "Can't locate revision identified by") {
+		return fmt.Errorf("alembic upgrade head exited with code %d; the schema may be between %s and %s, the old release keeps serving", code, cmp.Or(before, "nothing"), head)
 	}
-}
-
-func ensureImage(ctx context.Context, docker *client.Client, reference string) error {
-	if _, err := docker.ImageInspect(ctx, reference); err == nil {
+	if slices.Contains(m.Compatible, before) {
+		fmt.Fprintf(out, "the schema is at %s, which this release (%s) is declared to work with\n", before, head)
 		return nil
 	}
-	progress, err := docker.ImagePull(ctx, reference, image.PullOptions{})
+	return fmt.Errorf(`the database is at revision %[1]s, which the release's image (%[2]s) does not know: a newer release has migrated it. Nothing was changed, and there are two ways out:
+  - this release works with that schema: set release.compatibleRevisions to ["%[1]s"] and update again
+  - it does not: take the schema back with the newer image first (alembic downgrade), as docs/guides/roll-back.md says`, before, head)
+}
+
+// alembic is a command of the release's image. The entrypoint would migrate by itself; the command
+// is the one that counts.
+func (m Migration) alembic(args ...string) task {
+	return task{
+		name: migrationContainer, image: m.Image, net: m.Network,
+		config: container.Config{Cmd: append([]string{"alembic"}, args...), Env: []string{"RUN_DB_MIGRATIONS=0", "ENVIRONMENT=production"}},
+		host:   container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeBind, Source: m.EnvFile, Target: hostspec.AppEnvFile, ReadOnly: true}}},
+	}
+}
+
+// head asks the image for the newest of its migrations.
+func (m Migration) head(ctx context.Context, docker *client.Client) (string, error) {
+	var log strings.Builder
+	code, err := run(ctx, docker, m.alembic("heads"), &log)
 	if err != nil {
-		return fmt.Errorf("pull %s: %w", reference, err)
+		return "", err
 	}
-	defer progress.Close()
-	if _, err := io.Copy(io.Discard, progress); err != nil {
-		return fmt.Errorf("pull %s: %w", reference, err)
+	var heads []string
+	for line := range strings.Lines(log.String()) {
+		if name, ok := strings.CutSuffix(strings.TrimSpace(line), " (head)"); ok {
+			heads = append(heads, name)
+		}
 	}
-	return nil
+	if code != 0 || len(heads) != 1 {
+		return "", fmt.Errorf("the release's image names %d newest migrations, want one (alembic heads exited with code %d):\n%s", len(heads), code, log.String())
+	}
+	return heads[0], nil
+}
+
+// revision reads where the schema is; empty for a database without one.
+func revision(ctx context.Context, conn *pgx.Conn) (string, error) {
+	var known bool
+	if err := conn.QueryRow(ctx, "SELECT to_regclass('alembic_version') IS NOT NULL").Scan(&known); err != nil || !known {
+		return "", errors.Join(err)
+	}
+	var at *string
+	if err := conn.QueryRow(ctx, "SELECT string_agg(version_num, ',') FROM alembic_version").Scan(&at); err != nil {
+		return "", fmt.Errorf("read the schema's revision: %w", err)
+	}
+	if at == nil {
+		return "", nil
+	}
+	return *at, nil
 }
 
 // connectURL connects by the application's own URL.

@@ -14,6 +14,7 @@ const (
 	ACMERootFile    = "/etc/caddy/acme-root.pem"
 	CertificateFile = "/etc/momentstudio/tls/certificate.pem"
 	KeyFile         = "/etc/momentstudio/tls/key.pem"
+	BundlesDir      = "/srv/bundles" // hostspec.BundlesDir of the host
 )
 
 // contentSecurityPolicy is production's own (app-contract §7).
@@ -88,7 +89,7 @@ func Caddyfile(c Caddy) (string, error) {
 	data := struct {
 		Caddy
 		AdminSocket, ACMERootFile, CertificateFile, KeyFile, CSP, AdminIPHeader string
-		BackendHost, FrontendHost                                               string
+		BackendHost, FrontendHost, HashedBundle, BundlesDir                     string
 		BackendPort, FrontendPort                                               int
 		Internal                                                                bool
 		TrustedProxies, Sites                                                   []string
@@ -97,7 +98,7 @@ func Caddyfile(c Caddy) (string, error) {
 		Caddy: c, AdminSocket: hostspec.CaddyAdminSock, CSP: contentSecurityPolicy, AdminIPHeader: hostspec.AdminIPHeader,
 		BackendHost: hostspec.BackendHost, BackendPort: hostspec.BackendPort,
 		FrontendHost: hostspec.FrontendHost, FrontendPort: hostspec.FrontendStaticPort,
-		Internal: c.Mode == "internal",
+		Internal: c.Mode == "internal", HashedBundle: hostspec.HashedBundle, BundlesDir: BundlesDir,
 	}
 	data.Sites = []string{c.Domain + ",", "www." + c.Domain}
 	if c.SSR {

@@ -3,9 +3,11 @@ package render_test
 import (
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -99,5 +101,58 @@ func TestDotEnvKeepsEveryCharacter(t *testing.T) {
 	want := "A='back\\\\slash \"quoted\" $HOME #hash'\nB='it\\'s'\n"
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func pruneTimer() render.Timer {
+	return render.Timer{
+		Name: "prune", Description: "Remove images of old releases", Image: "registry.example/ops@sha256:0a", Calendar: "*-*-* 04:30:00",
+		RandomDelay: 10 * time.Minute, Limit: 20 * time.Minute, Command: []string{"prune", "--contract", "3"},
+		Mounts: []string{"type=bind,source=/run/lock,target=/run/lock", "type=bind,source=/var/lib/x,target=/x,readonly"},
+	}
+}
+
+func TestTimerUnits(t *testing.T) {
+	timer := pruneTimer()
+	if timer.Unit() != "momentstudio-prune.timer" {
+		t.Errorf("the unit is %s", timer.Unit())
+	}
+	files, err := timer.Files()
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	dir := t.TempDir()
+	paths := []string{"verify", "--man=no", "--recursive-errors=no"}
+	for _, f := range files {
+		golden(t, filepath.Base(f.Path), f.Content)
+		path := filepath.Join(dir, filepath.Base(f.Path))
+		// The programs of the host are not those of this machine.
+		text := strings.ReplaceAll(f.Content, "/usr/bin/docker", "/bin/true")
+		text = strings.ReplaceAll(text, "docker.service", "basic.target")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	// systemd's own reader; it complains on stderr and may still exit with 0.
+	if out, err := exec.Command("systemd-analyze", paths...).CombinedOutput(); err != nil || len(out) > 0 { //nolint:gosec // files of this test
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+func TestUnattendedUpgradesReadByAPT(t *testing.T) {
+	for rebootAt, want := range map[string]string{"": `Unattended-Upgrade::Automatic-Reboot "false"`, "03:30": `Unattended-Upgrade::Automatic-Reboot-Time "03:30"`} {
+		text, err := render.UnattendedUpgrades(rebootAt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "90momentstudio-upgrades")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("apt-config", "-c", path, "dump").CombinedOutput() //nolint:gosec // a file of this test
+		if err != nil || !strings.Contains(string(out), want) || !strings.Contains(string(out), `label=Debian-Security"`) {
+			t.Errorf("rebootAt %q: %v: APT does not read %s:\n%s", rebootAt, err, want, out)
+		}
 	}
 }

@@ -13,14 +13,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // CLI runs the Pulumi CLI for one stack.
 type CLI struct {
 	Root       string // the project's root, where Pulumi.yaml lies
 	Stack      string
-	ConfigFile string // instead of Pulumi.<stack>.yaml; may be empty
-	Parallel   int    // resources at a time; sshd's limits allow 8
+	ConfigFile string        // instead of Pulumi.<stack>.yaml; may be empty
+	Parallel   int           // resources at a time; sshd's limits allow 8
+	Wait       time.Duration // for somebody else who changes the host's services; default 0: refuse at once
 	Out, Err   io.Writer
 }
 
@@ -79,6 +81,10 @@ type Outputs struct {
 	KnownHosts []string `json:"knownHosts"`
 	SSHKeys    []string `json:"sshPrivateKeys"`
 	Release    string   `json:"release"`
+	Images     struct {
+		Backend  string `json:"backend"`
+		Frontend string `json:"frontend"`
+	} `json:"images"`
 }
 
 // ErrNoHost means that the stack has no host yet.

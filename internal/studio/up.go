@@ -14,13 +14,25 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
 
-// Up brings the stack to what its config says: it writes the SSH files when the stack has a host,
+// Up brings the stack to what its config says: it takes the host's lock, writes the SSH files when the stack has a host,
 // readies the state when the server is to be rebuilt, runs jobs again that are recorded as failed,
 // updates, and checks that the site answers. It reports success only when all of that holds.
 func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 	args := []string{"up", "--yes", "--skip-preview", "--parallel", fmt.Sprint(max(c.Parallel, 1))}
-	if err := c.SSHConfig(ctx); err != nil && !errors.Is(err, ErrNoHost) { // a first update has none
+	switch err := c.SSHConfig(ctx); {
+	case errors.Is(err, ErrNoHost): // a first update has none, and nobody is at work there
+	case err != nil:
 		return err
+	default:
+		o, err := c.Outputs(ctx)
+		if err != nil {
+			return err
+		}
+		release, err := c.lockServices(ctx, o.Address, "an update of stack "+c.Stack)
+		if err != nil {
+			return err
+		}
+		defer release()
 	}
 	wanted, err := c.wanted()
 	if err != nil {

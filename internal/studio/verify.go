@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,12 +42,15 @@ func (c CLI) Verify(ctx context.Context, roots *x509.CertPool, limit time.Durati
 	for tries := 0; ; tries++ {
 		nowOutside, nowInside := site.check(ctx), c.checkServices(ctx, o.Address)
 		if nowInside == nil {
-			nowInside = c.checkSchema(ctx, o.Address)
+			nowInside = c.checkSchema(ctx, o.Address, wanted.Release.CompatibleRevisions)
 		}
 		if ctx.Err() == nil || tries == 0 { // one that the limit cut short saw less than the one before
 			outside, inside = nowOutside, nowInside
 		}
 		if outside == nil && inside == nil {
+			if err := c.recordVerified(ctx, o); err != nil {
+				return err
+			}
 			fmt.Fprintln(c.Out, "verified:", o.URL, "serves release", o.Release)
 			return nil
 		}
@@ -61,16 +65,29 @@ func (c CLI) Verify(ctx context.Context, roots *x509.CertPool, limit time.Durati
 	}
 }
 
-// checkSchema asks a backend task whether the database is at the head of its own migrations.
-func (c CLI) checkSchema(ctx context.Context, address string) error {
+// checkSchema asks a backend task whether the database is at the head of its own migrations, or at a newer
+// revision that the release is declared to work with.
+func (c CLI) checkSchema(ctx context.Context, address string, compatible []string) error {
 	out, err := c.ssh(ctx, address, `docker exec "$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-backend --filter health=healthy | head -1)" alembic current 2>&1 | tail -3`)
 	if err != nil {
 		return fmt.Errorf("ask the backend for the schema's revision: %w", err)
 	}
-	if text := strings.TrimSpace(string(out)); !strings.Contains(text, "(head)") {
-		return fmt.Errorf("the database is not at the head of the release's migrations, but at %q", text)
+	return judgeSchema(strings.TrimSpace(string(out)), compatible)
+}
+
+var unknownRevision = regexp.MustCompile(`Can't locate revision identified by '([^']+)'`)
+
+func judgeSchema(text string, compatible []string) error {
+	if strings.Contains(text, "(head)") {
+		return nil
 	}
-	return nil
+	if m := unknownRevision.FindStringSubmatch(text); m != nil {
+		if slices.Contains(compatible, m[1]) {
+			return nil
+		}
+		return fmt.Errorf("the database is at %s, which the release does not know and release.compatibleRevisions does not name", m[1])
+	}
+	return fmt.Errorf("the database is not at the head of the release's migrations, but at %q", text)
 }
 
 // site is the shop as visitors meet it.

@@ -32,7 +32,7 @@ var packages = []string{
 	// cloud-init reports an error for its locale step without it.
 	"locales",
 	"docker.io", "iptables", "ca-certificates", "curl", "e2fsprogs", "iproute2", "iputils-ping",
-	"kmod", "netcat-openbsd", "procps",
+	"kmod", "netcat-openbsd", "procps", "unattended-upgrades",
 }
 
 //go:embed all:rootfs

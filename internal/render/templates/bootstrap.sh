@@ -35,4 +35,7 @@ if [ "$(docker info --format '{{"{{.Swarm.LocalNodeState}}"}}')" != active ]; th
   docker swarm init --advertise-addr {{.PrivateAddress}} --listen-addr {{.PrivateAddress}}:2377 \
     --data-path-addr {{.PrivateAddress}} --default-addr-pool {{.SwarmPool}} >/dev/null
 fi
+
+step="install the security upgrades"
+command -v unattended-upgrade >/dev/null || { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends unattended-upgrades; }
 touch {{.ReadyFile}}

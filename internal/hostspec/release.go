@@ -1,0 +1,26 @@
+package hostspec
+
+// What is kept of releases, on the data volume.
+const (
+	ReleasesDir  = DataDir + "/releases"
+	BundlesDir   = ReleasesDir + "/bundles"  // hashed bundles of the newest KeptReleases releases, served by Caddy
+	VerifiedFile = ReleasesDir + "/verified" // what `studio verify` has seen serving, one "backend frontend name" a line, newest last
+	BackupsDir   = DataDir + "/backups"
+	// MigrationBackups holds a dump of the database from before each migration.
+	MigrationBackups = BackupsDir + "/before-migration"
+	// RegistrySecret holds the registry's credentials as Docker's API wants them; absent without any.
+	RegistrySecret = SecretsDir + "/registry.json"
+)
+
+// KeptReleases is how many releases keep their images and bundles on the host.
+const KeptReleases = 5
+
+// HashedBundle is the form of a file whose name holds the hash of its content: two contents never
+// share a name, so such files of several releases can lie side by side.
+const HashedBundle = `[^/]+\.[0-9a-f]{16}\.(js|css)`
+
+// Where the frontend's images keep what browsers load (app-contract §1.3, §1.4).
+const (
+	StaticWebRoot = "/usr/share/nginx/html"
+	SSRWebRoot    = "/app/dist/app/browser"
+)

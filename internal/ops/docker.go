@@ -1,0 +1,198 @@
+package ops
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
+	"github.com/docker/docker/pkg/stdcopy"
+)
+
+// connectDocker reaches the host's own engine.
+func connectDocker() (*client.Client, error) {
+	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return nil, fmt.Errorf("reach Docker: %w", err)
+	}
+	return docker, nil
+}
+
+// registryAuth is Docker's own form of a registry's credentials.
+type registryAuth struct {
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	ServerAddress string `json:"serveraddress"`
+}
+
+// authFor returns the header by which a private image is pulled, from a file that may be missing;
+// empty for an image of another registry.
+func authFor(image, file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) || file == "" {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the registry's credentials: %w", err)
+	}
+	var auth registryAuth
+	if err := json.Unmarshal(text, &auth); err != nil {
+		return "", fmt.Errorf("read the registry's credentials: %s is not the JSON that host-apply writes", file)
+	}
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil || reference.Domain(named) != auth.ServerAddress {
+		return "", nil //nolint:nilerr // the pull itself tells what is wrong with the reference
+	}
+	return base64.URLEncoding.EncodeToString(text), nil
+}
+
+// pull makes an image of the host's own platform present. It returns at once when it is there.
+func pull(ctx context.Context, docker *client.Client, image, authFile string) error {
+	if _, err := docker.ImageInspect(ctx, image); err != nil {
+		auth, err := authFor(image, authFile)
+		if err != nil {
+			return err
+		}
+		if err := download(ctx, docker, image, auth); err != nil {
+			return fmt.Errorf("pull %s: %w", image, err)
+		}
+	}
+	have, err := docker.ImageInspect(ctx, image)
+	if err != nil {
+		return fmt.Errorf("pull %s: it is not there after the pull: %w", image, err)
+	}
+	host, err := docker.ServerVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("ask Docker for its platform: %w", err)
+	}
+	if have.Os != host.Os || have.Architecture != host.Arch {
+		return fmt.Errorf("image %s is for %s/%s, and the host is %s/%s: use the digest of the image for the host's platform, or of the index over all of them",
+			image, have.Os, have.Architecture, host.Os, host.Arch)
+	}
+	return nil
+}
+
+// download pulls an image; an error may also be the last line of the progress.
+func download(ctx context.Context, docker *client.Client, ref, auth string) error {
+	progress, err := docker.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
+	if err != nil {
+		return err
+	}
+	defer progress.Close()
+	for dec := json.NewDecoder(progress); ; {
+		var line struct {
+			Error string `json:"error"`
+		}
+		if err := dec.Decode(&line); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if line.Error != "" {
+			return errors.New(line.Error)
+		}
+	}
+}
+
+// task is a container that runs to its end.
+type task struct {
+	name   string // fixed, so that a killed run's container is found and not doubled
+	image  string
+	config container.Config // its Image is set by run
+	host   container.HostConfig
+	net    string            // network; empty: none
+	files  map[string]string // put into the container before it starts, owned by root with mode 0400
+}
+
+// run runs a task and returns its exit code. Its log goes to out line by line; the container is
+// removed at the end.
+func run(ctx context.Context, docker *client.Client, t task, out io.Writer) (int64, error) {
+	id, err := create(ctx, docker, t)
+	if err != nil {
+		return 0, err
+	}
+	defer docker.ContainerRemove(context.WithoutCancel(ctx), id, container.RemoveOptions{Force: ctx.Err() != nil}) //nolint:errcheck // the next run removes it
+	if err := docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+		return 0, fmt.Errorf("start container %s: %w", t.name, err)
+	}
+	logs, err := docker.ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true})
+	if err != nil {
+		return 0, fmt.Errorf("read the log of container %s: %w", t.name, err)
+	}
+	lines := &lineWriter{out: out}
+	_, _ = stdcopy.StdCopy(lines, lines, logs)
+	lines.Flush()
+	logs.Close()
+	return waitFor(ctx, docker, id)
+}
+
+// create makes a task's container. One of its name is a killed run's: what still runs is waited for,
+// never killed in the middle of its work.
+func create(ctx context.Context, docker *client.Client, t task) (id string, err error) {
+	if old, err := docker.ContainerInspect(ctx, t.name); err == nil {
+		if old.State.Running {
+			if _, err := waitFor(ctx, docker, old.ID); err != nil {
+				return "", err
+			}
+		}
+		if err := docker.ContainerRemove(ctx, old.ID, container.RemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
+			return "", fmt.Errorf("remove container %s of an earlier run: %w", t.name, err)
+		}
+	}
+	t.config.Image, t.host.CapDrop = t.image, []string{"ALL"}
+	var networks *network.NetworkingConfig
+	if t.net == "" {
+		t.host.NetworkMode = "none"
+	} else {
+		networks = &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{t.net: {}}}
+	}
+	made, err := docker.ContainerCreate(ctx, &t.config, &t.host, networks, nil, t.name)
+	if err != nil {
+		return "", fmt.Errorf("create container %s: %w", t.name, err)
+	}
+	if len(t.files) > 0 {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for path, content := range t.files {
+			head := &tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(path, "/"), Mode: 0o400, Size: int64(len(content))}
+			if err := errors.Join(w.WriteHeader(head), writeAll(w, content)); err != nil {
+				return "", fmt.Errorf("pack files for container %s: %w", t.name, err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			return "", fmt.Errorf("pack files for container %s: %w", t.name, err)
+		}
+		if err := docker.CopyToContainer(ctx, made.ID, "/", &b, container.CopyToContainerOptions{}); err != nil {
+			return "", fmt.Errorf("put files into container %s: %w", t.name, err)
+		}
+	}
+	return made.ID, nil
+}
+
+func writeAll(w io.Writer, text string) error {
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+func waitFor(ctx context.Context, docker *client.Client, id string) (int64, error) {
+	result, failed := docker.ContainerWait(ctx, id, container.WaitConditionNotRunning)
+	select {
+	case r := <-result:
+		return r.StatusCode, nil
+	case err := <-failed:
+		return 0, fmt.Errorf("wait for a container: %w", err)
+	}
+}

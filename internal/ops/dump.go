@@ -1,0 +1,117 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/client"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
+)
+
+// keptDumps is how many dumps of before a migration stay on the data volume.
+const keptDumps = 5
+
+// backup dumps the database beside the migration's own connection and reads the dump back whole. A
+// partial dump never has the name of a complete one.
+func (m Migration) backup(ctx context.Context, docker *client.Client, conn *pgx.Conn, before string, out io.Writer) error {
+	if err := os.MkdirAll(m.BackupDir, 0o700); err != nil {
+		return err
+	}
+	var size int64
+	if err := conn.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&size); err != nil {
+		return fmt.Errorf("measure the database: %w", err)
+	}
+	var s unix.Statfs_t
+	if err := unix.Statfs(m.BackupDir, &s); err != nil {
+		return fmt.Errorf("measure the free space of %s: %w", m.BackupDir, err)
+	}
+	if free, need := int64(s.Bavail)*s.Bsize>>20, size>>20+diskReserveMB; free < need { //nolint:gosec // far from its limit
+		return fmt.Errorf("the data volume has %d MB free, and a dump of the database may need %d MB; raise host.volumeSizeGB", free, need)
+	}
+	if err := pull(ctx, docker, m.ClientImage, m.RegistryAuth); err != nil {
+		return err
+	}
+	name := time.Now().UTC().Format("20060102T150405Z") + "-" + before + ".dump"
+	partial := name + ".partial"
+	config := conn.Config()
+	var log strings.Builder
+	// pg_restore without a database reads and decompresses all of the archive.
+	script := `set -e; pg_dump -Fc --no-password -f "/backup/$1"; pg_restore -f /dev/null "/backup/$1"; pg_restore --list "/backup/$1" | grep -c 'TABLE DATA'`
+	code, err := run(ctx, docker, task{
+		name: "momentstudio-dump", image: m.ClientImage, net: m.Network,
+		config: container.Config{
+			User: "0:0", Entrypoint: []string{"sh", "-c", script, "sh"}, Cmd: []string{partial},
+			Env: []string{
+				"PGHOST=" + config.Host, fmt.Sprintf("PGPORT=%d", config.Port), "PGUSER=" + config.User,
+				"PGDATABASE=" + config.Database, "PGPASSFILE=/pgpass", "PGSSLMODE=prefer",
+			},
+		},
+		host:  container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeBind, Source: m.BackupDir, Target: "/backup"}}},
+		files: map[string]string{"/pgpass": "*:*:*:*:" + strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(config.Password) + "\n"},
+	}, &log)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("pg_dump or pg_restore exited with code %d:\n%s", code, log.String())
+	}
+	if err != nil {
+		_ = os.Remove(filepath.Join(m.BackupDir, partial))
+		return err
+	}
+	if err := publish(filepath.Join(m.BackupDir, partial), filepath.Join(m.BackupDir, name)); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "backed up to %s, and read back: %s tables\n", filepath.Join(m.BackupDir, name), strings.TrimSpace(log.String()))
+	return forgetDumps(m.BackupDir)
+}
+
+// publish gives a complete file its name, on disk before anything goes on.
+func publish(partial, name string) error {
+	file, err := os.OpenFile(partial, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Chmod(0o600), file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("write %s to the disk: %w", partial, err)
+	}
+	if err := os.Rename(partial, name); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// forgetDumps removes all but the newest dumps, and partial ones of killed runs: the migration lock
+// is held, so nobody writes them any more.
+func forgetDumps(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var dumps []string
+	var bad []error
+	for _, e := range entries {
+		switch {
+		case strings.HasSuffix(e.Name(), ".partial"):
+			bad = append(bad, os.Remove(filepath.Join(dir, e.Name())))
+		case strings.HasSuffix(e.Name(), ".dump"):
+			dumps = append(dumps, e.Name())
+		}
+	}
+	slices.Sort(dumps) // by time
+	for _, name := range dumps[:max(0, len(dumps)-keptDumps)] {
+		bad = append(bad, os.Remove(filepath.Join(dir, name)))
+	}
+	return errors.Join(bad...)
+}

@@ -1,0 +1,240 @@
+package ops
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/swarm"
+)
+
+func TestRoomOfTheHost(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		have   room
+		wanted []string // of the error; none: there is room
+	}{
+		{"just enough", room{memoryMB: 512 + memoryReserveMB, diskMB: 2048, volumeMB: diskReserveMB}, nil},
+		{"a little memory short", room{memoryMB: 511 + memoryReserveMB, diskMB: 2048, volumeMB: 9999}, []string{"639 MB of memory", "640 MB", "host.serverType"}},
+		{"a full disk", room{memoryMB: 9999, diskMB: 2047, volumeMB: 9999}, []string{"2047 MB free", "2048 MB", "momentstudio-prune.service"}},
+		{"everything at once", room{}, []string{"memory", "the host's disk", "the data volume", "host.volumeSizeGB"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := c.have.enough(512, 2048)
+			if (err == nil) != (c.wanted == nil) {
+				t.Fatalf("got %v", err)
+			}
+			for _, want := range c.wanted {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not say %q: %v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestMeasureReadsTheKernelsFigures(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "meminfo")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("MemTotal:        8000000 kB\nMemFree:          100000 kB\nMemAvailable:    1048576 kB\n")
+	r, err := measure(path, "/", t.TempDir())
+	if err != nil || r.memoryMB != 1024 || r.diskMB <= 0 || r.volumeMB <= 0 {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	write("MemTotal: 8000000 kB\n")
+	if _, err := measure(path, "/", "/"); err == nil {
+		t.Error("memory that the kernel does not tell is taken as known")
+	}
+	if r, err := measure("/proc/meminfo", "/", "/"); err != nil || r.memoryMB <= 0 {
+		t.Errorf("this machine: %+v, %v", r, err)
+	}
+}
+
+// webRoot packs files the way the engine does: below the base name of the directory.
+func webRoot(t *testing.T, files map[string]string) *bytes.Buffer {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for name, content := range files {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "html/" + name, Mode: 0o644, Size: int64(len(content))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return &b
+}
+
+func TestBundlesOfTheNewestFiveReleasesAreKept(t *testing.T) {
+	dir := t.TempDir()
+	bundles := filepath.Join(dir, "bundles")
+	shared := "shared.00000000000000ff.css"
+	prepare := func(n int) {
+		t.Helper()
+		own := fmt.Sprintf("main.%016x.js", n)
+		names, err := unpackBundles(webRoot(t, map[string]string{
+			own: fmt.Sprint("release ", n), shared: "same", "index.html": "<html", "assets/deep.0123456789abcdef.js": "deep", "main.js": "no hash",
+			"../main.aaaaaaaaaaaaaaaa.js": "outside",
+		}), bundles)
+		if err != nil || !slices.Equal(names, []string{own, shared}) {
+			t.Fatalf("got %q, %v", names, err)
+		}
+		record := keptRelease{Release: fmt.Sprint(n), Backend: fmt.Sprint("b", n), Frontend: fmt.Sprint("f", n), Bundles: names, Prepared: time.Now()}
+		if err := recordRelease(dir, record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func() []string {
+		t.Helper()
+		entries, err := os.ReadDir(bundles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range entries {
+			names = append(names, strings.TrimPrefix(strings.TrimSuffix(e.Name(), ".js"), "main.000000000000000"))
+		}
+		return names
+	}
+	for n := 1; n <= 6; n++ {
+		prepare(n)
+	}
+	if got := kept(); !slices.Equal(got, []string{"2", "3", "4", "5", "6", shared}) {
+		t.Errorf("after six releases: %q", got)
+	}
+	prepare(2) // a rollback makes an old release the newest
+	prepare(7)
+	if got := kept(); !slices.Equal(got, []string{"2", "4", "5", "6", "7", shared}) {
+		t.Errorf("after a rollback and a further release: %q", got)
+	}
+	if info, err := os.Stat(filepath.Join(bundles, shared)); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("Caddy could not read %s: %v", shared, err)
+	}
+	releases, _, err := keptReleases(dir)
+	if err != nil || len(releases) != 5 || releases[0].Backend != "b7" || releases[1].Backend != "b2" {
+		t.Errorf("the records say %+v, %v", releases, err)
+	}
+}
+
+func TestATruncatedBundleIsWrittenAnew(t *testing.T) {
+	dir := t.TempDir()
+	name := "main.0123456789abcdef.js"
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("hal"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unpackBundles(webRoot(t, map[string]string{name: "half"}), dir); err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := os.ReadFile(filepath.Join(dir, name)); string(text) != "half" {
+		t.Errorf("the file holds %q", text)
+	}
+}
+
+func TestImagesInUseAreNeeded(t *testing.T) {
+	service := func(image, before string) swarm.Service {
+		s := swarm.Service{Spec: swarm.ServiceSpec{TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: image}}}}
+		if before != "" {
+			s.PreviousSpec = &swarm.ServiceSpec{TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: before}}}
+		}
+		return s
+	}
+	needed := neededImages(
+		[]container.Summary{{ImageID: "sha256:job", Image: "ops@sha256:1", State: "exited"}},
+		[]swarm.Service{service("backend@sha256:2", "backend@sha256:1"), service("caddy@sha256:1", "")},
+		[]keptRelease{{Backend: "backend@sha256:0", Frontend: "frontend@sha256:0"}})
+	for _, want := range []string{"sha256:job", "ops@sha256:1", "backend@sha256:2", "backend@sha256:1", "caddy@sha256:1", "backend@sha256:0", "frontend@sha256:0"} {
+		if !needed[want] {
+			t.Errorf("%s would be removed", want)
+		}
+	}
+	if len(needed) != 7 {
+		t.Errorf("got %v", needed)
+	}
+}
+
+func TestCredentialsAreForTheirRegistryOnly(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "registry.json")
+	text := `{"username":"u","password":"canary","serveraddress":"ghcr.io"}`
+	if got, err := authFor("ghcr.io/shop/backend@sha256:"+strings.Repeat("0", 64), file); err != nil || got != "" {
+		t.Errorf("without a file: %q, %v", got, err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := authFor("ghcr.io/shop/backend@sha256:"+strings.Repeat("0", 64), file)
+	if plain, _ := base64.URLEncoding.DecodeString(got); err != nil || string(plain) != text {
+		t.Errorf("for its own registry: %q, %v", plain, err)
+	}
+	for _, other := range []string{"docker.io/library/postgres", "postgres", "ghcr.io.evil.example/x"} {
+		if got, err := authFor(other+"@sha256:"+strings.Repeat("0", 64), file); err != nil || got != "" {
+			t.Errorf("%s is shown the credentials (%v)", other, err)
+		}
+	}
+	if err := os.WriteFile(file, []byte("canary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := authFor("ghcr.io/x", file); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("a broken file: %v", err)
+	}
+}
+
+func TestOneAtATime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	release, err := LockServices(path, "ana@desk, since noon: a release")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LockServices(path, "somebody else"); err == nil || !strings.Contains(err.Error(), "ana@desk, since noon: a release") {
+		t.Errorf("the second does not learn who is at it: %v", err)
+	}
+	release()
+	release, err = LockServices(path, "b")
+	if err != nil {
+		t.Fatalf("the lock is not free again: %v", err)
+	}
+	release()
+	if text, _ := os.ReadFile(path); string(text) != "b\n" {
+		t.Errorf("the file says %q", text)
+	}
+}
+
+func TestOldDumpsGoAndPartialOnesToo(t *testing.T) {
+	dir := t.TempDir()
+	for n := range 7 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("2026112%dT000000Z-0158_x.dump", n)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"20261128T000000Z-x.dump.partial", "notes.txt"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := forgetDumps(dir); err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := os.ReadDir(dir)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if len(names) != 6 || names[0] != "20261122T000000Z-0158_x.dump" || names[5] != "notes.txt" {
+		t.Errorf("left are %q", names)
+	}
+}

@@ -1,0 +1,181 @@
+package studio
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+)
+
+// Release is what a rollback changes: the stack's release and nothing else of its config.
+type Release struct {
+	Name     string
+	Backend  string
+	Frontend string
+	Applied  time.Time // when the update that brought it ended
+}
+
+func (r Release) same(other Release) bool {
+	return r.Name == other.Name && r.Backend == other.Backend && r.Frontend == other.Frontend
+}
+
+// Rollback writes the newest good release before the present one into the stack's file, previews it
+// and, when confirm agrees, applies it. Good is a release whose update succeeded, by the stack's
+// history, and which was then verified, by the host's record. to names another one of these by its
+// release name; empty: the newest. A rollback that does not succeed leaves the stack's file as it was.
+func (c CLI) Rollback(ctx context.Context, roots *x509.CertPool, to string, confirm func() bool) error {
+	wanted, err := c.wanted()
+	if err != nil {
+		return err
+	}
+	present := Release{Name: wanted.Release.Name, Backend: wanted.Release.Backend, Frontend: wanted.Release.Frontend}
+	target, err := c.earlierRelease(ctx, present, to)
+	if err != nil {
+		return err
+	}
+	before, err := os.ReadFile(c.stackFile())
+	if err != nil {
+		return fmt.Errorf("read the stack's file: %w", err)
+	}
+	restore := func() error {
+		if err := os.WriteFile(c.stackFile(), before, 0o600); err != nil {
+			return fmt.Errorf("put the stack's file back: %w", err)
+		}
+		fmt.Fprintf(c.Out, "%s is as it was\n", c.stackFile())
+		return nil
+	}
+	if err := setPlain(c.stackFile(), map[string]any{
+		"release.name": target.Name, "release.backend": target.Backend, "release.frontend": target.Frontend,
+	}); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.Out, "from release %s\n  to release %s of %s\n", present.Name, target.Name, target.Applied.Format(time.RFC3339))
+	if err := c.SSHConfig(ctx); err != nil {
+		return errors.Join(err, restore())
+	}
+	if err := c.Run(ctx, "preview", "--diff"); err != nil {
+		return errors.Join(err, restore())
+	}
+	if !confirm() {
+		return restore()
+	}
+	if err := c.Up(ctx, roots); err != nil {
+		return fault.Hint(errors.Join(err, restore()),
+			"if the failure came after services had changed, `studio up` goes forward again to the release that the file names; docs/guides/roll-back.md has the ways out")
+	}
+	fmt.Fprintf(c.Out, "%s names release %s now: commit it, or the next update from another clone goes forward again\n", c.stackFile(), target.Name)
+	return nil
+}
+
+// earlierRelease finds the release to go back to.
+func (c CLI) earlierRelease(ctx context.Context, present Release, to string) (Release, error) {
+	text, err := c.output(ctx, "stack", "history", "--json", "--full-dates")
+	if err != nil {
+		return Release{}, fmt.Errorf("read the history of stack %s: %w", c.Stack, err)
+	}
+	history, err := releasesOf(text)
+	if err != nil {
+		return Release{}, err
+	}
+	o, err := c.Outputs(ctx)
+	if err != nil {
+		return Release{}, err
+	}
+	verified, err := c.ssh(ctx, o.Address, "cat "+hostspec.VerifiedFile+" 2>/dev/null || true")
+	if err != nil {
+		return Release{}, fmt.Errorf("ask the host which releases were verified: %w", err)
+	}
+	return chooseRelease(history, verifiedReleases(verified), present, to)
+}
+
+// chooseRelease picks from the history, newest first.
+func chooseRelease(history, verified []Release, present Release, to string) (Release, error) {
+	var known []string
+	for _, r := range history {
+		good := false
+		for _, v := range verified {
+			good = good || v.same(r)
+		}
+		switch {
+		case r.same(present):
+		case to == r.Name:
+			return r, nil // asked for by name: also one that nobody verified
+		case good && to == "":
+			return r, nil
+		case good:
+			known = append(known, r.Name)
+		}
+	}
+	if to != "" {
+		return Release{}, fault.Hint(fmt.Errorf("the stack's history has no successful update to release %s", to), "it has "+orNone(known))
+	}
+	return Release{}, fault.Hint(errors.New("there is no earlier release to go back to: none of the stack's history was applied with success and then verified"),
+		"`pulumi stack history` shows all updates; --to <release> goes to any of them that succeeded")
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "no verified one"
+	}
+	return strings.Join(names, ", ")
+}
+
+// releasesOf reads the successful updates of a stack's history, the newest first, each release once.
+func releasesOf(history []byte) ([]Release, error) {
+	var updates []struct {
+		Kind    string    `json:"kind"`
+		Result  string    `json:"result"`
+		EndTime time.Time `json:"endTime"`
+		Config  map[string]struct {
+			Value string `json:"value"`
+		} `json:"config"`
+	}
+	if err := json.Unmarshal(history, &updates); err != nil {
+		return nil, errors.New("the stack's history is not the JSON that this program knows")
+	}
+	var out []Release
+	for _, u := range updates {
+		if u.Kind != "update" || u.Result != "succeeded" {
+			continue
+		}
+		var group config.Release
+		if err := json.Unmarshal([]byte(u.Config[config.Namespace+":release"].Value), &group); err != nil || group.Name == "" {
+			continue // an update of another program, or a file that named no release
+		}
+		r := Release{Name: group.Name, Backend: group.Backend, Frontend: group.Frontend, Applied: u.EndTime}
+		if len(out) == 0 || !out[len(out)-1].same(r) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// verifiedReleases reads the host's record.
+func verifiedReleases(text []byte) []Release {
+	var out []Release
+	for line := range bytes.Lines(text) {
+		if f := strings.Fields(string(line)); len(f) == 3 {
+			out = append(out, Release{Backend: f[0], Frontend: f[1], Name: f[2]})
+		}
+	}
+	return out
+}
+
+// recordVerified notes on the host what was just seen serving, so that a rollback knows a good release.
+func (c CLI) recordVerified(ctx context.Context, o Outputs) error {
+	line := shellQuote(o.Images.Backend + " " + o.Images.Frontend + " " + o.Release)
+	script := fmt.Sprintf(`f=%[1]s; [ "$(tail -n 1 "$f" 2>/dev/null)" = %[2]s ] || { { tail -n 49 "$f" 2>/dev/null; printf '%%s\n' %[2]s; } > "$f.new" && mv "$f.new" "$f"; }`, hostspec.VerifiedFile, line)
+	if _, err := c.ssh(ctx, o.Address, script); err != nil {
+		return fmt.Errorf("note on the host that release %s was verified: %w", o.Release, err)
+	}
+	return nil
+}

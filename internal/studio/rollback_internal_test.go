@@ -1,0 +1,116 @@
+package studio
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+func releaseNo(n int) Release {
+	return Release{Name: fmt.Sprintf("%040d", n), Backend: fmt.Sprintf("r/backend@sha256:%064d", n), Frontend: fmt.Sprintf("r/frontend@sha256:%064d", n)}
+}
+
+func historyEntry(kind, result string, n int) string {
+	r := releaseNo(n)
+	return fmt.Sprintf(`{"kind":%q,"result":%q,"endTime":"2026-11-%02dT10:00:00.000Z","config":{"momentstudio:kind":{"value":"production","secret":false},
+		"momentstudio:release":{"value":"{\"backend\":\"%s\",\"frontend\":\"%s\",\"name\":\"%s\"}","secret":false,"objectValue":{}}}}`, kind, result, n, r.Backend, r.Frontend, r.Name)
+}
+
+func TestReleasesOfAHistory(t *testing.T) {
+	text := "[" + strings.Join([]string{
+		historyEntry("update", "failed", 5), historyEntry("refresh", "succeeded", 5), historyEntry("update", "succeeded", 4),
+		historyEntry("update", "succeeded", 3), historyEntry("update", "succeeded", 3), historyEntry("destroy", "succeeded", 2),
+		`{"kind":"update","result":"succeeded","config":{}}`, historyEntry("update", "succeeded", 4),
+	}, ",") + "]"
+	got, err := releasesOf([]byte(text))
+	if err != nil || len(got) != 3 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	for i, n := range []int{4, 3, 4} {
+		if !got[i].same(releaseNo(n)) {
+			t.Errorf("number %d is %+v, want release %d", i, got[i], n)
+		}
+	}
+	if got[0].Applied != time.Date(2026, 11, 4, 10, 0, 0, 0, time.UTC) {
+		t.Errorf("release 4 was applied at %v", got[0].Applied)
+	}
+	if _, err := releasesOf([]byte("no history")); err == nil {
+		t.Error("something else is read as a history")
+	}
+}
+
+func TestWhichReleaseARollbackChooses(t *testing.T) {
+	list := func(numbers ...int) (out []Release) {
+		for _, n := range numbers {
+			out = append(out, releaseNo(n))
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name              string
+		history, verified []Release
+		to                string
+		want              int
+		fault             string
+	}{
+		{"the one before", list(4, 3, 2), list(2, 3, 4), "", 3, ""},
+		{"never one that was not verified", list(4, 3, 2), list(2), "", 2, ""},
+		{"never the present one, which an update between may have repeated", list(4, 3, 4), list(3, 4), "", 3, ""},
+		{"one by name, verified or not", list(4, 3, 2), list(3), releaseNo(2).Name, 2, ""},
+		{"nothing to go back to", list(4), list(4), "", 0, "no earlier release"},
+		{"nothing that was verified", list(4, 3), list(4), "", 0, "no earlier release"},
+		{"a name that never was", list(4, 3), list(3, 4), "ffff", 0, "no successful update to release ffff"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := chooseRelease(c.history, c.verified, releaseNo(4), c.to)
+			if c.fault != "" {
+				if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), "\n", " "), c.fault) {
+					t.Errorf("got %v, want %q", err, c.fault)
+				}
+				return
+			}
+			if err != nil || !got.same(releaseNo(c.want)) {
+				t.Errorf("got %+v, %v, want release %d", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestTheHostsRecordOfVerifiedReleases(t *testing.T) {
+	r := releaseNo(3)
+	got := verifiedReleases([]byte("half line\n" + r.Backend + " " + r.Frontend + " " + r.Name + "\n"))
+	if len(got) != 1 || !got[0].same(r) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTheSchemaOfARolledBackRelease(t *testing.T) {
+	ahead := "FAILED: Can't locate revision identified by '0160_orders'"
+	for _, c := range []struct {
+		text       string
+		compatible []string
+		fault      string
+	}{
+		{"0159_add_theme_docs (head)", nil, ""},
+		{ahead, []string{"0160_orders"}, ""},
+		{ahead, []string{"0161_more"}, "0160_orders, which the release does not know"},
+		{"0158_add_client_reference", []string{"0158_add_client_reference"}, "not at the head"},
+		{"", nil, "not at the head"},
+	} {
+		err := judgeSchema(c.text, c.compatible)
+		if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
+			t.Errorf("%q with %q: got %v", c.text, c.compatible, err)
+		}
+	}
+}
+
+func TestShellQuoteByTheShell(t *testing.T) {
+	for _, text := range []string{"plain", "it's $HOME `id` \"x\" \\ *", "'", ""} {
+		out, err := exec.Command("sh", "-c", "printf %s "+shellQuote(text)).Output() //nolint:gosec // that is what is tested
+		if err != nil || string(out) != text {
+			t.Errorf("the shell reads %q as %q (%v)", text, out, err)
+		}
+	}
+}
