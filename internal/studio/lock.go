@@ -57,7 +57,10 @@ func (c CLI) lockServices(ctx context.Context, address, what string) (release fu
 	end := func() {
 		once.Do(func() {
 			_ = hold.Close()
+			// A host that was replaced meanwhile never answers the end of the connection.
+			kill := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
 			_ = cmd.Wait()
+			kill.Stop()
 		})
 	}
 	stop := context.AfterFunc(ctx, end) // while waiting for the other; afterwards the run's end counts

@@ -5,67 +5,116 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
+// full asks for the whole list of faults and the whole load (make test-full).
+var full = os.Getenv("MOMENTSTUDIO_FULL") != ""
+
 // load is a crowd of visitors: pages, API reads and POSTs that each write one row, on connections
-// that are kept and on new ones.
+// that are kept and on new ones, and always one POST that takes ten seconds to arrive.
 type load struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
+	began  time.Time
 
 	mu       sync.Mutex
 	requests int
 	failures []string
 	accepted int
+	slow     int    // slow requests that were answered
 	run      string // part of every row's reference
 }
 
-// startLoad begins with visitors at some 30 requests a second: more would take the two cores of a test
-// machine from the builds that run beside them.
+const slowRequest = 10 * time.Second
+
+// startLoad begins with visitors at some 40 requests a second, and 120 in a full run: more would take
+// the two cores of a test machine from the builds that run beside them.
 func startLoad(t *testing.T, w *world, run string) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(w.ctx)
-	l := &load{cancel: cancel, run: run}
-	for visitor := range 8 {
+	l := &load{cancel: cancel, run: run, began: time.Now()}
+	visitors, pause := 8, 200*time.Millisecond
+	if full {
+		visitors, pause = 16, 120*time.Millisecond
+	}
+	visit := func(visitor int, every time.Duration, visit func(*http.Client, int, int)) {
 		client := newSite(t, w).client
 		transport := client.Transport.(*http.Transport)
 		transport.DisableKeepAlives = visitor%4 == 3
+		if client.Timeout > 0 {
+			client.Timeout += slowRequest
+		}
 		l.done.Add(1)
 		go func() {
 			defer l.done.Done()
 			defer transport.CloseIdleConnections()
+			tick := time.NewTicker(every)
+			defer tick.Stop()
 			for n := 0; ctx.Err() == nil; n++ {
-				l.visit(client, visitor, n)
+				visit(client, visitor, n)
 				select {
 				case <-ctx.Done():
-				case <-time.After(200 * time.Millisecond):
+				case <-tick.C:
 				}
 			}
 		}()
+	}
+	for visitor := range visitors {
+		visit(visitor, pause, l.visit)
+	}
+	// Two that overlap: while one begins anew, the other is in the middle of its body.
+	for visitor := range 2 {
+		visit(1000+visitor, time.Millisecond, l.dawdle)
+		time.Sleep(slowRequest / 2 * time.Duration(1-visitor))
 	}
 	t.Cleanup(func() { cancel(); l.done.Wait() })
 	return l
 }
 
 func (l *load) visit(client *http.Client, visitor, n int) {
-	method, path, body, want := http.MethodGet, "", "", http.StatusOK
 	switch n % 4 {
 	case 0:
-		path = "/api/v1/theme" // reads the database
+		l.request(client, http.MethodGet, "/api/v1/theme", nil, http.StatusOK) // reads the database
 	case 1:
-		path = "/"
+		l.request(client, http.MethodGet, "/", nil, http.StatusOK)
 	case 2:
-		path = "/assets/app-config.js"
+		l.request(client, http.MethodGet, "/assets/app-config.js", nil, http.StatusOK)
 	default:
-		method, path, want = http.MethodPost, "/api/v1/support/contact", http.StatusCreated
-		body = fmt.Sprintf(`{"name":"v","email":"v@example.com","message":"m","client_reference":"%s-%d-%d"}`, l.run, visitor, n)
+		l.request(client, http.MethodPost, "/api/v1/support/contact", strings.NewReader(l.message(visitor, n)), http.StatusCreated)
 	}
+}
+
+// dawdle sends a message whose second half comes ten seconds after its first.
+func (l *load) dawdle(client *http.Client, visitor, n int) {
+	message := l.message(visitor, n)
+	reader, writer := io.Pipe()
+	go func() {
+		_, err := io.WriteString(writer, message[:20])
+		if err == nil {
+			time.Sleep(slowRequest)
+			_, err = io.WriteString(writer, message[20:])
+		}
+		_ = writer.CloseWithError(err)
+	}()
+	if l.request(client, http.MethodPost, "/api/v1/support/contact", reader, http.StatusCreated) {
+		l.mu.Lock()
+		l.slow++
+		l.mu.Unlock()
+	}
+}
+
+func (l *load) message(visitor, n int) string {
+	return fmt.Sprintf(`{"name":"v","email":"v@example.com","message":"m","client_reference":"%s-%d-%d"}`, l.run, visitor, n)
+}
+
+func (l *load) request(client *http.Client, method, path string, body io.Reader, want int) bool {
 	// Not the crowd's context: the last request ends in its own time.
-	request, err := http.NewRequestWithContext(context.Background(), method, "https://momentstudio.test"+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(context.Background(), method, "https://momentstudio.test"+path, body)
 	if err == nil {
 		request.Header.Set("Content-Type", "application/json")
 		var response *http.Response
@@ -86,21 +135,36 @@ func (l *load) visit(client *http.Client, visitor, n int) {
 	case method == http.MethodPost:
 		l.accepted++
 	}
+	return err == nil
 }
 
 // stop ends the visits and fails the test for every request that failed and every row that is missing.
 func (l *load) stop(t *testing.T, w *world, least int) {
 	t.Helper()
-	l.cancel()
-	l.done.Wait()
-	t.Logf("%d requests, %d failed, %d rows accepted", l.requests, len(l.failures), l.accepted)
+	rate := l.end()
+	t.Logf("%d requests (%.0f a second), %d of them slow, %d failed, %d rows accepted", l.requests, rate, l.slow, len(l.failures), l.accepted)
 	if len(l.failures) > 0 {
 		t.Errorf("%d of %d requests failed:\n%s", len(l.failures), l.requests, strings.Join(l.failures[:min(20, len(l.failures))], "\n"))
 	}
-	if l.requests < least || l.accepted < least/8 {
-		t.Errorf("%d requests with %d rows: the load was too small to prove anything", l.requests, l.accepted)
+	if l.requests < least || l.accepted < least/8 || l.slow < 2 {
+		t.Errorf("%d requests with %d rows, %d slow: the load was too small to prove anything", l.requests, l.accepted, l.slow)
+	}
+	if full && rate < 100 {
+		t.Errorf("%.0f requests a second, want 100", rate)
 	}
 	if got := w.sql("SELECT count(*) FROM support_messages WHERE client_reference LIKE '" + l.run + "-%'"); got != fmt.Sprint(l.accepted) {
 		t.Errorf("%s rows are there, %d were accepted", got, l.accepted)
 	}
+}
+
+// end ends the visits and returns how many requests a second they were.
+func (l *load) end() float64 {
+	rate := func() float64 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return float64(l.requests) / time.Since(l.began).Seconds()
+	}()
+	l.cancel()
+	l.done.Wait()
+	return rate
 }

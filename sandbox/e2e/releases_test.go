@@ -1,8 +1,22 @@
 package e2e
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/prekzursil/momentstudio-infra/sandbox/images"
 )
 
 // openToCrowd lets one address send many POSTs; the steps that use it stand together, and the last
@@ -18,38 +32,403 @@ func (w *world) openToCrowd() {
 	w.up()
 }
 
-// releases roll out a release and a change of the edge under load, then one that cannot start.
-func releases(t *testing.T, w *world) {
-	w.openToCrowd()
-	crowd := startLoad(t, w, "release")
-	w.configure("release", "name", "0000000000000000000000000000000000000002")
-	w.configure("edge", "maxBodyMB", 600)
-	w.up()
-	crowd.stop(t, w, 500)
-	if r := newSite(t, w).get("https://momentstudio.test/assets/app-config.js"); !strings.Contains(r.body, "0000000000000000000000000000000000000002") {
-		t.Errorf("browsers get another release:\n%s", r.body)
-	}
+// update runs `studio up` on the stack's file as it is.
+func (w *world) update(more ...string) (string, error) {
+	return w.studio(append([]string{"up", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile()}, more...)...)
+}
 
-	// An image that is there and does not serve: its process ends at once.
-	release, images := w.configured("release"), w.configured("images")
-	crowd = startLoad(t, w, "broken")
-	w.configure("release", "frontend", images["ops"])
-	out, err := w.studio("up", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile())
-	if err == nil {
-		t.Fatalf("a release that does not start is reported as done:\n%s", tail(out, 30))
+func (w *world) mustUpdate() string {
+	w.t.Helper()
+	out, err := w.update()
+	if err != nil {
+		w.t.Fatalf("studio up: %v\n%s", err, tail(out, 60))
 	}
-	for _, want := range []string{"momentstudio-frontend", "rollback", "the end of its log", "hostops"} {
+	return out
+}
+
+// refuse runs an update that must fail, and say why.
+func (w *world) refuse(wants ...string) string {
+	w.t.Helper()
+	out, err := w.update()
+	if err == nil {
+		w.t.Fatalf("the update is reported as done:\n%s", tail(out, 40))
+	}
+	for _, want := range wants {
 		if !strings.Contains(out, want) {
-			t.Errorf("the failure does not tell %q:\n%s", want, tail(out, 60))
+			w.t.Errorf("the failure does not tell %q:\n%s", want, tail(out, 60))
 		}
 	}
-	w.configure("release", "frontend", release["frontend"])
-	w.up()
-	crowd.stop(t, w, 500)
-	if out, err := w.studio("verify", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile()); err != nil {
-		t.Errorf("verify: %v\n%s", err, tail(out, 30))
+	return out
+}
+
+// releaseImages pushes the images of a release, changed by what is between their build and their
+// push, and returns the references of backend and frontend.
+func (w *world) releaseImages(o images.Options, changes map[string]func(*v1.Config)) (backend, frontend string) {
+	w.t.Helper()
+	o.Log = io.Discard
+	built, err := w.s.BuildRelease(w.ctx, o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	chosen := map[string]v1.Image{}
+	for _, name := range []string{images.Backend, images.Frontend} {
+		chosen[name] = built[name]
+		if change := changes[name]; change != nil {
+			file, err := built[name].ConfigFile()
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			config := *file.Config.DeepCopy()
+			change(&config)
+			if chosen[name], err = mutate.Config(built[name], config); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	refs, err := w.s.Push(w.ctx, chosen)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return refs[images.Backend], refs[images.Frontend]
+}
+
+// instead makes an image run a script in place of its entrypoint, with the same arguments.
+func instead(script string) func(*v1.Config) {
+	return func(c *v1.Config) { c.Entrypoint = []string{"/bin/sh", "-c", script, "sh"} }
+}
+
+func (w *world) release(number int, backend, frontend string) {
+	w.t.Helper()
+	w.configure("release", "name", releaseName(number))
+	w.configure("release", "backend", backend)
+	w.configure("release", "frontend", frontend)
+}
+
+func releaseName(number int) string { return fmt.Sprintf("%040d", number) }
+
+func (w *world) serves(number int) {
+	w.t.Helper()
+	if r := newSite(w.t, w).get("https://momentstudio.test/assets/app-config.js"); !strings.Contains(r.body, releaseName(number)) {
+		w.t.Errorf("browsers get another release than %d:\n%s", number, r.body)
+	}
+}
+
+var bundleName = regexp.MustCompile(`main\.[0-9a-f]{16}\.js`)
+
+// releases roll out a release with a change of the edge under load, and go back again.
+func releases(t *testing.T, w *world) {
+	w.openToCrowd()
+	first := w.configured("release")
+	site := newSite(t, w)
+	oldBundle := bundleName.FindString(site.get("https://momentstudio.test/").body)
+	backend, frontend := w.releaseImages(images.Options{Release: "second"}, nil)
+
+	crowd := startLoad(t, w, "release")
+	w.release(2, backend, frontend)
+	w.configure("edge", "maxBodyMB", 600)
+	w.mustUpdate()
+	w.serves(2)
+	newBundle := bundleName.FindString(site.get("https://momentstudio.test/").body)
+	if oldBundle == newBundle || oldBundle == "" {
+		t.Fatalf("both releases have the bundle %q", oldBundle)
+	}
+	for _, name := range []string{oldBundle, newBundle} {
+		if r := site.get("https://momentstudio.test/" + name); r.status != 200 || !strings.Contains(r.header.Get("Content-Type"), "javascript") ||
+			!strings.Contains(r.header.Get("Cache-Control"), "immutable") || len(r.header.Values("Content-Security-Policy")) != 1 {
+			t.Errorf("bundle %s: status %d, %v", name, r.status, r.header)
+		}
 	}
 
+	out, err := w.studio("rollback", "--yes", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile())
+	if err != nil {
+		t.Fatalf("studio rollback: %v\n%s", err, tail(out, 60))
+	}
+	w.serves(1)
+	if r := site.get("https://momentstudio.test/" + newBundle); r.status != 200 {
+		t.Errorf("a page of the release that was rolled back does not find its bundle: status %d", r.status)
+	}
+	if now := w.configured("release"); now["backend"] != first["backend"] || now["frontend"] != first["frontend"] {
+		t.Errorf("the stack's file names %v, want %v", now, first)
+	}
+	crowd.stop(t, w, 500)
+}
+
+// failures are releases that cannot work: the old one keeps serving, the run tells the cause, and the
+// next good one succeeds.
+func failures(t *testing.T, w *world) {
+	w.openToCrowd()
+	release := w.configured("release")
+	backend, frontend := release["backend"].(string), release["frontend"].(string)
+	crowd := startLoad(t, w, "failures")
+	before := w.host("docker service ls --format '{{.ID}} {{.Image}}' | sort")
+	unchanged := func(when string) {
+		t.Helper()
+		if after := w.host("docker service ls --format '{{.ID}} {{.Image}}' | sort"); after != before {
+			t.Errorf("%s, the services are\n%s\nwant\n%s", when, after, before)
+		}
+	}
+
+	missing := strings.Split(backend, "@")[0] + "@sha256:" + strings.Repeat("0", 64)
+	w.release(3, missing, frontend)
+	w.refuse("app-prepare", "pull "+missing, "what to do")
+	unchanged("after an image that is not in the registry")
+
+	w.release(1, backend, frontend)
+	w.configure("backend", "memoryMB", 900_000)
+	w.refuse("MB of memory available", "backend.memoryMB")
+	unchanged("after a task that the host has no memory for")
+	w.configure("backend", "memoryMB", 512)
+
+	for _, c := range []struct {
+		name, script string
+		full         bool
+		says         string
+	}{
+		{"crashes after five seconds", "echo canary-crash; sleep 5; exit 7", false, "canary-crash"},
+		{"never becomes healthy", "echo canary-deaf; sleep 1000", true, "unhealthy"},
+	} {
+		if c.full && !full {
+			continue
+		}
+		_, broken := w.releaseImages(images.Options{Release: c.name}, map[string]func(*v1.Config){images.Frontend: instead(c.script)})
+		w.release(3, backend, broken)
+		w.refuse("momentstudio-frontend", "rollback", "the end of its log", c.says)
+		w.serves(1)
+	}
+	if full {
+		// Whoever is replaced does not listen to SIGTERM: it is killed at the end of its grace, with no request lost.
+		deaf, _ := w.releaseImages(images.Options{Release: "deaf"}, map[string]func(*v1.Config){
+			images.Backend: instead(`trap "" TERM; /docker-entrypoint.sh "$@" & while :; do wait; sleep 1; done`),
+		})
+		w.release(4, deaf, frontend)
+		w.mustUpdate()
+		w.serves(4)
+	}
+	w.release(1, backend, frontend)
+	w.mustUpdate()
+	w.serves(1)
+	crowd.stop(t, w, 500)
+}
+
+// drift is a service that was changed behind the engine's back.
+func drift(t *testing.T, w *world) {
+	w.host("docker service update --quiet --env-add BEHIND_YOUR_BACK=1 momentstudio-frontend")
+	out, err := w.studio("verify", "--limit", "20s", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile())
+	if err == nil || !strings.Contains(out, "momentstudio-frontend: it has the setting BEHIND_YOUR_BACK") {
+		t.Errorf("verify finds nothing: %v\n%s", err, tail(out, 20))
+	}
+	w.mustUpdate()
+	if out, err := w.studio("verify", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile()); err != nil {
+		t.Errorf("the next run does not mend it: %v\n%s", err, tail(out, 30))
+	}
+}
+
+// turns are two updates at once: the second learns who is at it, or waits.
+func turns(t *testing.T, w *world) {
+	w.configure("backend", "memoryMB", 520)
+	var first string
+	var firstErr error
+	var done sync.WaitGroup
+	done.Add(1)
+	go func() {
+		defer done.Done()
+		first, firstErr = w.update()
+	}()
+	for deadline := time.Now().Add(time.Minute); w.host("cat /run/lock/momentstudio-services.lock 2>/dev/null || true") == "" ||
+		!strings.Contains(w.host("flock --nonblock /run/lock/momentstudio-services.lock true || echo held"), "held"); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the first update does not take the lock")
+		}
+	}
+	out, err := w.update()
+	if err == nil || !strings.Contains(out, "being changed by root on") || !strings.Contains(out, "an update of stack") {
+		t.Errorf("the second update does not tell who is at it: %v\n%s", err, tail(out, 20))
+	}
+	if out := w.host("systemctl start momentstudio-prune.service; journalctl -u momentstudio-prune.service -o cat --since -5min"); !strings.Contains(out, "nothing is pruned this time") {
+		t.Errorf("images are pruned in the middle of an update:\n%s", out)
+	}
+	if out, err := w.update("--wait", "5m"); err != nil {
+		t.Errorf("the one that waits: %v\n%s", err, tail(out, 40))
+	}
+	done.Wait()
+	if firstErr != nil {
+		t.Errorf("the first: %v\n%s", firstErr, tail(first, 40))
+	}
+	w.configure("backend", "memoryMB", 512)
+	w.mustUpdate()
+}
+
+// pruning removes what nothing needs, by the timer's own service.
+func pruning(t *testing.T, w *world) {
+	if out := w.host("systemctl list-timers --all --no-pager"); !strings.Contains(out, "momentstudio-prune.timer") {
+		t.Errorf("no timer of ours:\n%s", out)
+	}
+	jobs := w.host("docker ps -aq --filter status=exited | sort")
+	unneeded := strings.Split(w.configured("release")["backend"].(string), "@")[0] + ":unneeded"
+	w.host("printf x > /tmp/x && tar -C /tmp -cf - x | docker import - " + unneeded)
+	if !strings.Contains(w.host("docker images --format '{{.Repository}}:{{.Tag}}'"), unneeded) {
+		t.Fatal("the image to remove is not there")
+	}
+	w.host("systemctl start momentstudio-prune.service")
+	have := w.host("docker images --digests --format '{{.Repository}}:{{.Tag}}@{{.Digest}}'")
+	if strings.Contains(have, unneeded) {
+		t.Errorf("the image that nothing needs is still there:\n%s", have)
+	}
+	for _, record := range strings.Fields(w.host("ls /mnt/momentstudio/releases/*.json")) {
+		for _, ref := range regexp.MustCompile(`sha256:[0-9a-f]{64}`).FindAllString(w.host("cat "+record), -1) {
+			if !strings.Contains(have, ref) {
+				t.Errorf("image %s of a kept release is gone:\n%s", ref, have)
+			}
+		}
+	}
+	if after := w.host("docker ps -aq --filter status=exited | sort"); after != jobs {
+		t.Error("containers of jobs are gone")
+	}
+	// Changed in place, and previewed.
+	w.configure("host", "pruneAt", "05:15")
+	var names []string
+	for _, s := range w.preview() {
+		names = append(names, s.name())
+	}
+	if !strings.Contains(strings.Join(names, " "), "host-apply-job") {
+		t.Errorf("the preview of another time shows %q", names)
+	}
+	w.mustUpdate()
+	if out := w.host("systemctl show momentstudio-prune.timer -p TimersCalendar"); !strings.Contains(out, "05:15:00") {
+		t.Errorf("the timer keeps its time: %s", out)
+	}
+	if out := w.host("apt-config dump"); !strings.Contains(out, `Unattended-Upgrade::Automatic-Reboot-Time "03:30"`) {
+		t.Error("APT does not know of the reboot window")
+	}
+}
+
+// migrations go forward once, back only where that is declared, and never without a dump.
+func migrations(t *testing.T, w *world) {
+	release := w.configured("release")
+	backend, frontend := release["backend"].(string), release["frontend"].(string)
+	older, _ := w.releaseImages(images.Options{Release: "older", OmitHeadMigration: true}, nil)
+
+	// An older release over a newer schema.
+	w.release(5, older, frontend)
+	w.refuse("the database is at revision "+images.HeadRevision, "release.compatibleRevisions", "alembic downgrade")
+	w.serves(1)
+	w.configure("release", "compatibleRevisions", []string{images.HeadRevision})
+	w.mustUpdate()
+	w.serves(5)
+
+	// The other way out: the schema goes back with the newer image. Then a newer release migrates.
+	task := func(image, arguments string) string {
+		return "docker run --rm --network momentstudio-app --env RUN_DB_MIGRATIONS=0 --mount type=bind,source=/etc/momentstudio/secrets/app.env,target=/app/.env,readonly " + image + " " + arguments
+	}
+	w.host(task(backend, "alembic downgrade -1"))
+	w.configure("release", "compatibleRevisions", []string{})
+	dumps := func() int {
+		n, err := strconv.Atoi(w.host("ls /mnt/momentstudio/backups/before-migration | grep -c '[.]dump$' || true"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	had := dumps()
+	failing, _ := w.releaseImages(images.Options{Release: "failing"}, map[string]func(*v1.Config){
+		images.Backend: instead(`if [ "$1 $2" = "alembic upgrade" ]; then echo "canary: relation exists"; exit 3; fi; exec /docker-entrypoint.sh "$@"`),
+	})
+	w.release(6, failing, frontend)
+	w.refuse("app-migrate", "exited with code 3", "canary: relation exists", "the old release keeps serving")
+	w.serves(5)
+	if got := dumps(); got != had+1 {
+		t.Errorf("%d dumps, want one more than %d", got, had)
+	}
+
+	// Twenty at once, as jobs that nobody counted would: one migrates.
+	command := w.host("docker inspect --format '{{json .Config.Image}} {{join .Args \" \"}}' $(docker ps -aq --filter name=app-migrate | head -1)")
+	image, arguments, _ := strings.Cut(command, " ")
+	arguments = strings.ReplaceAll(arguments, failing, backend)
+	if !strings.Contains(arguments, backend) {
+		t.Fatalf("the migration's arguments are %q", arguments)
+	}
+	out := w.host(fmt.Sprintf(`for n in $(seq 20); do docker run --rm --network momentstudio-app --cap-drop ALL --cap-add DAC_OVERRIDE \
+  -v /var/run/docker.sock:/var/run/docker.sock -v /etc/momentstudio/secrets:/etc/momentstudio/secrets:ro \
+  -v /mnt/momentstudio/backups/before-migration:/mnt/momentstudio/backups/before-migration %s %s >/tmp/migrate-$n 2>&1 || echo failed $n >>/tmp/migrate-$n & done; wait; cat /tmp/migrate-*`, image, arguments))
+	if got := strings.Count(out, "Running upgrade"); got != 1 || strings.Contains(out, "failed") || strings.Count(out, "is at "+images.HeadRevision+" already") != 19 {
+		t.Errorf("%d of twenty migrated:\n%s", got, tail(out, 80))
+	}
+	if got := dumps(); got != had+2 {
+		t.Errorf("%d dumps, want two more than %d", got, had)
+	}
+	newest := w.host("ls -t /mnt/momentstudio/backups/before-migration/*.dump | head -1")
+	if mode := w.host("stat -c '%a %U' " + newest); mode != "600 root" {
+		t.Errorf("%s has mode and owner %s", newest, mode)
+	}
+	if rows := w.host("docker exec -i $(docker ps -q --filter name=momentstudio-postgres. | head -1) pg_restore --data-only -t support_messages -f - < " + newest + " | grep -c client"); rows == "0" {
+		t.Error("the dump holds no row of the customers")
+	}
+	w.release(1, backend, frontend)
+	w.mustUpdate()
+	w.serves(1)
+}
+
+// reboot restarts the host in the middle of a release: it comes back with one release, whichever.
+func reboot(t *testing.T, w *world) {
+	first := w.configured("release")
+	backend, frontend := w.releaseImages(images.Options{Release: "seventh"}, nil)
+	w.release(7, backend, frontend)
+	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), "up", "--stack", w.s.Stack, "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile()) //nolint:gosec // our own program
+	cmd.Dir, cmd.Env = w.s.Project, w.s.Env(w.tools)
+	var out bytes.Buffer
+	seen := &trigger{out: &out, word: "app-backend updating", hit: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = seen, seen
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-seen.hit:
+	case err := <-ended:
+		t.Fatalf("the update ended before its backend's turn: %v\n%s", err, tail(out.String(), 40))
+	}
+	if text, err := exec.CommandContext(w.ctx, "docker", "restart", "--time", "20", w.hostID()).CombinedOutput(); err != nil { //nolint:gosec // the test's own host
+		t.Fatalf("restart the host: %v\n%s", err, text)
+	}
+	err := <-ended
+	t.Logf("the update that met the reboot ended with: %v", err)
+	deadline := time.Now().Add(4 * time.Minute)
+	for {
+		versions := w.host(`for s in backend media-worker; do docker ps --filter label=com.docker.swarm.service.name=momentstudio-$s --filter health=healthy --format '{{.Image}}'; done 2>/dev/null | sort -u || true`)
+		if versions == backend || versions == first["backend"] {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after the reboot, these run: %q", versions)
+		}
+		time.Sleep(2 * time.Second)
+	}
+	w.mustUpdate()
+	w.serves(7)
+	w.release(1, first["backend"].(string), first["frontend"].(string))
+	w.mustUpdate()
+	w.serves(1)
+}
+
+// trigger tells when a word was printed.
+type trigger struct {
+	out  *bytes.Buffer
+	word string
+	hit  chan struct{}
+	once sync.Once
+}
+
+func (w *trigger) Write(p []byte) (int, error) {
+	n, err := w.out.Write(p)
+	if strings.Contains(w.out.String(), w.word) {
+		w.once.Do(func() { close(w.hit) })
+	}
+	return n, err
+}
+
+// closeToCrowd ends what openToCrowd began, and looks at what the rotations left.
+func closeToCrowd(t *testing.T, w *world) {
 	w.configure("edge", "rateLimits", true)
 	w.configureApp("captcha", map[string]any{"enabled": true})
 	w.configure("app", "maintenanceMode", true)

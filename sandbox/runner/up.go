@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/prekzursil/momentstudio-infra/sandbox/hostimage"
@@ -75,7 +77,7 @@ func (s Settings) Prepare(ctx context.Context, log io.Writer) (Result, error) {
 			}
 			return s.ensureServing(ctx, tag)
 		}),
-		phase("build and push the images", func() error { return s.pushImages(ctx, log, ca, refs) }),
+		phase("build and push the images", func() error { return s.pushImages(ctx, log, refs) }),
 		phase("write the stack's config", func() error { return s.writeConfig(ctx, s.Env(r.Tools), refs, ca.certPEM) }),
 	} {
 		if err := step(); err != nil {
@@ -154,22 +156,16 @@ func (s Settings) ensureServing(ctx context.Context, hostImage string) error {
 	return fmt.Errorf("the sandbox's servers %s; %s ends with:\n%s", what, s.path("log", "serve.log"), text[max(0, len(text)-1500):])
 }
 
-func (s Settings) pushImages(ctx context.Context, log io.Writer, ca authority, refs map[string]string) error {
-	built, err := images.Build(ctx, images.Options{CacheDir: filepath.Join(s.Cache, "images"), Release: "sandbox", Log: log})
+func (s Settings) pushImages(ctx context.Context, log io.Writer, refs map[string]string) error {
+	built, err := images.Build(ctx, images.Options{CacheDir: s.imageCache(), Release: "sandbox", Log: log})
 	if err != nil {
 		return err
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca.certPEM)
-	transport := remote.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	pushed, err := images.Push(ctx, built, s.address(registryPort), remote.WithTransport(transport))
+	pushed, err := s.Push(ctx, built)
 	if err != nil {
 		return err
 	}
-	for name, ref := range pushed {
-		refs[name] = ref
-	}
+	maps.Copy(refs, pushed)
 	cmd := exec.CommandContext(ctx, filepath.Join(s.Cache, "bin", "images"), "-push", s.address(registryPort)) //nolint:gosec // our own program
 	cmd.Dir = s.Project
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.path("ca", "bundle.pem"))
@@ -179,4 +175,25 @@ func (s Settings) pushImages(ctx context.Context, log io.Writer, ca authority, r
 		return fmt.Errorf("build ops and edge: %w: %s", err, errOut.String())
 	}
 	return json.Unmarshal(out.Bytes(), &refs)
+}
+
+func (s Settings) imageCache() string { return filepath.Join(s.Cache, "images") }
+
+// BuildRelease builds the images of a further release of the stand-in; o.CacheDir is the sandbox's own.
+func (s Settings) BuildRelease(ctx context.Context, o images.Options) (map[string]v1.Image, error) {
+	o.CacheDir = s.imageCache()
+	return images.Build(ctx, o)
+}
+
+// Push pushes images to the sandbox's registry and returns their references by name.
+func (s Settings) Push(ctx context.Context, built map[string]v1.Image) (map[string]string, error) {
+	ca, err := s.loadAuthority()
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca.certPEM)
+	transport := remote.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return images.Push(ctx, built, s.address(registryPort), remote.WithTransport(transport))
 }
