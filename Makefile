@@ -37,6 +37,14 @@ test: prepare lint ## run every test: pure, golden, graph, emulators, hosts, the
 	cd sandbox/engine && go test -tags no_compose ./...
 	cd sandbox/engine/langhost && go test ./...
 
+.PHONY: test-full
+test-full: prepare ## the whole stack with the full load and the full list of faults (an hour)
+	cd sandbox && $(TEST_ENV) MOMENTSTUDIO_FULL=1 go test -p 1 -timeout 90m ./e2e -v
+
+.PHONY: bench
+bench: prepare ## a release against its unavoidable parts, and against stop and recreate
+	cd sandbox && $(TEST_ENV) go test -p 1 -timeout 45m ./e2e -run '^$$' -bench . -benchtime 1x -v
+
 .PHONY: race
 race: ## the pure and graph tests under the race detector
 	go test -race ./internal/... ./stacks/...

@@ -26,7 +26,7 @@ import (
 
 // world is the sandbox under test.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	ctx   context.Context
 	s     runner.Settings
 	tools toolchain.Toolchain
@@ -35,7 +35,7 @@ type world struct {
 }
 
 // newWorld prepares a sandbox of its own, removed at the end of the test.
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	s, err := runner.FromEnvironment(clone(t))
 	if err != nil {
@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // clone copies what git tracks of this repository, and what it does not ignore, to a clean directory.
-func clone(t *testing.T) string {
+func clone(t testing.TB) string {
 	t.Helper()
 	from, err := filepath.Abs("../..")
 	if err != nil {

@@ -34,7 +34,7 @@ const slowRequest = 10 * time.Second
 
 // startLoad begins with visitors at some 40 requests a second, and 120 in a full run: more would take
 // the two cores of a test machine from the builds that run beside them.
-func startLoad(t *testing.T, w *world, run string) *load {
+func startLoad(t testing.TB, w *world, run string) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(w.ctx)
 	l := &load{cancel: cancel, run: run, began: time.Now()}
@@ -139,7 +139,7 @@ func (l *load) request(client *http.Client, method, path string, body io.Reader,
 }
 
 // stop ends the visits and fails the test for every request that failed and every row that is missing.
-func (l *load) stop(t *testing.T, w *world, least int) {
+func (l *load) stop(t testing.TB, w *world, least int) {
 	t.Helper()
 	rate := l.end()
 	t.Logf("%d requests (%.0f a second), %d of them slow, %d failed, %d rows accepted", l.requests, rate, l.slow, len(l.failures), l.accepted)

@@ -21,7 +21,7 @@ import (
 
 // site is a visitor outside the host, who trusts the test CA.
 type site struct {
-	t      *testing.T
+	t      testing.TB
 	client *http.Client
 	token  string // bearer, when the visitor is staff
 }
@@ -41,7 +41,7 @@ func (w *world) address() string {
 	return out.Address
 }
 
-func newSite(t *testing.T, w *world) *site {
+func newSite(t testing.TB, w *world) *site {
 	t.Helper()
 	roots, err := os.ReadFile(w.s.CAFile())
 	if err != nil {
@@ -196,4 +196,15 @@ func (w *world) control(api, path string, into any) {
 	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
 		w.t.Fatalf("%s%s: %v", base, path, err)
 	}
+}
+
+// body gets a page's text.
+func body(client *http.Client, url string) (string, error) {
+	response, err := client.Get(url) //nolint:noctx // the client has a limit
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return string(text), err
 }

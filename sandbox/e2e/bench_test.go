@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prekzursil/momentstudio-infra/sandbox/images"
+)
+
+// BenchmarkRelease times a release against what cannot be avoided of it (pull, start, health checks),
+// and compares what visitors notice of it with a release that stops the old tasks first, as the
+// procedure before this program did. All of it in one sandbox, so that the figures stand side by side.
+func BenchmarkRelease(b *testing.B) {
+	w := newWorld(b)
+	w.up()
+	w.openToCrowd()
+	for n := range b.N {
+		benchmarkRelease(b, w, 2*n+2)
+	}
+}
+
+func benchmarkRelease(b *testing.B, w *world, number int) {
+	backend, frontend := w.releaseImages(images.Options{Release: fmt.Sprint("bench-", number)}, nil)
+	crowd := startLoad(b, w, fmt.Sprint("rolling-", number))
+	w.release(number, backend, frontend)
+	began := time.Now()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := w.update()
+		ended <- err
+	}()
+	serving := w.servesSince(b, number, began)
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+	verified := time.Since(began)
+	crowd.end()
+	rolling := crowd
+
+	parts := w.startsToHealthy(b, "backend") + w.startsToHealthy(b, "frontend")
+	next, nextFrontend := w.releaseImages(images.Options{Release: fmt.Sprint("bench-", number+1)}, nil)
+	pulled := time.Now()
+	w.host("docker pull -q " + next + " && docker pull -q " + nextFrontend)
+	pull := time.Since(pulled)
+
+	crowd = startLoad(b, w, fmt.Sprint("recreate-", number))
+	stopped := time.Now()
+	w.host("docker service scale momentstudio-backend=0 momentstudio-frontend=0")
+	w.host("docker service update --quiet --detach --image " + next + " --env-add APP_VERSION=" + releaseName(number+1) + " momentstudio-backend")
+	w.host("docker service update --quiet --detach --image " + nextFrontend + " --env-add APP_VERSION=" + releaseName(number+1) + " momentstudio-frontend")
+	w.host("docker service scale --detach momentstudio-backend=1 && docker service scale momentstudio-backend=1 momentstudio-frontend=1")
+	recreated := w.servesSince(b, number+1, stopped)
+	time.Sleep(5 * time.Second)
+	crowd.end()
+
+	share := func(l *load) float64 { return 100 * float64(len(l.failures)) / float64(l.requests) }
+	ratio := serving.Seconds() / (pull + parts).Seconds()
+	b.ReportMetric(ratio, "serving/parts")
+	b.ReportMetric(verified.Seconds()/(pull+parts).Seconds(), "verified/parts")
+	b.ReportMetric(share(rolling), "%failed-rolling")
+	b.ReportMetric(share(crowd), "%failed-recreate")
+	b.Logf(`
+| | this program | stop and recreate |
+|---|---|---|
+| requests that failed | %d of %d (%.2f %%) | %d of %d (%.2f %%) |
+| until the new release serves, in unavoidable parts | %.2f | %.2f |
+unavoidable parts: pull %.1f s, start to healthy of backend and frontend %.1f s; serving after %.1f s, verified after %.1f s, recreated after %.1f s`,
+		len(rolling.failures), rolling.requests, share(rolling), len(crowd.failures), crowd.requests, share(crowd),
+		ratio, recreated.Seconds()/(pull+parts).Seconds(), pull.Seconds(), parts.Seconds(), serving.Seconds(), verified.Seconds(), recreated.Seconds())
+	w.mustUpdate() // the services are the engine's again
+}
+
+// servesSince waits until browsers get the release and returns the time since the given moment.
+func (w *world) servesSince(b *testing.B, number int, began time.Time) time.Duration {
+	b.Helper()
+	client := newSite(b, w).client
+	for deadline := began.Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if text, err := body(client, "https://momentstudio.test/assets/app-config.js"); err == nil && strings.Contains(text, releaseName(number)) {
+			return time.Since(began)
+		}
+	}
+	b.Fatalf("release %d does not serve", number)
+	return 0
+}
+
+// startsToHealthy is the time that the service's task took from its start to its first good health
+// check, by the engine's own events.
+func (w *world) startsToHealthy(b *testing.B, service string) time.Duration {
+	b.Helper()
+	events := w.host("docker events --since 30m --until \"$(date +%s)\" --filter type=container --format '{{.TimeNano}} {{.Action}}' " +
+		"--filter container=$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-" + service + " | head -1)")
+	at := map[string]int64{}
+	for line := range strings.Lines(events) {
+		nanos, action, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if n, err := strconv.ParseInt(nanos, 10, 64); err == nil && at[action] == 0 {
+			at[action] = n
+		}
+	}
+	took := time.Duration(at["health_status: healthy"] - at["start"])
+	if at["start"] == 0 || took <= 0 {
+		b.Fatalf("the events of a task of %s do not show its start and its health:\n%s", service, events)
+	}
+	return took
+}
