@@ -114,3 +114,17 @@ func TestShellQuoteByTheShell(t *testing.T) {
 		}
 	}
 }
+
+func TestTheVersionsOfTheAPI(t *testing.T) {
+	for _, c := range []struct{ text, fault string }{
+		{release + "\n", ""},
+		{release + "\n" + release + "\n", ""},
+		{release + "\n0.1.0\n", "release 0.1.0, want " + release},
+		{"", "no healthy task"},
+	} {
+		err := judgeVersions(c.text, release)
+		if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
+			t.Errorf("%q: got %v, want %q", c.text, err, c.fault)
+		}
+	}
+}

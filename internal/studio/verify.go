@@ -42,7 +42,7 @@ func (c CLI) Verify(ctx context.Context, roots *x509.CertPool, limit time.Durati
 	for tries := 0; ; tries++ {
 		nowOutside, nowInside := site.check(ctx), c.checkServices(ctx, o.Address)
 		if nowInside == nil {
-			nowInside = c.checkSchema(ctx, o.Address, wanted.Release.CompatibleRevisions)
+			nowInside = errors.Join(c.checkSchema(ctx, o.Address, wanted.Release.CompatibleRevisions), c.checkAPI(ctx, o.Address, o.Release))
 		}
 		if ctx.Err() == nil || tries == 0 { // one that the limit cut short saw less than the one before
 			outside, inside = nowOutside, nowInside
@@ -73,6 +73,34 @@ func (c CLI) checkSchema(ctx context.Context, address string, compatible []strin
 		return fmt.Errorf("ask the backend for the schema's revision: %w", err)
 	}
 	return judgeSchema(strings.TrimSpace(string(out)), compatible)
+}
+
+// askVersions prints what the API of each healthy task says of its own version. The edge does not route the
+// page, and the diagnostics that name it too want a login (app-contract §1.6, §3).
+const askVersions = `for t in $(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-backend --filter health=healthy); do
+docker exec "$t" python -c 'import json,urllib.request as u; print(json.load(u.urlopen("http://127.0.0.1:8000/openapi.json",timeout=5))["info"]["version"])' || exit 1
+done`
+
+// checkAPI asks every running API which release it is.
+func (c CLI) checkAPI(ctx context.Context, address, release string) error {
+	out, err := c.ssh(ctx, address, askVersions)
+	if err != nil {
+		return fmt.Errorf("ask the API for its version: %w", err)
+	}
+	return judgeVersions(string(out), release)
+}
+
+func judgeVersions(text, release string) error {
+	versions := strings.Fields(text)
+	if len(versions) == 0 {
+		return errors.New("no healthy task of the API tells its version")
+	}
+	for _, v := range versions {
+		if v != release {
+			return fmt.Errorf("the API says that it is release %s, want %s", v, release)
+		}
+	}
+	return nil
 }
 
 var unknownRevision = regexp.MustCompile(`Can't locate revision identified by '([^']+)'`)
