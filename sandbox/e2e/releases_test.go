@@ -174,7 +174,7 @@ func failures(t *testing.T, w *world) {
 	unchanged("after an image that is not in the registry")
 
 	w.release(1, backend, frontend)
-	w.configure("backend", "memoryMB", 900_000)
+	w.configure("backend", "memoryMB", 262_144)
 	w.refuse("MB of memory available", "backend.memoryMB")
 	unchanged("after a task that the host has no memory for")
 	w.configure("backend", "memoryMB", 512)
