@@ -318,7 +318,7 @@ func migrations(t *testing.T, w *world) {
 
 	// The other way out: the schema goes back with the newer image. Then a newer release migrates.
 	task := func(image, arguments string) string {
-		return "docker run --rm --network momentstudio-app --env RUN_DB_MIGRATIONS=0 --mount type=bind,source=/etc/momentstudio/secrets/app.env,target=/app/.env,readonly " + image + " " + arguments
+		return "docker run --rm --network momentstudio-app --env RUN_DB_MIGRATIONS=0 --env ENVIRONMENT=production --mount type=bind,source=/etc/momentstudio/secrets/app.env,target=/app/.env,readonly " + image + " " + arguments
 	}
 	w.host(task(backend, "alembic downgrade -1"))
 	w.configure("release", "compatibleRevisions", []string{})
