@@ -4,10 +4,8 @@ package stacks
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
@@ -162,6 +160,11 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	if c.Registry.Username != "" {
 		jobSecrets[hostspec.RegistrySecret] = registryCredentials(c)
 	}
+	timers := []render.Timer{prune(c)}
+	if c.Backup.Enabled {
+		jobSecrets[hostspec.BackupSecret] = backupSpec(c, s)
+		timers = append(timers, backup(c))
+	}
 	upgrades, err := render.UnattendedUpgrades(c.Host.RebootAt)
 	if err != nil {
 		return err
@@ -174,7 +177,7 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 			{Path: "/etc/ssh/sshd_config.d/20-momentstudio-keys.conf", Mode: 0o644, Content: "AuthorizedKeysFile " + hostspec.AuthorizedKeys + "\n"},
 			{Path: "/etc/apt/apt.conf.d/90momentstudio-upgrades", Mode: 0o644, Content: upgrades},
 		},
-		Timers: []render.Timer{prune(c)},
+		Timers: timers,
 		Owners: map[string]int{hostspec.SuperuserSecret: 999, hostspec.SuperuserFirst: 999}, KeepOld: map[string]bool{hostspec.SuperuserSecret: true},
 		Reload: []string{"ssh.service", "systemd-journald.service"},
 	}, onHost...)
@@ -302,27 +305,4 @@ func toStringMap(m map[string]string) pulumi.StringMap {
 		out[k] = pulumi.String(v)
 	}
 	return out
-}
-
-// prune removes images of old releases from the host, but never a container: the engine's state knows
-// those of the jobs.
-func prune(c config.Config) render.Timer {
-	return render.Timer{
-		Name: "prune", Description: "Remove images of old releases", Image: c.Images.Ops,
-		Calendar: "*-*-* " + c.Host.PruneAt + ":00", RandomDelay: 10 * time.Minute, Limit: 20 * time.Minute,
-		Command: []string{"prune", "--contract", strconv.Itoa(hostspec.ContractVersion)},
-		Mounts: []string{
-			"type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
-			"type=bind,source=/run/lock,target=/run/lock",
-			"type=bind,source=" + hostspec.ReleasesDir + ",target=" + hostspec.ReleasesDir + ",readonly",
-		},
-	}
-}
-
-// registryCredentials are those of hostops, which pulls images through Docker's API.
-func registryCredentials(c config.Config) pulumi.StringOutput {
-	return secretInput(c.RegistryPassword).ApplyT(func(password string) (string, error) {
-		text, err := json.Marshal(map[string]string{"username": c.Registry.Username, "password": password, "serveraddress": c.Registry.Address})
-		return string(text), err
-	}).(pulumi.StringOutput)
 }

@@ -64,7 +64,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), prepareCommand(), migrateCommand(),
-		caddyLoadCommand(), pruneCommand())
+		caddyLoadCommand(), pruneCommand(), backupCommand())
 	return root
 }
 
@@ -157,7 +157,7 @@ func pruneCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "prune", Short: "Remove images that neither a container nor one of the newest releases needs", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			release, err := ops.LockServices(hostspec.ServicesLock, fmt.Sprintf("the pruning of images, since %s", time.Now().UTC().Format(time.RFC3339)))
+			release, err := ops.Lock(hostspec.ServicesLock, "a change of the services", fmt.Sprintf("the pruning of images, since %s", time.Now().UTC().Format(time.RFC3339)))
 			if errors.Is(err, ops.ErrLocked) {
 				fmt.Fprintf(cmd.OutOrStdout(), "%v: nothing is pruned this time\n", err)
 				return nil
@@ -169,6 +169,29 @@ func pruneCommand() *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Minute)
 			defer cancel()
 			return ops.Prune(ctx, hostspec.ReleasesDir, cmd.OutOrStdout())
+		},
+	}
+}
+
+func backupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "backup", Short: "Back the shop up to every destination, and read it back", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			release, err := ops.Lock(hostspec.BackupLock, "a backup", fmt.Sprintf("a backup, since %s", time.Now().UTC().Format(time.RFC3339)))
+			if err != nil {
+				return err
+			}
+			defer release()
+			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+			if err != nil {
+				return err
+			}
+			if err := ops.Backup(cmd.Context(), spec, ops.BackupPaths{
+				Restic: "/restic", EnvFile: hostspec.AppEnvSecret, Data: hostspec.DataDir, Auth: hostspec.RegistrySecret,
+			}, cmd.OutOrStdout()); err != nil {
+				return err
+			}
+			return ops.RestartBackend(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 }

@@ -38,14 +38,20 @@ func main() {
 	}
 }
 
-// recipe is one image: a static program and nothing else.
+// recipe is one image: static programs and nothing else.
 type recipe struct {
-	name, module, pkg, binary string
+	name     string
+	programs []program // the first one is the entrypoint
+}
+
+// program is a static program in the image's root.
+type program struct {
+	module, pkg, binary string
 }
 
 var recipes = []recipe{
-	{"ops", ".", "./cmd/hostops", "hostops"},
-	{"edge", "images/edge", ".", "caddy"},
+	{"ops", []program{{".", "./cmd/hostops", "hostops"}, {"images/ops", "github.com/restic/restic/cmd/restic", "restic"}}},
+	{"edge", []program{{"images/edge", ".", "caddy"}}},
 }
 
 func run(prefix string, out io.Writer) error {
@@ -56,7 +62,7 @@ func run(prefix string, out io.Writer) error {
 	defer os.RemoveAll(work)
 	refs := map[string]string{}
 	for _, r := range recipes {
-		img, err := build(r, filepath.Join(work, r.binary))
+		img, err := build(r, work)
 		if err != nil {
 			return fmt.Errorf("build image %s: %w", r.name, err)
 		}
@@ -78,23 +84,26 @@ func run(prefix string, out io.Writer) error {
 	return enc.Encode(refs)
 }
 
-func build(r recipe, binary string) (v1.Image, error) {
-	// No path, no version control stamp, no symbol table: the same sources give the same digest.
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", binary, r.pkg) //nolint:gosec // fixed list above
-	cmd.Dir = r.module
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	if err := cmd.Run(); err != nil {
-		return nil, errors.Join(err, errors.New(log.String()))
-	}
-	layer, err := fileLayer(binary, r.binary)
-	if err != nil {
-		return nil, err
-	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		return nil, err
+func build(r recipe, work string) (v1.Image, error) {
+	img := empty.Image
+	for _, p := range r.programs {
+		binary := filepath.Join(work, p.binary)
+		// No path, no version control stamp, no symbol table: the same sources give the same digest.
+		cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", binary, p.pkg) //nolint:gosec // fixed list above
+		cmd.Dir = p.module
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+		var log bytes.Buffer
+		cmd.Stderr = &log
+		if err := cmd.Run(); err != nil {
+			return nil, errors.Join(err, errors.New(log.String()))
+		}
+		layer, err := fileLayer(binary, p.binary)
+		if err != nil {
+			return nil, err
+		}
+		if img, err = mutate.AppendLayers(img, layer); err != nil {
+			return nil, err
+		}
 	}
 	config, err := img.ConfigFile()
 	if err != nil {
@@ -102,7 +111,7 @@ func build(r recipe, binary string) (v1.Image, error) {
 	}
 	config = config.DeepCopy()
 	config.OS, config.Architecture = "linux", "amd64"
-	config.Config.Entrypoint = []string{"/" + r.binary}
+	config.Config.Entrypoint = []string{"/" + r.programs[0].binary}
 	config.Config.Env = []string{"PATH=/"}
 	config.Config.Labels = map[string]string{"org.opencontainers.image.title": "momentstudio-" + r.name}
 	return mutate.ConfigFile(img, config)

@@ -5,6 +5,8 @@ package app
 import (
 	"encoding/json"
 	"fmt"
+	"path"
+	"slices"
 	"strconv"
 	"time"
 
@@ -69,11 +71,16 @@ path=getattr(settings,'media_dam_worker_heartbeat_file',None) or '/tmp/media-wor
 sys.exit(0 if time.time()-os.path.getmtime(path)<%d else 'the heartbeat is too old')`
 )
 
+// backupStatus is where the API finds what is known of the backups.
+const backupStatus = "/run/momentstudio-backup"
+
 // New runs the release.
 func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*App, error) {
 	var bad []error
 	for _, f := range []struct{ field, value string }{
-		{"backendImage", args.BackendImage}, {"frontendImage", args.FrontendImage}, {"opsImage", args.OpsImage},
+		{"backendImage", args.BackendImage},
+		{"frontendImage", args.FrontendImage},
+		{"opsImage", args.OpsImage},
 		{"clientImage", args.ClientImage},
 	} {
 		if f.value == "" {
@@ -144,13 +151,17 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 
 	backend, err := workload.NewService(ctx, name+"-backend", "backend", workload.Service{
 		Image: pulumi.String(args.BackendImage),
+		// The application takes the time of the last backup from its environment only (app-contract §2.4): a
+		// backup that succeeded writes the file.
 		Args: []string{
+			"sh", "-c", `BACKUP_LAST_AT="$(cat ` + backupStatus + `/` + path.Base(hostspec.LastBackupFile) + ` 2>/dev/null)"; [ -z "$BACKUP_LAST_AT" ] || export BACKUP_LAST_AT; exec "$@"`, "sh",
 			"uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", strconv.Itoa(hostspec.BackendPort),
 			"--proxy-headers", "--forwarded-allow-ips", hostspec.AppSubnet,
 			// Longer than Caddy's 30 s, or Caddy would send a POST on a connection that is just closing.
 			"--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "30",
 		},
-		Env: args.BackendEnv, Secrets: append([]workload.SecretFile{env}, args.KeyFiles...), Mounts: media,
+		Env: args.BackendEnv, Secrets: append([]workload.SecretFile{env}, args.KeyFiles...),
+		Mounts:  append(slices.Clone(media), workload.Mount{Source: hostspec.BackupPublic, Target: backupStatus, ReadOnly: true}),
 		Network: args.Network, Alias: hostspec.BackendHost,
 		Health: &workload.Health{
 			Command:  []string{"python", "-c", backendHealth},

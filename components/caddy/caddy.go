@@ -86,8 +86,11 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		Image: pulumi.String(args.EdgeImage),
 		Args:  []string{"run", "--config", hostspec.CaddyfilePath, "--adapter", "caddyfile"},
 		Env:   pulumi.StringMap{"XDG_DATA_HOME": pulumi.String("/data"), "XDG_CONFIG_HOME": pulumi.String("/tmp")},
-		Mounts: append([]workload.Mount{{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"}, {Source: hostspec.CaddyDataDir, Target: "/data"},
-			{Source: hostspec.BundlesDir, Target: render.BundlesDir, ReadOnly: true}}, tls...),
+		Mounts: append([]workload.Mount{
+			{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"},
+			{Source: hostspec.CaddyDataDir, Target: "/data"},
+			{Source: hostspec.BundlesDir, Target: render.BundlesDir, ReadOnly: true},
+		}, tls...),
 		Network: args.Network, Alias: "edge",
 		Health: &workload.Health{
 			Command:  []string{"/caddy", "healthcheck"},

@@ -43,6 +43,9 @@ type Secrets struct {
 	HostKeySeed       pulumi.StringOutput // ed25519 seed of the host key that never does
 	OldHostKeySeed    pulumi.StringOutput // of the generation before
 	BackupPassword    pulumi.StringOutput // restic repositories; losing it loses the backups
+	// OldBackupPasswords are those of all generations before, newest first: a repository that was away
+	// during a rotation still has one of them.
+	OldBackupPasswords []pulumi.StringOutput
 }
 
 // New generates the secrets.
@@ -54,12 +57,12 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	g := args.Generations
 	b := builder{ctx: ctx, name: name, parent: s}
 	generation := func(n int) pulumi.StringMap { return pulumi.StringMap{"generation": pulumi.String(strconv.Itoa(n))} }
-	s.AppKey = b.kept("app-key", 32, g.AppKey, args.Protect)
+	s.AppKey, _ = b.kept("app-key", 32, g.AppKey, args.Protect)
 	s.MaintenanceToken = b.secret("maintenance-token", 32, generation(g.Tokens), false)
 	s.PreviewToken = b.secret("preview-token", 32, generation(g.Tokens), false)
 	s.Superuser = b.secret("superuser", 24, generation(g.Superuser), false)
 	s.SuperuserFirst = b.secret("superuser-first", 24, nil, false)
-	s.BackupPassword = b.kept("backup-password", 32, g.BackupPassword, args.Protect)
+	s.BackupPassword, s.OldBackupPasswords = b.kept("backup-password", 32, g.BackupPassword, args.Protect)
 	s.BootstrapHostSeed = b.secret("bootstrap-host-key", 32, pulumi.StringMap{"host": pulumi.String(strconv.Itoa(g.Host))}, false)
 	newLogin, oldLogin := b.pair("login", 24, g.DatabaseLogin)
 	s.DeployKeySeed, s.OldDeployKeySeed = b.pair("deploy-key", 32, g.DeployKey)
@@ -85,12 +88,13 @@ type builder struct {
 // kept generates the value of a generation and keeps those of all before, because what was encrypted
 // with them may be needed: a rotation makes a resource and neither replaces nor deletes one, which the
 // engine's lock would refuse.
-func (b *builder) kept(part string, bytes, generation int, protect bool) pulumi.StringOutput {
-	newest := b.secret(part, bytes, nil, protect)
+func (b *builder) kept(part string, bytes, generation int, protect bool) (newest pulumi.StringOutput, before []pulumi.StringOutput) {
+	newest = b.secret(part, bytes, nil, protect)
 	for n := 2; n <= generation; n++ {
+		before = append([]pulumi.StringOutput{newest}, before...)
 		newest = b.secret(fmt.Sprintf("%s-%d", part, n), bytes, nil, protect)
 	}
-	return newest
+	return newest, before
 }
 
 // pair generates the value of a generation and of the one before, each a resource of its own: the

@@ -48,6 +48,7 @@ type Config struct {
 	TLS       TLS
 	Edge      Edge
 	App       appsettings.Settings
+	Backup    Backup
 	Secrets   SecretGenerations
 	Registry  Registry
 	Endpoints Endpoints
@@ -58,6 +59,10 @@ type Config struct {
 	TLSCertificate   secret.Value // top-level "tlsCertificate", PEM chain; required with tls.mode file
 	TLSKey           secret.Value // top-level "tlsKey", PEM; required with tls.mode file
 	RegistryPassword secret.Value // top-level "registryPassword"; required when registry.username is set
+
+	BackupRestPassword secret.Value // top-level "backupRestPassword"; required when backup.rest.url is set
+	BackupS3AccessKey  secret.Value // top-level "backupS3AccessKey"; required when backup.s3.endpoint is set
+	BackupS3SecretKey  secret.Value // top-level "backupS3SecretKey"; required when backup.s3.endpoint is set
 
 	Warnings []string // what deserves attention and stops nothing
 	missing  []string // secret keys that a rule asks for

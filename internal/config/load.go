@@ -68,6 +68,7 @@ func (c *Config) groups() []group {
 		{"tls", &c.TLS},
 		{"edge", &c.Edge},
 		{"app", &c.App},
+		{"backup", &c.Backup},
 		{"secrets", &c.Secrets},
 		{"registry", &c.Registry},
 		{"endpoints", &c.Endpoints},
@@ -86,6 +87,9 @@ func (c *Config) secretKeys() []secretKey {
 		{"tlsCertificate", &c.TLSCertificate},
 		{"tlsKey", &c.TLSKey},
 		{"registryPassword", &c.RegistryPassword},
+		{"backupRestPassword", &c.BackupRestPassword},
+		{"backupS3AccessKey", &c.BackupS3AccessKey},
+		{"backupS3SecretKey", &c.BackupS3SecretKey},
 	}
 	app := appsettings.SecretKeys(&c.AppSecrets)
 	for _, key := range slices.Sorted(maps.Keys(app)) {

@@ -138,6 +138,21 @@ func TestRules(t *testing.T) {
 		{"a revision that is a sentence", "", []edit{set("release.compatibleRevisions", []string{"0160_orders", "0161 orders"})}, "release.compatibleRevisions[1]", `"0161 orders"`, "as Alembic writes it", true},
 		{"a reboot at no time of day", "", []edit{set("host.rebootAt", "3:30")}, "host.rebootAt", `"3:30"`, "time of day in UTC", true},
 		{"images pruned at no time of day", "", []edit{set("host.pruneAt", "24:00")}, "host.pruneAt", `"24:00"`, "time of day in UTC", true},
+		{"a backup at no time of day", "", []edit{set("backup.at", "at night")}, "backup.at", `"at night"`, "time of day in UTC", true},
+		{"backups kept for a week", "", []edit{set("backup.keepDays", 7)}, "backup.keepDays", "7", "keepDaysAcknowledged", true},
+		{"backups kept for no time", "", []edit{set("backup.keepDays", 0)}, "backup.keepDays", "0", "from 1 to 3650", false},
+		{"no destination at all", "", []edit{set("backup.local", false)}, "backup.local", "false", "without any there is no backup", true},
+		{"a rest-server without TLS", "", []edit{set("backup.rest", map[string]any{"url": "http://b.example/x", "username": "u"}), secretKey("backupRestPassword", canary)}, "backup.rest.url", `"http://b.example/x"`, "https URL without credentials", true},
+		{"a rest-server's password in its URL", "", []edit{set("backup.rest", map[string]any{"url": "https://u:p@b.example/x", "username": "u"}), secretKey("backupRestPassword", canary)}, "backup.rest.url", `"https://u:p@b.example/x"`, "https URL without credentials", true},
+		{"a rest-server without a user", "", []edit{set("backup.rest", map[string]any{"url": "https://b.example/x"}), secretKey("backupRestPassword", canary)}, "backup.rest.username", `""`, "because backup.rest.url is set", false},
+		{"a rest-server without a password", "", []edit{set("backup.rest", map[string]any{"url": "https://b.example/x", "username": "u"})}, "backupRestPassword", "nothing", "password of backup.rest.username", false},
+		{"a rest-server's user without the server", "", []edit{set("backup.rest", map[string]any{"username": "u"})}, "backup.rest.url", "nothing", "because backup.rest.username is set", false},
+		{"a store with a path", "", []edit{set("backup.s3", map[string]any{"endpoint": "https://s3.example/bucket", "bucket": "abc"}), secretKey("backupS3AccessKey", canary), secretKey("backupS3SecretKey", canary)}, "backup.s3.endpoint", `"https://s3.example/bucket"`, "without path", true},
+		{"a bucket of two letters", "", []edit{set("backup.s3", map[string]any{"endpoint": "https://s3.example", "bucket": "ab"}), secretKey("backupS3AccessKey", canary), secretKey("backupS3SecretKey", canary)}, "backup.s3.bucket", `"ab"`, "a bucket's name", false},
+		{"a bucket without its store", "", []edit{set("backup.s3", map[string]any{"bucket": "abc"})}, "backup.s3.endpoint", "nothing", "because backup.s3.bucket is set", false},
+		{"a folder that climbs", "", []edit{set("backup.s3", map[string]any{"endpoint": "https://s3.example", "bucket": "abc", "prefix": "../x"}), secretKey("backupS3AccessKey", canary), secretKey("backupS3SecretKey", canary)}, "backup.s3.prefix", `"../x"`, "a folder of", true},
+		{"a store without its access key", "", []edit{set("backup.s3", map[string]any{"endpoint": "https://s3.example", "bucket": "abc"}), secretKey("backupS3SecretKey", canary)}, "backupS3AccessKey", "nothing", "access key's ID", false},
+		{"a store without its secret key", "", []edit{set("backup.s3", map[string]any{"endpoint": "https://s3.example", "bucket": "abc"}), secretKey("backupS3AccessKey", canary)}, "backupS3SecretKey", "nothing", "secret of the access key", false},
 		{"a Postgres image by tag", "", []edit{set("images.postgres", "postgres:16")}, "images.postgres", `"postgres:16"`, "pinned by digest", false},
 		{"a registry's user without a password", "", []edit{set("registry.username", "u"), set("registry.address", "ghcr.io")}, "registryPassword", "nothing", "registry.username is set", false},
 		{"a registry's user without an address", "", []edit{set("registry.username", "u"), secretKey("registryPassword", canary)}, "registry.address", "nothing", "registry.username is set", true},
@@ -285,7 +300,9 @@ func mend(t *testing.T, stack string, edits []edit, f *fault.FieldError) {
 		t.Fatalf("the fix %q is not a command for stack %s", f.Fix, stack)
 	}
 	var value any = m[2]
-	if n, err := strconv.Atoi(m[2]); err == nil {
+	if b, err := strconv.ParseBool(m[2]); err == nil && len(m[2]) > 1 {
+		value = b // the CLI stores true and false as such
+	} else if n, err := strconv.Atoi(m[2]); err == nil {
 		value = n
 	}
 	if _, err := config.Load(source(t, stack, append(slices.Clone(edits), set(m[1], value))...)); err != nil {
@@ -328,6 +345,8 @@ func TestWhatIsValidToo(t *testing.T) {
 		}},
 		"certificates from files need no ACME account": {"prod", []edit{set("tls.mode", "file"), set("tls.email", ""), secretKey("tlsCertificate", "x"), secretKey("tlsKey", "y")}},
 		"a sandbox may have its own certificates":      {"sandbox", []edit{set("tls.mode", "internal")}},
+		"backups kept for a week, knowingly":           {"prod", []edit{set("backup.keepDays", 7), set("backup.keepDaysAcknowledged", true)}},
+		"no backups":                                   {"sandbox", []edit{set("backup.enabled", false)}},
 		"a host that never reboots by itself":          {"prod", []edit{set("host.rebootAt", "")}},
 		"a release that works with newer schemas":      {"prod", []edit{set("release.compatibleRevisions", []string{"0160_orders", "a1b2c3d4e5f6"})}},
 		"a sandbox may open port 22":                   {"sandbox", []edit{set("host.sshFrom[0]", "0.0.0.0/0")}},

@@ -39,6 +39,7 @@ func defaults() Config {
 		TLS:       TLS{Mode: "acme", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory"},
 		Edge:      Edge{RateLimits: true, MaxBodyMB: 540},
 		App:       appsettings.Defaults(),
+		Backup:    Backup{Enabled: true, At: "02:30", KeepDays: leastDays, Local: true, S3: BackupS3{Prefix: "restic"}},
 		Secrets: SecretGenerations{
 			AppKey: 1, Tokens: 1, DatabaseLogin: 1, Superuser: 1,
 			DeployKey: 1, HostKey: 1, BackupPassword: 1,
@@ -70,6 +71,7 @@ func (c *Config) validate(p *problems) {
 	c.validateServices(p)
 	c.validateApp(p)
 	c.validateTLS(p)
+	c.validateBackup(p)
 }
 
 func (c *Config) validateImages(p *problems) {

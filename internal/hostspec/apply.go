@@ -65,6 +65,7 @@ func Directories(postgres bool) []Directory {
 		{Path: BundlesDir, Mode: 0o755},
 		{Path: BackupsDir, Mode: 0o700},
 		{Path: MigrationBackups, Mode: 0o700},
+		{Path: BackupPublic, Mode: 0o755},
 	}
 	if postgres {
 		dirs = append(dirs, Directory{Path: PostgresDir, Mode: 0o700, UID: 999, GID: 999},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,56 +22,83 @@ import (
 // keptDumps is how many dumps of before a migration stay on the data volume.
 const keptDumps = 5
 
-// backup dumps the database beside the migration's own connection and reads the dump back whole. A
-// partial dump never has the name of a complete one.
+// dump is one dump of the database to a file.
+type dump struct {
+	container    string // name of its container, one for each kind of dump
+	clientImage  string // has pg_dump and pg_restore
+	network      string
+	registryAuth string
+	dir, name    string // the file; its directory is also the host's
+	snapshot     string // exported by the connection; empty: one of its own
+	plain        bool   // not compressed: what stores it finds what it has already, and compresses itself
+}
+
+// backup dumps the database beside the migration's own connection.
 func (m Migration) backup(ctx context.Context, docker *client.Client, conn *pgx.Conn, before string, out io.Writer) error {
-	if err := os.MkdirAll(m.BackupDir, 0o700); err != nil {
+	d := dump{
+		container: "momentstudio-migration-dump", clientImage: m.ClientImage, network: m.Network, registryAuth: m.RegistryAuth, dir: m.BackupDir,
+		name: time.Now().UTC().Format("20060102T150405Z") + "-" + before + ".dump",
+	}
+	tables, err := d.make(ctx, docker, conn)
+	if err != nil {
 		return err
+	}
+	fmt.Fprintf(out, "backed up to %s, and read back: %d tables\n", filepath.Join(d.dir, d.name), tables)
+	return forgetDumps(m.BackupDir)
+}
+
+// make dumps the database and reads the dump back whole; it returns how many tables have data in it. A
+// partial dump never has the name of a complete one.
+func (d dump) make(ctx context.Context, docker *client.Client, conn *pgx.Conn) (tables int, err error) {
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return 0, err
 	}
 	var size int64
 	if err := conn.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&size); err != nil {
-		return fmt.Errorf("measure the database: %w", err)
+		return 0, fmt.Errorf("measure the database: %w", err)
 	}
 	var s unix.Statfs_t
-	if err := unix.Statfs(m.BackupDir, &s); err != nil {
-		return fmt.Errorf("measure the free space of %s: %w", m.BackupDir, err)
+	if err := unix.Statfs(d.dir, &s); err != nil {
+		return 0, fmt.Errorf("measure the free space of %s: %w", d.dir, err)
 	}
 	if free, need := int64(s.Bavail)*s.Bsize>>20, size>>20+diskReserveMB; free < need { //nolint:gosec // far from its limit
-		return fmt.Errorf("the data volume has %d MB free, and a dump of the database may need %d MB; raise host.volumeSizeGB", free, need)
+		return 0, fmt.Errorf("the data volume has %d MB free, and a dump of the database may need %d MB; raise host.volumeSizeGB", free, need)
 	}
-	if err := pull(ctx, docker, m.ClientImage, m.RegistryAuth); err != nil {
-		return err
+	if err := pull(ctx, docker, d.clientImage, d.registryAuth); err != nil {
+		return 0, err
 	}
-	name := time.Now().UTC().Format("20060102T150405Z") + "-" + before + ".dump"
-	partial := name + ".partial"
+	partial := d.name + ".partial"
 	config := conn.Config()
+	compression := ""
+	if d.plain {
+		compression = "0"
+	}
 	var log strings.Builder
 	// pg_restore without a database reads and decompresses all of the archive.
-	script := `set -e; pg_dump -Fc --no-password -f "/backup/$1"; pg_restore -f /dev/null "/backup/$1"; pg_restore --list "/backup/$1" | grep -c 'TABLE DATA'`
+	script := `set -e; pg_dump -Fc --no-password ${2:+--snapshot="$2"} ${3:+--compress="$3"} -f "/backup/$1"; pg_restore -f /dev/null "/backup/$1"; pg_restore --list "/backup/$1" | grep -c 'TABLE DATA'`
 	code, err := run(ctx, docker, task{
-		name: "momentstudio-dump", image: m.ClientImage, net: m.Network,
+		name: d.container, image: d.clientImage, net: d.network,
 		config: container.Config{
-			User: "0:0", Entrypoint: []string{"sh", "-c", script, "sh"}, Cmd: []string{partial},
+			User: "0:0", Entrypoint: []string{"sh", "-c", script, "sh"}, Cmd: []string{partial, d.snapshot, compression},
 			Env: []string{
 				"PGHOST=" + config.Host, fmt.Sprintf("PGPORT=%d", config.Port), "PGUSER=" + config.User,
 				"PGDATABASE=" + config.Database, "PGPASSFILE=/pgpass", "PGSSLMODE=prefer",
 			},
 		},
-		host:  container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeBind, Source: m.BackupDir, Target: "/backup"}}},
+		host:  container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeBind, Source: d.dir, Target: "/backup"}}},
 		files: map[string]string{"/pgpass": "*:*:*:*:" + strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(config.Password) + "\n"},
 	}, &log)
 	if err == nil && code != 0 {
 		err = fmt.Errorf("pg_dump or pg_restore exited with code %d:\n%s", code, log.String())
 	}
+	if err == nil {
+		tables, err = strconv.Atoi(strings.TrimSpace(log.String()))
+	}
 	if err != nil {
-		_ = os.Remove(filepath.Join(m.BackupDir, partial))
-		return err
+		_ = os.Remove(filepath.Join(d.dir, partial))
+		return 0, err
 	}
-	if err := publish(filepath.Join(m.BackupDir, partial), filepath.Join(m.BackupDir, name)); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "backed up to %s, and read back: %s tables\n", filepath.Join(m.BackupDir, name), strings.TrimSpace(log.String()))
-	return forgetDumps(m.BackupDir)
+	return tables, publish(filepath.Join(d.dir, partial), filepath.Join(d.dir, d.name))
 }
 
 // publish gives a complete file its name, on disk before anything goes on.

@@ -39,6 +39,7 @@ func (f *fakeUnits) Reload(_ context.Context, unit string) error { return f.call
 func (f *fakeUnits) Enable(_ context.Context, unit string, changed bool) error {
 	return f.call(fmt.Sprintf("enable %s changed=%t", unit, changed))
 }
+
 func (f *fakeUnits) Disable(_ context.Context, unit string) error { return f.call("disable " + unit) }
 
 const canary = "canary-secret-91"

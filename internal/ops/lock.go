@@ -10,23 +10,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrLocked means that somebody else changes the host's services right now.
-var ErrLocked = errors.New("the host's services are being changed")
+// ErrLocked means that somebody else has the lock right now.
+var ErrLocked = errors.New("it is somebody else's turn")
 
-// LockServices takes the one lock for everything that changes services, or fails at once with who
-// has it. The kernel lets it go when the process ends, however it ends. who is read by people.
-func LockServices(path, who string) (release func(), err error) {
+// Lock takes the lock of a kind of work, or fails at once with who has it. The kernel lets it go when
+// the process ends, however it ends. work and who are read by people.
+func Lock(path, work, who string) (release func(), err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open the lock of the host's services: %w", err)
+		return nil, fmt.Errorf("open the lock of %s: %w", work, err)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // a file descriptor
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		defer file.Close()
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		holder, _ := io.ReadAll(io.LimitReader(file, 1<<10))
-		return nil, fmt.Errorf("%w by %s", ErrLocked, strings.TrimSpace(string(holder)))
+		return nil, fmt.Errorf("%w: %s is held by %s", ErrLocked, path, strings.TrimSpace(string(holder)))
 	}
 	if err := errors.Join(file.Truncate(0), writeAll(file, who+"\n")); err != nil {
 		file.Close()

@@ -43,7 +43,7 @@ func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read the application's settings: %w", err)
 	}
-	conn, err := connectURL(ctx, dotEnvValue(string(text), "DATABASE_URL"))
+	conn, err := connectURL(ctx, databaseURL(string(text)))
 	if err != nil {
 		return err
 	}
@@ -178,10 +178,10 @@ func connectURL(ctx context.Context, raw string) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// dotEnvValue reads one value of a file that render.DotEnv wrote.
-func dotEnvValue(text, name string) string {
+// databaseURL reads the database's address from a file that render.DotEnv wrote.
+func databaseURL(text string) string {
 	for line := range strings.Lines(text) {
-		if v, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), name+"="); ok {
+		if v, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "DATABASE_URL="); ok {
 			v = strings.TrimSuffix(strings.TrimPrefix(v, "'"), "'")
 			return strings.NewReplacer(`\'`, `'`, `\\`, `\`).Replace(v)
 		}

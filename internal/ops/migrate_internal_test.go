@@ -13,7 +13,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/render"
 )
 
-func TestDotEnvValueReadsWhatWasRendered(t *testing.T) {
+func TestDatabaseURLReadsWhatWasRendered(t *testing.T) {
 	for name, value := range map[string]string{
 		"a URL":                             "postgresql+asyncpg://momentstudio_a:0f@postgres:5432/adrianaart",
 		"a single quote":                    "it's",
@@ -27,15 +27,15 @@ func TestDotEnvValueReadsWhatWasRendered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := render.DotEnv(map[string]string{"A": "before", "DATABASE_URL": value, "DATABASE_URL_OLD": "other", "Z": "after"})
-			if got := dotEnvValue(text, "DATABASE_URL"); got != value {
+			if got := databaseURL(text); got != value {
 				t.Errorf("got %q, want %q", got, value)
 			}
 		})
 	}
 }
 
-func TestDotEnvValueOfAMissingName(t *testing.T) {
-	if got := dotEnvValue("XDATABASE_URL='a'\nDATABASE_URLX='b'\n", "DATABASE_URL"); got != "" {
+func TestDatabaseURLOfAMissingName(t *testing.T) {
+	if got := databaseURL("XDATABASE_URL='a'\nDATABASE_URLX='b'\n"); got != "" {
 		t.Errorf("got %q for a name that is not there", got)
 	}
 }

@@ -45,7 +45,7 @@ func Prepare(ctx context.Context, p Preparation, out io.Writer) error {
 			needed = imageRoomMB
 		}
 	}
-	have, err := measure("/proc/meminfo", "/", p.ReleasesDir)
+	have, err := measure("/proc/meminfo", p.ReleasesDir)
 	if err != nil {
 		return err
 	}
@@ -68,10 +68,10 @@ func Prepare(ctx context.Context, p Preparation, out io.Writer) error {
 	return nil
 }
 
-// room is what is free on the host.
+// room is what is free on the host. The root of this container lies on the host's disk, where images are.
 type room struct{ memoryMB, diskMB, volumeMB int }
 
-func measure(meminfo, disk, volume string) (room, error) {
+func measure(meminfo, volume string) (room, error) {
 	var r room
 	file, err := os.Open(meminfo)
 	if err != nil {
@@ -91,7 +91,7 @@ func measure(meminfo, disk, volume string) (room, error) {
 	if !found {
 		return r, fmt.Errorf("read the host's memory: %s has no MemAvailable", meminfo)
 	}
-	for path, free := range map[string]*int{disk: &r.diskMB, volume: &r.volumeMB} {
+	for path, free := range map[string]*int{"/": &r.diskMB, volume: &r.volumeMB} {
 		var s unix.Statfs_t
 		if err := unix.Statfs(path, &s); err != nil {
 			return r, fmt.Errorf("measure the free space of %s: %w", path, err)

@@ -49,15 +49,15 @@ func TestMeasureReadsTheKernelsFigures(t *testing.T) {
 		}
 	}
 	write("MemTotal:        8000000 kB\nMemFree:          100000 kB\nMemAvailable:    1048576 kB\n")
-	r, err := measure(path, "/", t.TempDir())
+	r, err := measure(path, t.TempDir())
 	if err != nil || r.memoryMB != 1024 || r.diskMB <= 0 || r.volumeMB <= 0 {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	write("MemTotal: 8000000 kB\n")
-	if _, err := measure(path, "/", "/"); err == nil {
+	if _, err := measure(path, "/"); err == nil {
 		t.Error("memory that the kernel does not tell is taken as known")
 	}
-	if r, err := measure("/proc/meminfo", "/", "/"); err != nil || r.memoryMB <= 0 {
+	if r, err := measure("/proc/meminfo", "/"); err != nil || r.memoryMB <= 0 {
 		t.Errorf("this machine: %+v, %v", r, err)
 	}
 }
@@ -196,15 +196,15 @@ func TestCredentialsAreForTheirRegistryOnly(t *testing.T) {
 
 func TestOneAtATime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	release, err := LockServices(path, "ana@desk, since noon: a release")
+	release, err := Lock(path, "a release", "ana@desk, since noon: a release")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LockServices(path, "somebody else"); err == nil || !strings.Contains(err.Error(), "ana@desk, since noon: a release") {
+	if _, err := Lock(path, "a release", "somebody else"); err == nil || !strings.Contains(err.Error(), "ana@desk, since noon: a release") {
 		t.Errorf("the second does not learn who is at it: %v", err)
 	}
 	release()
-	release, err = LockServices(path, "b")
+	release, err = Lock(path, "a release", "b")
 	if err != nil {
 		t.Fatalf("the lock is not free again: %v", err)
 	}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
@@ -17,6 +18,7 @@ type Timer struct {
 	Image       string        // the ops image, with digest
 	Command     []string
 	Mounts      []string // in the words of `docker run --mount`
+	Network     string   // default "none"
 }
 
 // Unit is the name of the timer's unit.
@@ -29,6 +31,7 @@ func (t Timer) Files() ([]hostspec.File, error) {
 		Timer
 		RandomDelay, Limit int // seconds
 	}{t, int(t.RandomDelay.Seconds()), int(t.Limit.Seconds())}
+	data.Network = cmp.Or(t.Network, "none")
 	for _, kind := range []string{"service", "timer"} {
 		text, err := fill("ops."+kind, data)
 		if err != nil {

@@ -32,13 +32,13 @@ type load struct {
 
 const slowRequest = 10 * time.Second
 
-// startLoad begins with visitors at some 40 requests a second, and 120 in a full run: more would take
+// startLoad begins with visitors at some 20 requests a second, and 120 in a full run: more would take
 // the two cores of a test machine from the builds that run beside them.
 func startLoad(t testing.TB, w *world, run string) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(w.ctx)
 	l := &load{cancel: cancel, run: run, began: time.Now()}
-	visitors, pause := 8, 200*time.Millisecond
+	visitors, pause := 8, 400*time.Millisecond
 	if full {
 		visitors, pause = 16, 120*time.Millisecond
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,6 +92,7 @@ func canaries(t *testing.T, w *world) {
 	}
 	shown["the engine's events"] = string(text)
 	_, shown["the update's log"] = w.up()
+	shown["a backup's log"] = w.mustBackUp()
 	shown["the diff after it"] = w.mustPulumi("preview", "--diff", "--expect-no-changes")
 	shown["the state"] = w.mustPulumi("stack", "export")
 	shown["the outputs"] = w.mustPulumi("stack", "output", "--json")
@@ -115,7 +117,15 @@ func canaries(t *testing.T, w *world) {
 		}
 		values[key] = value
 	}
-	if len(values) < 13+18 {
+	for _, d := range w.backupSpec().Destinations {
+		if u, err := url.Parse(strings.TrimPrefix(d.Repository, "rest:")); err == nil && u.User != nil {
+			values["backupRestPassword"], _ = u.User.Password()
+		}
+		if key := d.Env["AWS_SECRET_ACCESS_KEY"]; key != "" {
+			values["backupS3SecretKey"] = key
+		}
+	}
+	if len(values) < 13+18+2 {
 		t.Fatalf("only %d secrets are known", len(values))
 	}
 	for where, text := range shown {
@@ -264,6 +274,11 @@ func rotations(t *testing.T, w *world) {
 		t.Fatal("the database's passwords do not work before the rotation")
 	}
 	postgres := w.host("docker ps -q --filter name=momentstudio-postgres.")
+	w.mustBackUp()
+	oldPassword := w.backupSpec().Password
+	if got := w.opensBackups(oldPassword); len(got) != 3 {
+		t.Fatalf("the backups' password opens %q before the rotation", got)
+	}
 
 	crowd := startLoad(t, w, "keys")
 	w.configure("secrets", "tokens", 2)
@@ -337,6 +352,17 @@ func rotations(t *testing.T, w *world) {
 
 	if got := w.python("from app.core.config import settings; print(settings.content_preview_token)"); got != after["secrets-preview-token"] || got == before["secrets-preview-token"] {
 		t.Error("the application does not have the new preview token")
+	}
+	// The backup replaces its password wherever it may.
+	out := w.mustBackUp()
+	if strings.Count(out, "replacing the password") != 3 || !strings.Contains(out, "rest: the new password works, and the old one still does") {
+		t.Errorf("the backup after the rotation says:\n%s", tail(out, 30))
+	}
+	if got := w.opensBackups(oldPassword); !slices.Equal(got, []string{"rest"}) { // it only takes additions
+		t.Errorf("the backups' old password opens %q", got)
+	}
+	if got := w.opensBackups(after["secrets-backup-password-2"]); len(got) != 3 {
+		t.Errorf("the backups' new password opens %q", got)
 	}
 	w.oldBypassToken = before["secrets-maintenance-token"]
 	w.configure("secrets", "hostKeyDropped", 1) // with the next update

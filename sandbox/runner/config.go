@@ -86,6 +86,10 @@ func (s Settings) writeConfig(ctx context.Context, env []string, images map[stri
 	}
 	set("tls", "acmeDirectory", "https://"+s.address(acmePort)+"/dir")
 	set("tls", "acmeRootPem", string(caPEM))
+	set("backup", "rest", map[string]any{
+		"url": "https://" + s.address(restPort) + "/" + backupUser + "/momentstudio", "username": backupUser, "caPem": string(caPEM),
+	})
+	set("backup", "s3", map[string]any{"endpoint": "https://" + s.address(s3Port), "bucket": backupBucket, "caPem": string(caPEM), "prune": true})
 	set("endpoints", "hcloud", "http://"+s.address(hetznerPort)+"/v1")
 	set("endpoints", "cloudflareHost", s.address(cloudflarePort))
 	out, err := yaml.Marshal(file)
@@ -111,7 +115,12 @@ func (s Settings) initStack(ctx context.Context, env []string) (stackFile, error
 	}
 	commands := [][]string{{"stack", "select", "--create", s.Stack, "--secrets-provider", "passphrase"}}
 	for _, v := range [][2]string{ // made-up values: nobody is on the other side
-		{"sentryDsn", "https://key@sentry.invalid/1"}, {"stripeSecretKeySandbox", "sk_test_sandbox"}, {"stripeWebhookSecretSandbox", "whsec_sandbox"},
+		{"sentryDsn", "https://key@sentry.invalid/1"},
+		{"stripeSecretKeySandbox", "sk_test_sandbox"},
+		{"stripeWebhookSecretSandbox", "whsec_sandbox"},
+		{"backupRestPassword", backupPassword},
+		{"backupS3AccessKey", backupAccessKey},
+		{"backupS3SecretKey", backupSecretKey},
 	} {
 		commands = append(commands, []string{"config", "set", "--stack", s.Stack, "--secret", "momentstudio:" + v[0], v[1]})
 	}

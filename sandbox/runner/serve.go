@@ -19,6 +19,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/sandbox/dns"
 	"github.com/prekzursil/momentstudio-infra/sandbox/hetzner"
 	"github.com/prekzursil/momentstudio-infra/sandbox/machine"
+	"github.com/prekzursil/momentstudio-infra/sandbox/offhost"
 )
 
 // Serve runs everything that the sandbox serves until ctx ends: the two emulated clouds, DNS, the
@@ -59,6 +60,15 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 	}
 	images := registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(s.path("registry"))), registry.Logger(log.New(io.Discard, "", 0)))
 
+	rest, err := offhost.Rest(s.path("offhost", "rest"), backupUser, backupPassword)
+	if err != nil {
+		return err
+	}
+	s3, err := offhost.S3(s.path("offhost", "s3"), backupBucket, backupAccessKey)
+	if err != nil {
+		return err
+	}
+
 	failed := make(chan error, 8)
 	var servers []*http.Server
 	for _, e := range []struct {
@@ -71,6 +81,8 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 		{"Cloudflare API", cloudflarePort, true, flare.Handler()},
 		{"registry", registryPort, true, images},
 		{"ACME test CA", acmePort, true, acme},
+		{"rest-server", restPort, true, rest},
+		{"S3 store", s3Port, true, s3},
 	} {
 		listener, err := net.Listen("tcp", s.address(e.port))
 		if err != nil {

@@ -68,6 +68,8 @@ const (
 	registryPort   = 5443
 	acmePort       = 14000
 	dnsPort        = 5353
+	restPort       = 8444
+	s3Port         = 9443
 )
 
 func (s Settings) address(port int) string {
@@ -82,4 +84,9 @@ const (
 	hetznerToken    = "sandbox0sandbox0sandbox0sandbox0sandbox0sandbox0sandbox0sandbox0"
 	cloudflareToken = "sandbox0sandbox0sandbox0sandbox0sandbox0"
 	passphrase      = "sandbox"
+	backupUser      = "sandbox" // of rest-server
+	backupPassword  = "sandbox0rest0password"
+	backupBucket    = "momentstudio-backups"
+	backupAccessKey = "SANDBOX0ACCESS0KEY"
+	backupSecretKey = "sandbox0secret0key"
 )

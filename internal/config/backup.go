@@ -1,0 +1,111 @@
+package config
+
+import (
+	"net/url"
+	"regexp"
+)
+
+// Backup says when the shop is backed up, where to, and how long backups are kept.
+type Backup struct {
+	Enabled              bool       `json:"enabled"`              // default true
+	At                   string     `json:"at"`                   // time of day in UTC; default "02:30"
+	KeepDays             int        `json:"keepDays"`             // every backup is kept as long; default 30; older ones thin out to 8 weekly and 12 monthly ones
+	KeepDaysAcknowledged bool       `json:"keepDaysAcknowledged"` // you know that fewer than 30 days break the shop's own baseline; default false
+	Local                bool       `json:"local"`                // also keeps a copy on the data volume; default true: quick to restore, and gone with the volume
+	Rest                 BackupRest `json:"rest"`
+	S3                   BackupS3   `json:"s3"`
+}
+
+// BackupRest is a restic rest-server.
+type BackupRest struct {
+	URL      string `json:"url"`      // https, with the repository's path and without credentials, e.g. "https://backup.example:8000/momentstudio"
+	Username string `json:"username"` // backupRestPassword belongs to it
+	CAPEM    string `json:"caPem"`    // certificate that the server's own is checked with; default: public roots
+	Prune    bool   `json:"prune"`    // whether the host removes old snapshots there; default false: an append-only server refuses, and prunes with credentials of its own
+}
+
+// BackupS3 is a bucket of an S3-compatible store.
+type BackupS3 struct {
+	Endpoint string `json:"endpoint"` // https URL of the store, e.g. "https://fsn1.your-objectstorage.com"
+	Bucket   string `json:"bucket"`   // required with endpoint
+	Prefix   string `json:"prefix"`   // folder in the bucket; default "restic"
+	Region   string `json:"region"`   // default: the store's own answer
+	CAPEM    string `json:"caPem"`    // certificate that the store's own is checked with; default: public roots
+	Prune    bool   `json:"prune"`    // as with rest; default false
+}
+
+var (
+	bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	prefixPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$`)
+)
+
+// leastDays is the shop's baseline for what it keeps (production-guide §6).
+const leastDays = 30
+
+func (c *Config) validateBackup(p *problems) {
+	b := c.Backup
+	if !timePattern.MatchString(b.At) {
+		p.set("backup.at", b.At, "a time of day in UTC", "02:30")
+	}
+	between(p, "backup.keepDays", b.KeepDays, 1, 3650)
+	if b.KeepDays >= 1 && b.KeepDays < leastDays && !b.KeepDaysAcknowledged {
+		p.set("backup.keepDays", b.KeepDays, "30 or more, or backup.keepDaysAcknowledged: originals in the trash are kept for 30 days", "30")
+	}
+	c.validateRest(p)
+	c.validateS3(p)
+	if !b.Enabled {
+		if c.Kind == Production {
+			c.warn(p, "momentstudio:backup.enabled: nothing backs the shop up")
+		}
+		return
+	}
+	switch {
+	case b.Rest.URL != "" || b.S3.Endpoint != "":
+	case !b.Local:
+		p.set("backup.local", false, "true, or a destination in backup.rest or backup.s3: without any there is no backup", "true")
+	case c.Kind == Production:
+		c.warn(p, "momentstudio:backup: the only backup lies on the disk that it is to save; set backup.rest or backup.s3")
+	}
+}
+
+func (c *Config) validateRest(p *problems) {
+	r := c.Backup.Rest
+	if r.URL == "" {
+		if r.Username != "" {
+			p.set("backup.rest.url", nil, "the server's URL, because backup.rest.username is set", "https://backup.example:8000/momentstudio")
+		}
+		return
+	}
+	if u, err := url.Parse(r.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		p.set("backup.rest.url", r.URL, "an https URL without credentials", "https://backup.example:8000/momentstudio")
+	}
+	required(p, "backup.rest.username", r.Username, "a user name, because backup.rest.url is set", "<user>")
+	if !c.BackupRestPassword.Set() {
+		c.missingSecret(p, "backupRestPassword", "the password of backup.rest.username")
+	}
+}
+
+func (c *Config) validateS3(p *problems) {
+	s := c.Backup.S3
+	if s.Endpoint == "" {
+		if s.Bucket != "" {
+			p.set("backup.s3.endpoint", nil, "the store's URL, because backup.s3.bucket is set", "https://fsn1.your-objectstorage.com")
+		}
+		return
+	}
+	if u, err := url.Parse(s.Endpoint); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") {
+		p.set("backup.s3.endpoint", s.Endpoint, "an https URL without path and credentials", "https://fsn1.your-objectstorage.com")
+	}
+	if !bucketPattern.MatchString(s.Bucket) {
+		p.set("backup.s3.bucket", s.Bucket, "a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens", "<bucket>")
+	}
+	if !prefixPattern.MatchString(s.Prefix) {
+		p.set("backup.s3.prefix", s.Prefix, "a folder of letters, digits, - and _", "restic")
+	}
+	if !c.BackupS3AccessKey.Set() {
+		c.missingSecret(p, "backupS3AccessKey", "the access key's ID for backup.s3")
+	}
+	if !c.BackupS3SecretKey.Set() {
+		c.missingSecret(p, "backupS3SecretKey", "the secret of the access key for backup.s3")
+	}
+}

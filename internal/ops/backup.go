@@ -1,0 +1,343 @@
+package ops
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+)
+
+// BackupPaths are where a backup finds and leaves things; they are the host's own.
+type BackupPaths struct {
+	Restic  string // the program
+	EnvFile string // the application's .env, for the database's address
+	Data    string // the data volume
+	Auth    string // the registry's credentials; may be missing
+}
+
+// BackupState is what is known of the runs; `studio status` and the next run read it.
+type BackupState struct {
+	Last     BackupRun  `json:"last"`               // the newest run, whatever its end
+	Verified *BackupRun `json:"verified,omitempty"` // the newest that was verified at every destination
+}
+
+// BackupRun is one run.
+type BackupRun struct {
+	ID           string                         `json:"id"`
+	Started      time.Time                      `json:"started"`
+	Ended        time.Time                      `json:"ended"`
+	Error        string                         `json:"error,omitempty"`
+	Destinations map[string]BackupAtDestination `json:"destinations"`
+}
+
+// BackupAtDestination is what one destination has of a run.
+type BackupAtDestination struct {
+	Snapshot string `json:"snapshot,omitempty"`
+	Added    int64  `json:"added"` // bytes that were new to the repository, after compression
+	Error    string `json:"error,omitempty"`
+}
+
+const (
+	uploadsPart = "uploads"
+	privatePart = "private_uploads"
+	dumpPart    = "db.dump"
+	sampleFiles = 20 // files that are read back from a destination, beside dump and manifest
+)
+
+// Backup backs the shop up to every destination and reads it back from there. It succeeds only when
+// all of them hold a verified copy; what succeeded stays when another destination fails.
+func Backup(ctx context.Context, spec hostspec.Backup, p BackupPaths, out io.Writer) error {
+	now := time.Now().UTC()
+	state := BackupRun{ID: now.Format("20060102T150405Z"), Started: now, Destinations: map[string]BackupAtDestination{}}
+	err := backUp(ctx, spec, p, &state, out)
+	state.Ended = time.Now().UTC()
+	if err != nil {
+		state.Error = err.Error()
+	}
+	return errors.Join(err, recordRun(p.Data, state))
+}
+
+func backUp(ctx context.Context, spec hostspec.Backup, p BackupPaths, state *BackupRun, out io.Writer) error {
+	staging := p.Data + strings.TrimPrefix(hostspec.BackupStaging, hostspec.DataDir)
+	if err := os.RemoveAll(staging); err != nil { // of a killed run
+		return fmt.Errorf("clear the staging directory: %w", err)
+	}
+	if err := os.MkdirAll(staging, 0o700); err != nil {
+		return fmt.Errorf("make the staging directory: %w", err)
+	}
+	defer os.RemoveAll(staging)
+	manifest, err := stage(ctx, spec, p, staging, state, out)
+	if err != nil {
+		return err
+	}
+	var bad []error
+	for _, d := range spec.Destinations {
+		r := repository{Destination: d, password: spec.Password, program: p.Restic}
+		at, err := store(ctx, r, spec, staging, manifest, out)
+		if err != nil {
+			err = fmt.Errorf("destination %s: %w", d.Name, err)
+			at.Error = err.Error()
+		}
+		state.Destinations[d.Name] = at
+		bad = append(bad, err)
+	}
+	return errors.Join(bad...)
+}
+
+// stage collects what the backup covers. The database comes first: what the shop writes meanwhile is
+// at most a file that no row names yet. Files move between the two directories when they are approved or
+// trashed, so the first is looked at again after the second.
+func stage(ctx context.Context, spec hostspec.Backup, p BackupPaths, staging string, state *BackupRun, out io.Writer) (Manifest, error) {
+	m := Manifest{Format: 1, ID: state.ID, Stack: spec.Stack, Release: spec.Release, Images: spec.Images, Started: state.Started, Files: map[string]Tree{}}
+	text, err := os.ReadFile(p.EnvFile)
+	if err != nil {
+		return m, fmt.Errorf("read the application's settings: %w", err)
+	}
+	conn, err := connectURL(ctx, databaseURL(string(text)))
+	if err != nil {
+		return m, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if m.Revision, err = revision(ctx, conn); err != nil {
+		return m, err
+	}
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return m, fmt.Errorf("begin the backup's transaction: %w", err)
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only reads
+	var snapshot string
+	if err := tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
+		return m, fmt.Errorf("export the database's snapshot: %w", err)
+	}
+	docker, err := connectDocker()
+	if err != nil {
+		return m, err
+	}
+	defer docker.Close()
+	d := dump{
+		container: "momentstudio-backup-dump", clientImage: spec.ClientImage, network: spec.Network, registryAuth: p.Auth,
+		dir: staging, name: dumpPart, snapshot: snapshot, plain: true,
+	}
+	if _, err := d.make(ctx, docker, conn); err != nil {
+		return m, fmt.Errorf("dump the database: %w", err)
+	}
+	m.Database.Name = dumpPart
+	if m.Database.Rows, err = countRows(ctx, tx); err != nil {
+		return m, err
+	}
+	if m.Database.SHA256, m.Database.Bytes, err = hashFile(filepath.Join(staging, dumpPart)); err != nil {
+		return m, err
+	}
+	for _, part := range []string{uploadsPart, privatePart, uploadsPart} {
+		if err := linkTree(filepath.Join(p.Data, part), filepath.Join(staging, part)); err != nil {
+			return m, fmt.Errorf("collect %s: %w", part, err)
+		}
+	}
+	m.Staged = time.Now().UTC()
+	for _, part := range []string{uploadsPart, privatePart} {
+		if m.Files[part], err = measureTree(filepath.Join(staging, part)); err != nil {
+			return m, fmt.Errorf("read %s: %w", part, err)
+		}
+	}
+	text, err = json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return m, err
+	}
+	if err := os.WriteFile(filepath.Join(staging, "manifest.json"), text, 0o600); err != nil {
+		return m, fmt.Errorf("write the manifest: %w", err)
+	}
+	fmt.Fprintf(out, "backup %s: schema %s, %d tables, a dump of %d bytes, %d files of %d bytes\n", m.ID, m.Revision, len(m.Database.Rows), m.Database.Bytes,
+		m.Files[uploadsPart].Files+m.Files[privatePart].Files, m.Files[uploadsPart].Bytes+m.Files[privatePart].Bytes)
+	return m, nil
+}
+
+// store puts the staged backup into a repository, reads it back, and removes old snapshots only then.
+func store(ctx context.Context, r repository, spec hostspec.Backup, staging string, m Manifest, out io.Writer) (BackupAtDestination, error) {
+	var at BackupAtDestination
+	if err := r.open(ctx, spec.OldPasswords, out); err != nil {
+		return at, err
+	}
+	var summary bytes.Buffer
+	// Hard links are new inodes' names of old files: their change time says nothing, size and time of the content do.
+	if err := r.restic(ctx, &summary, "backup", "--json", "--quiet", "--ignore-ctime", "--host", spec.Stack,
+		"--tag", "momentstudio", "--tag", m.ID, staging); err != nil {
+		return at, err
+	}
+	for line := range bytes.Lines(summary.Bytes()) {
+		var s struct {
+			Type     string `json:"message_type"`
+			Snapshot string `json:"snapshot_id"`
+			Added    int64  `json:"data_added_packed"`
+		}
+		if json.Unmarshal(line, &s) == nil && s.Type == "summary" {
+			at.Snapshot, at.Added = s.Snapshot, s.Added
+		}
+	}
+	if at.Snapshot == "" {
+		return at, errors.New("restic names no snapshot that it made")
+	}
+	if err := r.verify(ctx, at.Snapshot, staging, m); err != nil {
+		return at, fmt.Errorf("the copy there is not what was sent: %w", err)
+	}
+	fmt.Fprintf(out, "%s: snapshot %.8s, %d bytes new, read back\n", r.Name, at.Snapshot, at.Added)
+	if !r.Prune {
+		return at, nil
+	}
+	return at, r.forget(ctx, spec, out)
+}
+
+// forget removes old snapshots. A lock that a killed run left would stop it for half an hour: the backup is
+// a good one all the same, and the next run tries again.
+func (r repository) forget(ctx context.Context, spec hostspec.Backup, out io.Writer) error {
+	if err := r.restic(ctx, io.Discard, "unlock", "--quiet"); err != nil { // stale ones only
+		return fmt.Errorf("remove stale locks: %w", err)
+	}
+	err := r.restic(ctx, io.Discard, "forget", "--quiet", "--host", spec.Stack, "--tag", "momentstudio", "--group-by", "host",
+		"--keep-within", fmt.Sprintf("%dd", spec.KeepDays), "--keep-weekly", "8", "--keep-monthly", "12", "--prune")
+	if errors.Is(err, errRepoLocked) {
+		fmt.Fprintf(out, "%s: old snapshots stay until the next run: %v\n", r.Name, err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove old snapshots: %w", err)
+	}
+	return nil
+}
+
+// verify downloads a snapshot's manifest and dump whole, and a sample of its files, and compares the
+// list of its files with the manifest.
+func (r repository) verify(ctx context.Context, snapshot, staging string, m Manifest) error {
+	var manifest bytes.Buffer
+	if err := r.restic(ctx, &manifest, "dump", "--no-lock", snapshot, filepath.Join(staging, "manifest.json")); err != nil {
+		return err
+	}
+	sent, err := os.ReadFile(filepath.Join(staging, "manifest.json"))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(sent, manifest.Bytes()) {
+		return errors.New("its manifest differs")
+	}
+	if sum, err := r.hash(ctx, snapshot, filepath.Join(staging, dumpPart)); err != nil {
+		return err
+	} else if sum != m.Database.SHA256 {
+		return errors.New("its dump of the database differs")
+	}
+	var list bytes.Buffer
+	if err := r.restic(ctx, &list, "ls", "--no-lock", "--json", snapshot); err != nil {
+		return err
+	}
+	found := map[string]Tree{}
+	var paths []string
+	for line := range bytes.Lines(list.Bytes()) {
+		var node struct {
+			Type string `json:"type"`
+			Path string `json:"path"`
+			Size int64  `json:"size"`
+		}
+		if err := json.Unmarshal(line, &node); err != nil {
+			return errors.New("its list is not the JSON that this program knows")
+		}
+		part, _, inside := strings.Cut(strings.TrimPrefix(node.Path, staging+"/"), "/")
+		if node.Type != "file" || !inside {
+			continue
+		}
+		t := found[part]
+		t.Files, t.Bytes = t.Files+1, t.Bytes+node.Size
+		found[part], paths = t, append(paths, node.Path)
+	}
+	for part, want := range m.Files {
+		if have := found[part]; have.Files != want.Files || have.Bytes != want.Bytes {
+			return fmt.Errorf("%s has %d files of %d bytes there, want %d of %d", part, have.Files, have.Bytes, want.Files, want.Bytes)
+		}
+	}
+	rand.Shuffle(len(paths), func(i, j int) { paths[i], paths[j] = paths[j], paths[i] }) //nolint:gosec // a sample, no secret
+	for _, path := range paths[:min(sampleFiles, len(paths))] {
+		sum, err := r.hash(ctx, snapshot, path)
+		if err != nil {
+			return err
+		}
+		if want, _, err := hashFile(path); err != nil || sum != want {
+			return errors.Join(fmt.Errorf("%s differs", strings.TrimPrefix(path, staging+"/")), err)
+		}
+	}
+	return nil
+}
+
+func (r repository) hash(ctx context.Context, snapshot, path string) (string, error) {
+	h := sha256.New()
+	err := r.restic(ctx, h, "dump", "--no-lock", snapshot, path)
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// recordRun writes what is known of the runs, and the time that the admin page shows when the run was
+// a good one.
+func recordRun(data string, run BackupRun) error {
+	path := data + strings.TrimPrefix(hostspec.BackupStatus, hostspec.DataDir)
+	state, err := ReadBackupState(path)
+	if err != nil {
+		return err
+	}
+	state.Last = run
+	if run.Error == "" {
+		state.Verified = &run
+	}
+	text, err := json.MarshalIndent(state, "", "  ")
+	if err != nil {
+		return err
+	}
+	if _, err := ensureFile(path, append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("record the run: %w", err)
+	}
+	if run.Error != "" {
+		return nil
+	}
+	if _, err := ensureFile(data+strings.TrimPrefix(hostspec.LastBackupFile, hostspec.DataDir), []byte(run.Started.Format(time.RFC3339)+"\n"), 0o644); err != nil {
+		return fmt.Errorf("record the run: %w", err)
+	}
+	return nil
+}
+
+// ReadBackupState reads what is known; nothing before the first run.
+func ReadBackupState(path string) (BackupState, error) {
+	var state BackupState
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return state, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &state)
+	}
+	if err != nil {
+		return state, fmt.Errorf("read what is known of the backups: %w", err)
+	}
+	return state, nil
+}
+
+// ReadBackupSpec reads what host-apply wrote.
+func ReadBackupSpec(path string) (hostspec.Backup, error) {
+	var spec hostspec.Backup
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return spec, fmt.Errorf("read the backup's destinations: %w", err)
+	}
+	if err := json.Unmarshal(text, &spec); err != nil || spec.Password == "" || len(spec.Destinations) == 0 {
+		return spec, fmt.Errorf("read the backup's destinations: %s is not what host-apply writes", path) // never quote it
+	}
+	return spec, nil
+}

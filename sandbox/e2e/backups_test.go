@@ -1,0 +1,226 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// backupSpec is what the host is told of its backups.
+type backupSpec struct {
+	Password     string `json:"password"`
+	Destinations []struct {
+		Name       string            `json:"name"`
+		Repository string            `json:"repository"`
+		Env        map[string]string `json:"env"`
+	} `json:"destinations"`
+}
+
+const backupSecret = "/etc/momentstudio/secrets/backup.json"
+
+func (w *world) backupSpec() backupSpec {
+	w.t.Helper()
+	var s backupSpec
+	if err := json.Unmarshal([]byte(w.host("cat "+backupSecret)), &s); err != nil || len(s.Destinations) != 3 {
+		w.t.Fatalf("the host's backups: %d destinations, %v", len(s.Destinations), err)
+	}
+	return s
+}
+
+// backup runs the timer's service and returns what it printed, and whether it succeeded.
+func (w *world) backup() (string, bool) {
+	w.t.Helper()
+	since := w.host("date '+%Y-%m-%d %H:%M:%S'")
+	result := w.host("systemctl start momentstudio-backup.service; systemctl show momentstudio-backup.service -p Result --value")
+	return w.host("journalctl -u momentstudio-backup.service -o cat --since '" + since + "'"), result == "success"
+}
+
+func (w *world) mustBackUp() string {
+	w.t.Helper()
+	out, ok := w.backup()
+	if !ok {
+		w.t.Fatalf("the backup failed:\n%s", tail(out, 40))
+	}
+	return out
+}
+
+// restic runs a command of restic on the host, with the password, against a destination.
+func (w *world) restic(destination, password, command string) (string, error) {
+	w.t.Helper()
+	s := w.backupSpec()
+	for _, d := range s.Destinations {
+		if d.Name != destination {
+			continue
+		}
+		env := ""
+		for name, value := range d.Env {
+			env += fmt.Sprintf(" -e %s=%s", name, value)
+		}
+		ops := w.configured("images")["ops"].(string)
+		out := w.host(fmt.Sprintf("docker run --rm --network momentstudio-app -v /mnt/momentstudio:/mnt/momentstudio -v /etc/ssl/certs:/etc/ssl/certs:ro "+
+			"-e HOME=/tmp -e RESTIC_REPOSITORY='%s' -e RESTIC_PASSWORD=%s%s --entrypoint /restic %s --cacert /etc/ssl/certs/ca-certificates.crt --no-cache %s 2>&1 || echo FAILED",
+			d.Repository, password, env, ops, command))
+		if strings.HasSuffix(out, "FAILED") {
+			return out, fmt.Errorf("restic %s", command)
+		}
+		return out, nil
+	}
+	w.t.Fatalf("no destination %s", destination)
+	return "", nil
+}
+
+func (w *world) lastBackup() string {
+	w.t.Helper()
+	return w.host("cat /mnt/momentstudio/backup-status/last-at 2>/dev/null || true")
+}
+
+// backups reach every destination, are proven by restoring one, and survive what goes wrong.
+func backups(t *testing.T, w *world) {
+	w.openToCrowd()
+	if out := w.host("systemctl list-timers --all --no-pager"); !strings.Contains(out, "momentstudio-backup.timer") {
+		t.Errorf("no timer of ours:\n%s", out)
+	}
+	crowd := startLoad(t, w, "backup")
+	out := w.mustBackUp()
+	for _, want := range []string{"local: snapshot", "rest: snapshot", "s3: snapshot", "read back"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the backup does not say %q:\n%s", want, out)
+		}
+	}
+	// The admin page tells when, within a minute, and no request noticed.
+	first := w.lastBackup()
+	site := newSite(t, w)
+	site.token = w.host(fmt.Sprintf(`docker exec $(docker ps -q --filter name=momentstudio-backend. --filter health=healthy | head -1) python -c "from app.core.security import create_access_token as c; print(c('%s'))"`,
+		w.sql("SELECT id FROM users WHERE email = 'content@example.com'")))
+	shows := func() string {
+		r := site.get("https://momentstudio.test/api/v1/admin/dashboard/summary")
+		if r.status != http.StatusOK {
+			t.Fatalf("the admin page's summary: status %d: %s", r.status, r.body)
+		}
+		var summary struct {
+			System struct {
+				BackupLastAt string `json:"backup_last_at"`
+			} `json:"system"`
+		}
+		if err := json.Unmarshal([]byte(r.body), &summary); err != nil {
+			t.Fatal(err)
+		}
+		return summary.System.BackupLastAt
+	}
+	for deadline := time.Now().Add(time.Minute); shows() != first; time.Sleep(time.Second) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the admin page shows %q, want %q", shows(), first)
+		}
+	}
+	crowd.stop(t, w, 200)
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+	w.mustPulumi("refresh", "--yes", "--skip-preview")
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+
+	restored(t, w)
+	backupFaults(t, w)
+}
+
+// restored restores the newest snapshot of an off-host destination beside the live data, and compares.
+func restored(t *testing.T, w *world) {
+	spec := w.backupSpec()
+	if out, err := w.restic("rest", spec.Password, "restore latest --target /mnt/momentstudio/proof"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	defer w.host("rm -rf /mnt/momentstudio/proof")
+	const at = "/mnt/momentstudio/proof/mnt/momentstudio/backups/staging"
+	for _, part := range []string{"uploads", "private_uploads"} {
+		list := "find . -type f -printf '%p %m %u %g ' -exec sha256sum {} + | sort"
+		if live, copied := w.host("cd /mnt/momentstudio/"+part+" && "+list), w.host("cd "+at+"/"+part+" && "+list); live != copied || part == "uploads" && live == "" {
+			t.Errorf("%s restored:\n%s\nlive:\n%s", part, copied, live)
+		}
+	}
+	var manifest struct {
+		Revision string `json:"revision"`
+		Database struct {
+			Rows map[string]int64 `json:"rows"`
+		} `json:"database"`
+	}
+	if err := json.Unmarshal([]byte(w.host("cat "+at+"/manifest.json")), &manifest); err != nil {
+		t.Fatal(err)
+	}
+	const psql = "docker exec -i $(docker ps -q --filter name=momentstudio-postgres. | head -1) "
+	w.host(psql + "createdb -U postgres proof")
+	defer w.host(psql + "dropdb -U postgres proof")
+	w.host(psql + "pg_restore -U postgres -d proof --exit-on-error < " + at + "/db.dump")
+	seen := int64(0)
+	for table, rows := range manifest.Database.Rows {
+		seen += rows
+		if got := w.host(psql + "psql -U postgres -At -d proof -c 'SELECT count(*) FROM " + table + "'"); got != fmt.Sprint(rows) {
+			t.Errorf("%s has %s rows after the restore, the manifest says %d", table, got, rows)
+		}
+	}
+	if seen == 0 || manifest.Revision == "" {
+		t.Errorf("the manifest names %d rows and revision %q", seen, manifest.Revision)
+	}
+}
+
+// backupFaults are runs that must fail, and never move the time that the admin page shows.
+func backupFaults(t *testing.T, w *world) {
+	refused := func(name string, wants ...string) {
+		t.Helper()
+		before := w.lastBackup()
+		out, ok := w.backup()
+		if ok || w.lastBackup() != before {
+			t.Errorf("%s: success is %v, and the last backup was moved from %s to %s", name, ok, before, w.lastBackup())
+		}
+		for _, want := range wants {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: the failure does not tell %q:\n%s", name, want, tail(out, 30))
+			}
+		}
+	}
+	spec := w.backupSpec()
+
+	// One destination takes no more: the others get their copy.
+	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/sandbox0rest0password/revoked0password/' " + backupSecret)
+	refused("revoked credentials", "destination rest", "local: snapshot", "s3: snapshot")
+	w.host("mv /var/tmp/backup.json " + backupSecret)
+
+	// Whoever breaks into the host cannot remove what is off it.
+	if out, err := w.restic("rest", spec.Password, "forget --keep-last 1 --unsafe-allow-remove-all --prune --group-by ''"); err == nil || !strings.Contains(out, "403") {
+		t.Errorf("the append-only server lets the host delete: %v\n%s", err, out)
+	}
+
+	w.host("(flock 9; echo 'somebody, since noon' >&9; sleep 8) 9>/run/lock/momentstudio-backup.lock >/dev/null 2>&1 &")
+	refused("two at once", "somebody, since noon")
+	time.Sleep(9 * time.Second)
+
+	// Killed in the middle: the next run begins anew.
+	before := w.lastBackup()
+	w.host("systemctl start --no-block momentstudio-backup.service; for n in $(seq 600); do [ -e /mnt/momentstudio/backups/staging/manifest.json ] && break; sleep 0.1; done; docker kill momentstudio-backup")
+	w.host("for n in $(seq 100); do [ \"$(systemctl is-active momentstudio-backup.service)\" = activating ] || exit 0; sleep 0.1; done; exit 1")
+	if w.lastBackup() != before || w.host("systemctl show momentstudio-backup.service -p Result --value") == "success" {
+		t.Error("a killed backup counts as one")
+	}
+	w.mustBackUp()
+	if left := w.host("ls -A /mnt/momentstudio/backups/staging 2>/dev/null || true"); left != "" {
+		t.Errorf("staged files are left: %s", left)
+	}
+
+	// A damaged repository is noticed.
+	w.host("f=$(find /mnt/momentstudio/backups/restic/data -type f | head -1); cp -p $f /var/tmp/pack; chmod u+w $f; printf x | dd of=$f bs=1 seek=100 conv=notrunc status=none; echo $f > /var/tmp/pack-path")
+	if out, err := w.restic("local", spec.Password, "check --read-data"); err == nil {
+		t.Errorf("a flipped byte is not noticed:\n%s", out)
+	}
+	w.host("mv /var/tmp/pack $(cat /var/tmp/pack-path)")
+}
+
+// opensBackups tells which of the destinations a password opens.
+func (w *world) opensBackups(password string) (opened []string) {
+	w.t.Helper()
+	for _, destination := range []string{"local", "rest", "s3"} {
+		if _, err := w.restic(destination, password, "snapshots"); err == nil {
+			opened = append(opened, destination)
+		}
+	}
+	return opened
+}

@@ -1,0 +1,100 @@
+package stacks
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/prekzursil/momentstudio-infra/components/secrets"
+	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/render"
+)
+
+// prune removes images of old releases from the host, but never a container: the engine's state knows
+// those of the jobs.
+func prune(c config.Config) render.Timer {
+	return render.Timer{
+		Name: "prune", Description: "Remove images of old releases", Image: c.Images.Ops,
+		Calendar: "*-*-* " + c.Host.PruneAt + ":00", RandomDelay: 10 * time.Minute, Limit: 20 * time.Minute,
+		Command: []string{"prune", "--contract", strconv.Itoa(hostspec.ContractVersion)},
+		Mounts: []string{
+			"type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
+			"type=bind,source=/run/lock,target=/run/lock",
+			"type=bind,source=" + hostspec.ReleasesDir + ",target=" + hostspec.ReleasesDir + ",readonly",
+		},
+	}
+}
+
+// registryCredentials are those of hostops, which pulls images through Docker's API.
+func registryCredentials(c config.Config) pulumi.StringOutput {
+	return secretInput(c.RegistryPassword).ApplyT(func(password string) (string, error) {
+		text, err := json.Marshal(map[string]string{"username": c.Registry.Username, "password": password, "serveraddress": c.Registry.Address})
+		return string(text), err
+	}).(pulumi.StringOutput)
+}
+
+// backup backs the shop up every day. Its container may reach the database and the destinations.
+func backup(c config.Config) render.Timer {
+	return render.Timer{
+		Name: "backup", Description: "Back the shop up, and read the backup back", Image: c.Images.Ops,
+		Calendar: "*-*-* " + c.Backup.At + ":00", RandomDelay: 15 * time.Minute, Limit: 12 * time.Hour,
+		Command: []string{"backup", "--contract", strconv.Itoa(hostspec.ContractVersion)}, Network: hostspec.AppNetwork,
+		Mounts: []string{
+			"type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
+			"type=bind,source=/run/lock,target=/run/lock",
+			"type=bind,source=" + hostspec.SecretsDir + ",target=" + hostspec.SecretsDir + ",readonly",
+			"type=bind,source=" + hostspec.DataDir + ",target=" + hostspec.DataDir,
+			"type=bind,source=/etc/ssl/certs,target=/etc/ssl/certs,readonly",
+		},
+	}
+}
+
+// backupSpec is what the backup is told: a secret as a whole, because it holds credentials.
+func backupSpec(c config.Config, s *secrets.Secrets) pulumi.StringOutput {
+	passwords := []any{s.BackupPassword}
+	for _, p := range s.OldBackupPasswords {
+		passwords = append(passwords, p)
+	}
+	return pulumi.ToSecret(pulumi.All(passwords...).ApplyT(func(v []any) (string, error) {
+		spec := hostspec.Backup{
+			Stack: c.Stack, Release: c.Release.Name, ClientImage: c.Images.Postgres, Network: hostspec.AppNetwork, KeepDays: c.Backup.KeepDays,
+			Images: map[string]string{
+				"backend": c.Release.Backend, "frontend": c.Release.Frontend, "ops": c.Images.Ops, "postgres": c.Images.Postgres,
+			},
+			Password: v[0].(string), Destinations: destinations(c),
+		}
+		for _, old := range v[1:] {
+			spec.OldPasswords = append(spec.OldPasswords, old.(string))
+		}
+		text, err := json.MarshalIndent(spec, "", "  ") //nolint:gosec // it becomes a secret file
+		return string(text), err
+	})).(pulumi.StringOutput)
+}
+
+// destinations words the stack's destinations as restic does.
+func destinations(c config.Config) []hostspec.Destination {
+	var out []hostspec.Destination
+	b := c.Backup
+	if b.Local {
+		out = append(out, hostspec.Destination{Name: "local", Repository: hostspec.LocalRepo, Prune: true})
+	}
+	if u, err := url.Parse(b.Rest.URL); err == nil && b.Rest.URL != "" {
+		u.User = url.UserPassword(b.Rest.Username, c.BackupRestPassword.Reveal())
+		out = append(out, hostspec.Destination{Name: "rest", Repository: "rest:" + u.String(), CACert: b.Rest.CAPEM, Prune: b.Rest.Prune})
+	}
+	if b.S3.Endpoint != "" {
+		env := map[string]string{"AWS_ACCESS_KEY_ID": c.BackupS3AccessKey.Reveal(), "AWS_SECRET_ACCESS_KEY": c.BackupS3SecretKey.Reveal()}
+		if b.S3.Region != "" {
+			env["AWS_DEFAULT_REGION"] = b.S3.Region
+		}
+		out = append(out, hostspec.Destination{
+			Name: "s3", Repository: fmt.Sprintf("s3:%s/%s/%s", b.S3.Endpoint, b.S3.Bucket, b.S3.Prefix), Env: env, CACert: b.S3.CAPEM, Prune: b.S3.Prune,
+		})
+	}
+	return out
+}
