@@ -76,9 +76,12 @@ func (c CLI) checkSchema(ctx context.Context, address string, compatible []strin
 }
 
 // askVersions prints what the API of each healthy task says of its own version. The edge does not route the
-// page, and the diagnostics that name it too want a login (app-contract §1.6, §3).
+// page, and the diagnostics that name it too want a login (app-contract §1.6, §3). A shop in maintenance
+// answers with the bypass token only, which the application's own settings know.
 const askVersions = `for t in $(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-backend --filter health=healthy); do
-docker exec "$t" python -c 'import json,urllib.request as u; print(json.load(u.urlopen("http://127.0.0.1:8000/openapi.json",timeout=5))["info"]["version"])' || exit 1
+docker exec "$t" python -c 'import json,urllib.request as u
+from app.core.config import settings as s
+print(json.load(u.urlopen(u.Request("http://127.0.0.1:8000/openapi.json",headers={"X-Maintenance-Bypass":s.maintenance_bypass_token}),timeout=5))["info"]["version"])' 2>&1 | tail -1 || exit 1
 done`
 
 // checkAPI asks every running API which release it is.
