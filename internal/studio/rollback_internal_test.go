@@ -119,7 +119,8 @@ func TestTheVersionsOfTheAPI(t *testing.T) {
 	for _, c := range []struct{ text, fault string }{
 		{release + "\n", ""},
 		{release + "\n" + release + "\n", ""},
-		{release + "\n0.1.0\n", "release 0.1.0, want " + release},
+		{release + "\n0.1.0\n", `answers "0.1.0", want "` + release},
+		{"urllib.error.HTTPError: HTTP Error 503: Service Unavailable\n", "HTTP Error 503"},
 		{"", "no healthy task"},
 	} {
 		err := judgeVersions(c.text, release)

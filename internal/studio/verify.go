@@ -94,13 +94,12 @@ func (c CLI) checkAPI(ctx context.Context, address, release string) error {
 }
 
 func judgeVersions(text, release string) error {
-	versions := strings.Fields(text)
-	if len(versions) == 0 {
+	if strings.TrimSpace(text) == "" {
 		return errors.New("no healthy task of the API tells its version")
 	}
-	for _, v := range versions {
-		if v != release {
-			return fmt.Errorf("the API says that it is release %s, want %s", v, release)
+	for line := range strings.Lines(text) {
+		if answer := strings.TrimSpace(line); answer != release { // the version, or what kept it from being read
+			return fmt.Errorf("asked for its release, the API answers %q, want %q", answer, release)
 		}
 	}
 	return nil
