@@ -171,12 +171,11 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	}
 	applied, err := hostapply.New(ctx, "host-apply", hostapply.Args{
 		OpsImage: c.Images.Ops, Ready: h.Ready, Directories: directories, Secrets: jobSecrets,
-		Files: []hostspec.File{
+		Files: append([]hostspec.File{
 			{Path: "/etc/systemd/journald.conf.d/10-momentstudio.conf", Mode: 0o644, Content: "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=30day\n"},
 			// From here on only the newest deploy key opens the host; the one of its first boot does not.
 			{Path: "/etc/ssh/sshd_config.d/20-momentstudio-keys.conf", Mode: 0o644, Content: "AuthorizedKeysFile " + hostspec.AuthorizedKeys + "\n"},
-			{Path: "/etc/apt/apt.conf.d/90momentstudio-upgrades", Mode: 0o644, Content: upgrades},
-		},
+		}, upgrades...),
 		Timers: timers,
 		Owners: map[string]int{hostspec.SuperuserSecret: 999, hostspec.SuperuserFirst: 999}, KeepOld: map[string]bool{hostspec.SuperuserSecret: true},
 		Reload: []string{"ssh.service", "systemd-journald.service"},

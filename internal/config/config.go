@@ -100,7 +100,7 @@ type Host struct {
 	PrivateAddress      string   `json:"privateAddress"`      // the first node's address; default "10.77.1.2"
 	VolumeSizeGB        int      `json:"volumeSizeGB"`        // 10 to 10240; required; grows in place, cannot shrink
 	ReadyTimeoutSeconds int      `json:"readyTimeoutSeconds"` // limit of the readiness gate; default 600
-	RebootAt            string   `json:"rebootAt"`            // time of day in UTC at which a security upgrade may reboot the host; default "03:30"; "" never
+	RebootAt            string   `json:"rebootAt"`            // time of day in UTC at which a security upgrade may reboot the host; default "03:30"; "" never; upgrades, which may restart Docker, come half an hour before
 	PruneAt             string   `json:"pruneAt"`             // time of day in UTC at which images of old releases are removed; default "04:30"
 }
 

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
@@ -42,8 +43,25 @@ func (t Timer) Files() ([]hostspec.File, error) {
 	return files, nil
 }
 
-// UnattendedUpgrades renders the configuration of Debian's security upgrades. rebootAt is a time of day
-// in UTC, "HH:MM"; empty: the host never reboots by itself.
-func UnattendedUpgrades(rebootAt string) (string, error) {
-	return fill("unattended-upgrades.conf", struct{ RebootAt string }{rebootAt})
+// UnattendedUpgrades renders the configuration of Debian's security upgrades, and when they are made.
+// rebootAt is a time of day in UTC, "HH:MM"; empty: the host never reboots by itself. Upgrades come half
+// an hour before it, or at 03:00.
+func UnattendedUpgrades(rebootAt string) ([]hostspec.File, error) {
+	at, err := time.Parse("15:04", cmp.Or(rebootAt, "03:30"))
+	if err != nil {
+		return nil, fmt.Errorf("the reboot window %q is no time of day: %w", rebootAt, err)
+	}
+	facts := struct{ RebootAt, UpgradeAt string }{rebootAt, at.Add(-30 * time.Minute).Format("15:04:05")}
+	var files []hostspec.File
+	for _, f := range []struct{ template, path string }{
+		{"unattended-upgrades.conf", "/etc/apt/apt.conf.d/90momentstudio-upgrades"},
+		{"apt-upgrade.timer.conf", "/etc/systemd/system/apt-daily-upgrade.timer.d/10-momentstudio.conf"},
+	} {
+		text, err := fill(f.template, facts)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, hostspec.File{Path: f.path, Mode: 0o644, Content: text})
+	}
+	return files, nil
 }

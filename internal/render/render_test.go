@@ -141,18 +141,32 @@ func TestTimerUnits(t *testing.T) {
 }
 
 func TestUnattendedUpgradesReadByAPT(t *testing.T) {
-	for rebootAt, want := range map[string]string{"": `Unattended-Upgrade::Automatic-Reboot "false"`, "03:30": `Unattended-Upgrade::Automatic-Reboot-Time "03:30"`} {
-		text, err := render.UnattendedUpgrades(rebootAt)
-		if err != nil {
-			t.Fatal(err)
+	for rebootAt, want := range map[string][2]string{
+		"":      {`Unattended-Upgrade::Automatic-Reboot "false"`, "03:00:00"},
+		"03:30": {`Unattended-Upgrade::Automatic-Reboot-Time "03:30"`, "03:00:00"},
+		"00:10": {`Unattended-Upgrade::Automatic-Reboot-Time "00:10"`, "23:40:00"},
+	} {
+		files, err := render.UnattendedUpgrades(rebootAt)
+		if err != nil || len(files) != 2 {
+			t.Fatalf("%d files, %v", len(files), err)
 		}
 		path := filepath.Join(t.TempDir(), "90momentstudio-upgrades")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(files[0].Content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		out, err := exec.Command("apt-config", "-c", path, "dump").CombinedOutput() //nolint:gosec // a file of this test
-		if err != nil || !strings.Contains(string(out), want) || !strings.Contains(string(out), `label=Debian-Security"`) {
-			t.Errorf("rebootAt %q: %v: APT does not read %s:\n%s", rebootAt, err, want, out)
+		if err != nil || !strings.Contains(string(out), want[0]) || !strings.Contains(string(out), `label=Debian-Security"`) {
+			t.Errorf("rebootAt %q: %v: APT does not read %s:\n%s", rebootAt, err, want[0], out)
 		}
+		calendar := "*-*-* " + want[1]
+		if !strings.Contains(files[1].Content, "OnCalendar=\nOnCalendar="+calendar+"\n") {
+			t.Errorf("rebootAt %q: upgrades come at another time than %s:\n%s", rebootAt, want[1], files[1].Content)
+		}
+		if out, err := exec.Command("systemd-analyze", "calendar", calendar).CombinedOutput(); err != nil { //nolint:gosec // a time
+			t.Errorf("systemd does not read %q: %v\n%s", calendar, err, out)
+		}
+	}
+	if _, err := render.UnattendedUpgrades("at night"); err == nil {
+		t.Error("a window at no time of day is accepted")
 	}
 }
