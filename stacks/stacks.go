@@ -150,8 +150,9 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		jobSecrets[loginAFile], jobSecrets[loginBFile] = s.LoginA, s.LoginB
 	}
 	directories := hostspec.Directories(container)
-	tls := ""
+	tls, tlsHash := "", pulumi.StringInput(nil)
 	if c.TLS.Mode == "file" {
+		tlsHash = pulumi.String(naming.ContentHash(c.TLSCertificate.Reveal())) // a certificate is public
 		tls = tlsDir
 		directories = append(directories, hostspec.Directory{Path: tlsDir, Mode: 0o700})
 		jobSecrets[tlsDir+"/certificate.pem"] = secretInput(c.TLSCertificate)
@@ -261,7 +262,7 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	}
 	_, err = caddy.New(ctx, "caddy", caddy.Args{
 		EdgeImage: c.Images.Edge, OpsImage: c.Images.Ops, Network: networkID, Config: edge,
-		ACMERoot: c.TLS.ACMERootPEM, TLSDir: tls, Applied: done,
+		ACMERoot: c.TLS.ACMERootPEM, TLSDir: tls, TLSHash: tlsHash, Applied: done,
 	}, append([]pulumi.ResourceOption{pulumi.DependsOn(shop)}, onHost...)...)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -21,7 +22,7 @@ func prune(c config.Config) render.Timer {
 	return render.Timer{
 		Name: "prune", Description: "Remove images of old releases", Image: c.Images.Ops,
 		Calendar: "*-*-* " + c.Host.PruneAt + ":00", RandomDelay: 10 * time.Minute, Limit: 20 * time.Minute,
-		Command: []string{"prune", "--contract", strconv.Itoa(hostspec.ContractVersion)},
+		Command: []string{"prune", "--contract", strconv.Itoa(hostspec.ContractVersion), "--keep", c.Images.Postgres},
 		Mounts: []string{
 			"type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
 			"type=bind,source=/run/lock,target=/run/lock",
@@ -44,6 +45,7 @@ func backup(c config.Config) render.Timer {
 		Name: "backup", Description: "Back the shop up, and read the backup back", Image: c.Images.Ops,
 		Calendar: "*-*-* " + c.Backup.At + ":00", RandomDelay: 15 * time.Minute, Limit: 12 * time.Hour,
 		Command: []string{"backup", "--contract", strconv.Itoa(hostspec.ContractVersion)}, Network: hostspec.AppNetwork,
+		Caps: []string{"CHOWN", "FOWNER"}, // staged directories have the owners and modes of the live ones
 		Mounts: []string{
 			"type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
 			"type=bind,source=/run/lock,target=/run/lock",
@@ -93,7 +95,7 @@ func destinations(c config.Config) []hostspec.Destination {
 			env["AWS_DEFAULT_REGION"] = b.S3.Region
 		}
 		out = append(out, hostspec.Destination{
-			Name: "s3", Repository: fmt.Sprintf("s3:%s/%s/%s", b.S3.Endpoint, b.S3.Bucket, b.S3.Prefix), Env: env, CACert: b.S3.CAPEM, Prune: b.S3.Prune,
+			Name: "s3", Repository: fmt.Sprintf("s3:%s/%s/%s", strings.TrimSuffix(b.S3.Endpoint, "/"), b.S3.Bucket, b.S3.Prefix), Env: env, CACert: b.S3.CAPEM, Prune: b.S3.Prune,
 		})
 	}
 	return out

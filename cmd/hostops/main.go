@@ -154,7 +154,8 @@ func prepareCommand() *cobra.Command {
 }
 
 func pruneCommand() *cobra.Command {
-	return &cobra.Command{
+	var keep []string
+	cmd := &cobra.Command{
 		Use: "prune", Short: "Remove images that neither a container nor one of the newest releases needs", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			release, err := ops.Lock(hostspec.ServicesLock, "a change of the services", fmt.Sprintf("the pruning of images, since %s", time.Now().UTC().Format(time.RFC3339)))
@@ -168,9 +169,11 @@ func pruneCommand() *cobra.Command {
 			defer release()
 			ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Minute)
 			defer cancel()
-			return ops.Prune(ctx, hostspec.ReleasesDir, cmd.OutOrStdout())
+			return ops.Prune(ctx, hostspec.ReleasesDir, keep, cmd.OutOrStdout())
 		},
 	}
+	cmd.Flags().StringSliceVar(&keep, "keep", nil, "images that stay although nothing runs them")
+	return cmd
 }
 
 func backupCommand() *cobra.Command {
@@ -215,14 +218,16 @@ func migrateCommand() *cobra.Command {
 
 func caddyLoadCommand() *cobra.Command {
 	var from, to string
+	var force bool
 	cmd := &cobra.Command{
 		Use: "caddy-load", Short: "Load a checked configuration into Caddy without a restart", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return ops.CaddyLoad(cmd.Context(), from, to, cmd.OutOrStdout())
+			return ops.CaddyLoad(cmd.Context(), from, to, force, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "directory with the new Caddyfile")
 	cmd.Flags().StringVar(&to, "to", "", "Caddy's configuration directory")
+	cmd.Flags().BoolVar(&force, "force", false, "load also what is loaded already: files that it names are new")
 	for _, f := range []string{"from", "to"} {
 		_ = cmd.MarkFlagRequired(f)
 	}

@@ -23,9 +23,10 @@ type Args struct {
 	EdgeImage string // reference with digest; a change restarts Caddy, stop-first
 	OpsImage  string // reference with digest
 	Network   pulumi.StringInput
-	Config    render.Caddy // loaded without a restart
-	ACMERoot  string       // PEM by which the ACME directory's own certificate is checked; empty: public roots
-	TLSDir    string       // host directory with certificate.pem and key.pem in file mode; empty otherwise
+	Config    render.Caddy       // loaded without a restart
+	ACMERoot  string             // PEM by which the ACME directory's own certificate is checked; empty: public roots
+	TLSDir    string             // host directory with certificate.pem and key.pem in file mode; empty otherwise
+	TLSHash   pulumi.StringInput // identifies the certificate there, whose change makes Caddy load it; nil outside file mode
 	Applied   pulumi.StringInput
 	MemoryMB  int // default 512
 }
@@ -57,6 +58,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if args.TLSDir != "" {
 		tls = append(tls, workload.Mount{Source: args.TLSDir, Target: "/etc/momentstudio/tls", ReadOnly: true})
 	}
+	env := pulumi.StringArray{}
+	if args.TLSHash != nil {
+		env = append(env, pulumi.Sprintf("CERTIFICATE=%s", args.TLSHash))
+	}
 	check := []workload.Upload{{Path: hostspec.CaddyfilePath, Content: pulumi.String(text), Mode: "0444"}}
 	load := []workload.Upload{{Path: hostspec.ApplyInbox + "/Caddyfile", Content: pulumi.String(text)}}
 	if args.ACMERoot != "" {
@@ -66,18 +71,22 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	valid, err := workload.NewJob(ctx, name+"-validate", workload.Job{
 		Image:   pulumi.String(args.EdgeImage),
 		Command: []string{"validate", "--config", hostspec.CaddyfilePath, "--adapter", "caddyfile"},
-		Uploads: check, Mounts: tls, Caps: []string{"CAP_DAC_OVERRIDE"}, After: []pulumi.StringInput{args.Applied},
+		Uploads: check, Env: env, Mounts: tls, Caps: []string{"CAP_DAC_OVERRIDE"}, After: []pulumi.StringInput{args.Applied},
 	}, pulumi.Parent(c))
 	if err != nil {
 		return nil, err
 	}
+	command := []string{"caddy-load", "--contract", strconv.Itoa(hostspec.ContractVersion), "--from", hostspec.ApplyInbox, "--to", "/etc/caddy"}
+	if args.TLSHash != nil {
+		command = append(command, "--force")
+	}
 	loaded, err := workload.NewJob(ctx, name+"-load", workload.Job{
 		Image:   pulumi.String(args.OpsImage),
-		Command: []string{"caddy-load", "--contract", strconv.Itoa(hostspec.ContractVersion), "--from", hostspec.ApplyInbox, "--to", "/etc/caddy"},
-		Uploads: load,
-		Mounts:  []workload.Mount{{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"}},
-		After:   []pulumi.StringInput{args.Applied, valid.Done},
-		Caps:    []string{"CAP_DAC_OVERRIDE"},
+		Command: command,
+		Uploads: load, Env: env,
+		Mounts: []workload.Mount{{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"}},
+		After:  []pulumi.StringInput{args.Applied, valid.Done},
+		Caps:   []string{"CAP_DAC_OVERRIDE"},
 	}, pulumi.Parent(c), pulumi.DependsOn([]pulumi.Resource{valid.Container}))
 	if err != nil {
 		return nil, err

@@ -8,8 +8,8 @@ import (
 // Backup says when the shop is backed up, where to, and how long backups are kept.
 type Backup struct {
 	Enabled              bool       `json:"enabled"`              // default true
-	At                   string     `json:"at"`                   // time of day in UTC; default "02:30"
-	KeepDays             int        `json:"keepDays"`             // every backup is kept as long; default 30; older ones thin out to 8 weekly and 12 monthly ones
+	At                   string     `json:"at"`                   // time of day in UTC; default "01:30", well before host.rebootAt
+	KeepDays             int        `json:"keepDays"`             // every backup is kept as long; default 30; beside them the newest of each of the last 8 weeks and 12 months
 	KeepDaysAcknowledged bool       `json:"keepDaysAcknowledged"` // you know that fewer than 30 days break the shop's own baseline; default false
 	Local                bool       `json:"local"`                // also keeps a copy on the data volume; default true: quick to restore, and gone with the volume
 	Rest                 BackupRest `json:"rest"`
@@ -76,7 +76,7 @@ func (c *Config) validateRest(p *problems) {
 		}
 		return
 	}
-	if u, err := url.Parse(r.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
+	if u, err := url.Parse(r.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		p.set("backup.rest.url", r.URL, "an https URL without credentials", "https://backup.example:8000/momentstudio")
 	}
 	required(p, "backup.rest.username", r.Username, "a user name, because backup.rest.url is set", "<user>")
@@ -93,7 +93,7 @@ func (c *Config) validateS3(p *problems) {
 		}
 		return
 	}
-	if u, err := url.Parse(s.Endpoint); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") {
+	if u, err := url.Parse(s.Endpoint); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/") {
 		p.set("backup.s3.endpoint", s.Endpoint, "an https URL without path and credentials", "https://fsn1.your-objectstorage.com")
 	}
 	if !bucketPattern.MatchString(s.Bucket) {

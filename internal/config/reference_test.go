@@ -140,15 +140,19 @@ func fieldOf(c *Config, dest any) string {
 	return ""
 }
 
-// parseComments reads config.go: "Type" and "Type.Field" -> comment on one line.
+// parseComments reads the files that declare the groups: "Type" and "Type.Field" -> comment on one line.
 func parseComments(t *testing.T) map[string]string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
+	var decls []ast.Decl
+	for _, name := range []string{"config.go", "backup.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decls = append(decls, file.Decls...)
 	}
 	out := map[string]string{}
-	for _, d := range file.Decls {
+	for _, d := range decls {
 		decl, ok := d.(*ast.GenDecl)
 		if !ok {
 			continue

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
@@ -112,6 +113,10 @@ func stage(ctx context.Context, spec hostspec.Backup, p BackupPaths, staging str
 		return m, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	// A migration waits here, at its own lock, and not in the middle of its work at those of the dump.
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock_shared($1)", int64(hostspec.MigrationLock)); err != nil {
+		return m, fmt.Errorf("keep migrations out: %w", err)
+	}
 	if m.Revision, err = revision(ctx, conn); err != nil {
 		return m, err
 	}
@@ -139,6 +144,13 @@ func stage(ctx context.Context, spec hostspec.Backup, p BackupPaths, staging str
 	m.Database.Name = dumpPart
 	if m.Database.Rows, err = countRows(ctx, tx); err != nil {
 		return m, err
+	}
+	// Not longer: its locks would keep a migration waiting while the files are read.
+	if err := tx.Rollback(ctx); err != nil {
+		return m, fmt.Errorf("end the backup's transaction: %w", err)
+	}
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock_shared($1)", int64(hostspec.MigrationLock)); err != nil {
+		return m, fmt.Errorf("let migrations in: %w", err)
 	}
 	if m.Database.SHA256, m.Database.Bytes, err = hashFile(filepath.Join(staging, dumpPart)); err != nil {
 		return m, err
@@ -172,6 +184,9 @@ func store(ctx context.Context, r repository, spec hostspec.Backup, staging stri
 	if err := r.open(ctx, spec.OldPasswords, out); err != nil {
 		return at, err
 	}
+	if err := r.fits(ctx, spec, staging); err != nil {
+		return at, err
+	}
 	var summary bytes.Buffer
 	// Hard links are new inodes' names of old files: their change time says nothing, size and time of the content do.
 	if err := r.restic(ctx, &summary, "backup", "--json", "--quiet", "--ignore-ctime", "--host", spec.Stack,
@@ -201,12 +216,41 @@ func store(ctx context.Context, r repository, spec hostspec.Backup, staging stri
 	return at, r.forget(ctx, spec, out)
 }
 
+// fits checks that a repository on the data volume leaves room for the database and the uploads there.
+func (r repository) fits(ctx context.Context, spec hostspec.Backup, staging string) error {
+	if !strings.HasPrefix(r.Repository, "/") {
+		return nil
+	}
+	var out bytes.Buffer
+	if err := r.restic(ctx, &out, "backup", "--dry-run", "--json", "--quiet", "--ignore-ctime", "--host", spec.Stack, "--tag", "momentstudio", staging); err != nil {
+		return err
+	}
+	need := int64(-1)
+	for line := range bytes.Lines(out.Bytes()) {
+		var s struct {
+			Type  string `json:"message_type"`
+			Added int64  `json:"data_added"`
+		}
+		if json.Unmarshal(line, &s) == nil && s.Type == "summary" {
+			need = s.Added>>20 + diskReserveMB
+		}
+	}
+	if need < 0 {
+		return errors.New("restic does not tell how much it would add")
+	}
+	var s unix.Statfs_t
+	if err := unix.Statfs(staging, &s); err != nil {
+		return fmt.Errorf("measure the free space of the data volume: %w", err)
+	}
+	if free := int64(s.Bavail) * s.Bsize >> 20; free < need { //nolint:gosec // far from its limit
+		return fmt.Errorf("the data volume has %d MB free, and this copy needs %d MB; raise host.volumeSizeGB, or switch backup.local off", free, need)
+	}
+	return nil
+}
+
 // forget removes old snapshots. A lock that a killed run left would stop it for half an hour: the backup is
 // a good one all the same, and the next run tries again.
 func (r repository) forget(ctx context.Context, spec hostspec.Backup, out io.Writer) error {
-	if err := r.restic(ctx, io.Discard, "unlock", "--quiet"); err != nil { // stale ones only
-		return fmt.Errorf("remove stale locks: %w", err)
-	}
 	err := r.restic(ctx, io.Discard, "forget", "--quiet", "--host", spec.Stack, "--tag", "momentstudio", "--group-by", "host",
 		"--keep-within", fmt.Sprintf("%dd", spec.KeepDays), "--keep-weekly", "8", "--keep-monthly", "12", "--prune")
 	if errors.Is(err, errRepoLocked) {
@@ -219,11 +263,11 @@ func (r repository) forget(ctx context.Context, spec hostspec.Backup, out io.Wri
 	return nil
 }
 
-// verify downloads a snapshot's manifest and dump whole, and a sample of its files, and compares the
+// verify downloads, past restic's own cache, a snapshot's manifest and dump whole, and a sample of its files, and compares the
 // list of its files with the manifest.
 func (r repository) verify(ctx context.Context, snapshot, staging string, m Manifest) error {
 	var manifest bytes.Buffer
-	if err := r.restic(ctx, &manifest, "dump", "--no-lock", snapshot, filepath.Join(staging, "manifest.json")); err != nil {
+	if err := r.restic(ctx, &manifest, "dump", "--no-lock", "--no-cache", snapshot, filepath.Join(staging, "manifest.json")); err != nil {
 		return err
 	}
 	sent, err := os.ReadFile(filepath.Join(staging, "manifest.json"))
@@ -239,7 +283,7 @@ func (r repository) verify(ctx context.Context, snapshot, staging string, m Mani
 		return errors.New("its dump of the database differs")
 	}
 	var list bytes.Buffer
-	if err := r.restic(ctx, &list, "ls", "--no-lock", "--json", snapshot); err != nil {
+	if err := r.restic(ctx, &list, "ls", "--no-lock", "--no-cache", "--json", snapshot); err != nil {
 		return err
 	}
 	found := map[string]Tree{}
@@ -281,7 +325,7 @@ func (r repository) verify(ctx context.Context, snapshot, staging string, m Mani
 
 func (r repository) hash(ctx context.Context, snapshot, path string) (string, error) {
 	h := sha256.New()
-	err := r.restic(ctx, h, "dump", "--no-lock", snapshot, path)
+	err := r.restic(ctx, h, "dump", "--no-lock", "--no-cache", snapshot, path)
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 

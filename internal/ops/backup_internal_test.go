@@ -190,7 +190,8 @@ echo "$(cat /dev/fd/3) $(cat /dev/fd/4) $*" >> "$LOG"
 case "$(tail -n 1 "$LOG")" in
 "repo new cat config --no-lock") exit ${NEW:-0} ;;
 "repo old cat config --no-lock") exit ${OLD:-0} ;;
-"repo new key list --json") echo '[{"id":"aa","current":true},{"id":"bb","current":false}]' ;;
+"repo new unlock --quiet") exit ${UNLOCK:-0} ;;
+"repo old key list --json --no-lock") echo '[{"id":"aa","current":false},{"id":"bb","current":true}]' ;;
 "repo new key remove bb") exit ${REMOVE:-0} ;;
 "repo new backup") echo "password new of repo refused canary" >&2; exit 1 ;;
 esac
@@ -203,11 +204,13 @@ func TestOpeningARepository(t *testing.T) {
 		wants     []string
 		fault     string
 	}{
-		{"is there", "", true, []string{"repo new cat config --no-lock"}, ""},
+		{"is there", "OLD=12", true, []string{"repo new cat config --no-lock"}, ""},
+		{"is there, and a killed run left the old key", "", true, []string{"repo old key list --json --no-lock", "repo new key remove bb"}, ""},
+		{"loses stale locks", "OLD=12", true, []string{"repo new unlock --quiet"}, ""},
 		{"is made", "NEW=10", true, []string{"repo new cat config --no-lock", "repo new init"}, ""},
 		{"is away", "NEW=1", true, []string{"repo new cat config --no-lock"}, "exit status 1"},
 		{"gets the new password", "NEW=12", true, []string{
-			"repo new cat config --no-lock", "repo old cat config --no-lock", "repo old key add --new-password-file", "repo new key list --json", "repo new key remove bb",
+			"repo new cat config --no-lock", "repo old cat config --no-lock", "repo old key add --new-password-file", "repo old key list --json --no-lock", "repo new key remove bb",
 		}, ""},
 		{"keeps the old key where nothing is deleted", "NEW=12 REMOVE=1", false, []string{"repo new key remove bb"}, ""},
 		{"must lose the old key elsewhere", "NEW=12 REMOVE=1", true, []string{"repo new key remove bb"}, "remove the old key"},
@@ -253,5 +256,23 @@ func TestWhatResticSaysIsShownWithoutSecrets(t *testing.T) {
 	err := r.restic(t.Context(), &strings.Builder{}, "backup")
 	if err == nil || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), " new ") || !strings.Contains(err.Error(), "[secret] refused [secret]") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheTablesOfADump(t *testing.T) {
+	for _, c := range []struct {
+		log  string
+		want int
+		ok   bool
+	}{
+		{"tables=15\n", 15, true},
+		{"WARNING:  database has a collation version mismatch\ntables=3\n", 3, true},
+		{"tables=0\n", 0, true},
+		{"pg_dump: warning\n", 0, false},
+		{"tables=many\n", 0, false},
+	} {
+		if got, err := tablesOf(c.log); got != c.want || (err == nil) != c.ok {
+			t.Errorf("%q: %d, %v", c.log, got, err)
+		}
 	}
 }

@@ -18,8 +18,9 @@ import (
 // CaddyLoad puts a checked Caddyfile, and the files beside it, from one directory into another and
 // loads it into a running Caddy through the admin socket there. Caddy itself keeps the old
 // configuration when it refuses the new one, and the old file stays then too. When no Caddy runs
-// yet, the files are all there is to do.
-func CaddyLoad(ctx context.Context, from, to string, out io.Writer) error {
+// yet, the files are all there is to do. With force, Caddy also loads a text that it has already: the files
+// that it names may be new.
+func CaddyLoad(ctx context.Context, from, to string, force bool, out io.Writer) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {
 		return fmt.Errorf("read the new configuration: %w", err)
@@ -41,7 +42,7 @@ func CaddyLoad(ctx context.Context, from, to string, out io.Writer) error {
 	if len(caddyfile) == 0 {
 		return fmt.Errorf("no Caddyfile in %s", from)
 	}
-	loaded, err := loadIntoCaddy(ctx, filepath.Join(to, "admin.sock"), caddyfile)
+	loaded, err := loadIntoCaddy(ctx, filepath.Join(to, "admin.sock"), caddyfile, force)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func CaddyLoad(ctx context.Context, from, to string, out io.Writer) error {
 }
 
 // loadIntoCaddy reports whether a running Caddy took the configuration.
-func loadIntoCaddy(ctx context.Context, socket string, caddyfile []byte) (bool, error) {
+func loadIntoCaddy(ctx context.Context, socket string, caddyfile []byte, force bool) (bool, error) {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}
@@ -69,6 +70,9 @@ func loadIntoCaddy(ctx context.Context, socket string, caddyfile []byte) (bool, 
 		return false, fmt.Errorf("ask Caddy: %w", err)
 	}
 	request.Header.Set("Content-Type", "text/caddyfile")
+	if force {
+		request.Header.Set("Cache-Control", "must-revalidate")
+	}
 	response, err := httpClient.Do(request)
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 		return false, nil // no socket, or one that a dead process left; anything else may be a running Caddy

@@ -107,7 +107,7 @@ func TestCaddyLoad(t *testing.T) {
 			put(t, filepath.Join(w.to, "Caddyfile"), "old")
 			c.arrange(t, w)
 			out := &bytes.Buffer{}
-			err := ops.CaddyLoad(context.Background(), w.from, w.to, out)
+			err := ops.CaddyLoad(context.Background(), w.from, w.to, false, out)
 			switch {
 			case c.err == "" && err != nil:
 				t.Errorf("got %v, want success", err)
@@ -129,7 +129,7 @@ func TestUnreachableCaddyIsNotAnAbsentOne(t *testing.T) {
 	put(t, filepath.Join(from, "Caddyfile"), "new")
 	put(t, filepath.Join(to, "Caddyfile"), "old")
 	out := &bytes.Buffer{}
-	err := ops.CaddyLoad(context.Background(), from, to, out)
+	err := ops.CaddyLoad(context.Background(), from, to, false, out)
 	if err == nil || !strings.Contains(err.Error(), "ask Caddy to load the configuration") {
 		t.Errorf("got %v and %q, want an error", err, out)
 	}

@@ -113,8 +113,10 @@ type task struct {
 	image  string
 	config container.Config // its Image is set by run
 	host   container.HostConfig
-	net    string            // network; empty: none
-	files  map[string]string // put into the container before it starts, owned by root with mode 0400
+	net    string // network; empty: none
+	// killable: it is killed when this process is told to end.
+	killable bool
+	files    map[string]string // put into the container before it starts, owned by root with mode 0400
 }
 
 // run runs a task and returns its exit code. Its log goes to out line by line; the container is
@@ -124,7 +126,10 @@ func run(ctx context.Context, docker *client.Client, t task, out io.Writer) (int
 	if err != nil {
 		return 0, err
 	}
-	defer docker.ContainerRemove(context.WithoutCancel(ctx), id, container.RemoveOptions{Force: ctx.Err() != nil}) //nolint:errcheck // the next run removes it
+	defer func() {
+		// What may not be killed goes on, and the next run waits for it.
+		_ = docker.ContainerRemove(context.WithoutCancel(ctx), id, container.RemoveOptions{Force: t.killable && ctx.Err() != nil})
+	}()
 	if err := docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
 		return 0, fmt.Errorf("start container %s: %w", t.name, err)
 	}
@@ -139,18 +144,31 @@ func run(ctx context.Context, docker *client.Client, t task, out io.Writer) (int
 	return waitFor(ctx, docker, id)
 }
 
-// create makes a task's container. One of its name is a killed run's: what still runs is waited for,
-// never killed in the middle of its work.
+// settle waits for the end of a container that a killed run left, and removes it. It is never killed in the
+// middle of its work.
+func settle(ctx context.Context, docker *client.Client, name string) error {
+	old, err := docker.ContainerInspect(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for container %s of an earlier run: %w", name, err)
+	}
+	if old.State.Running {
+		if _, err := waitFor(ctx, docker, old.ID); err != nil {
+			return err
+		}
+	}
+	if err := docker.ContainerRemove(ctx, old.ID, container.RemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove container %s of an earlier run: %w", name, err)
+	}
+	return nil
+}
+
+// create makes a task's container.
 func create(ctx context.Context, docker *client.Client, t task) (id string, err error) {
-	if old, err := docker.ContainerInspect(ctx, t.name); err == nil {
-		if old.State.Running {
-			if _, err := waitFor(ctx, docker, old.ID); err != nil {
-				return "", err
-			}
-		}
-		if err := docker.ContainerRemove(ctx, old.ID, container.RemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
-			return "", fmt.Errorf("remove container %s of an earlier run: %w", t.name, err)
-		}
+	if err := settle(ctx, docker, t.name); err != nil {
+		return "", err
 	}
 	t.config.Image, t.host.CapDrop = t.image, []string{"ALL"}
 	var networks *network.NetworkingConfig

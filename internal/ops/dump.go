@@ -20,7 +20,7 @@ import (
 )
 
 // keptDumps is how many dumps of before a migration stay on the data volume.
-const keptDumps = 5
+const keptDumps = 10
 
 // dump is one dump of the database to a file.
 type dump struct {
@@ -75,9 +75,10 @@ func (d dump) make(ctx context.Context, docker *client.Client, conn *pgx.Conn) (
 	}
 	var log strings.Builder
 	// pg_restore without a database reads and decompresses all of the archive.
-	script := `set -e; pg_dump -Fc --no-password ${2:+--snapshot="$2"} ${3:+--compress="$3"} -f "/backup/$1"; pg_restore -f /dev/null "/backup/$1"; pg_restore --list "/backup/$1" | grep -c 'TABLE DATA'`
+	script := `set -e; pg_dump -Fc --no-password ${2:+--snapshot="$2"} ${3:+--compress="$3"} -f "/backup/$1"; pg_restore -f /dev/null "/backup/$1"; echo "tables=$(pg_restore --list "/backup/$1" | grep -c 'TABLE DATA')"`
 	code, err := run(ctx, docker, task{
-		name: d.container, image: d.clientImage, net: d.network,
+		killable: true,
+		name:     d.container, image: d.clientImage, net: d.network,
 		config: container.Config{
 			User: "0:0", Entrypoint: []string{"sh", "-c", script, "sh"}, Cmd: []string{partial, d.snapshot, compression},
 			Env: []string{
@@ -92,13 +93,23 @@ func (d dump) make(ctx context.Context, docker *client.Client, conn *pgx.Conn) (
 		err = fmt.Errorf("pg_dump or pg_restore exited with code %d:\n%s", code, log.String())
 	}
 	if err == nil {
-		tables, err = strconv.Atoi(strings.TrimSpace(log.String()))
+		tables, err = tablesOf(log.String())
 	}
 	if err != nil {
 		_ = os.Remove(filepath.Join(d.dir, partial))
 		return 0, err
 	}
 	return tables, publish(filepath.Join(d.dir, partial), filepath.Join(d.dir, d.name))
+}
+
+// tablesOf reads the dump's last line; the server may have warned before it.
+func tablesOf(log string) (int, error) {
+	_, count, found := strings.Cut(log, "tables=")
+	n, err := strconv.Atoi(strings.TrimSpace(count))
+	if !found || err != nil {
+		return 0, fmt.Errorf("the dump does not tell its tables:\n%s", log)
+	}
+	return n, nil
 }
 
 // publish gives a complete file its name, on disk before anything goes on.

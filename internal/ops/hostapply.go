@@ -112,7 +112,7 @@ func HostApply(ctx context.Context, spec hostspec.Apply, root string, units Unit
 
 // applied is what an earlier run made and a later one may have to take back.
 type applied struct {
-	Files  []string `json:"files"`
+	Files  []string `json:"files"` // secret ones too
 	Timers []string `json:"timers"`
 }
 
@@ -130,6 +130,9 @@ func retire(ctx context.Context, spec hostspec.Apply, root string, units Units, 
 	now := applied{Timers: spec.Timers}
 	for _, f := range spec.Files {
 		now.Files = append(now.Files, f.Path)
+	}
+	for _, s := range spec.Secrets {
+		now.Files = append(now.Files, s.Path)
 	}
 	for _, u := range old.Timers {
 		if !slices.Contains(now.Timers, u) {

@@ -139,6 +139,11 @@ func TestHostApplyTakesBackWhatIsNoLongerAskedFor(t *testing.T) {
 	root, spec := host(t)
 	unit := hostspec.File{Path: "/etc/systemd/system/momentstudio-prune.timer", Mode: 0o644, Content: "[Timer]\n"}
 	put(t, root+"/etc/systemd/system/other.timer", "of somebody else")
+	secret := root + spec.Secrets[0].Path
+	if err := ops.HostApply(context.Background(), spec, root, &fakeUnits{}, &bytes.Buffer{}); err != nil {
+		t.Fatal(err)
+	}
+	check(t, secret, canary, 0o400)
 	spec.Secrets = nil
 	spec.Files, spec.Timers = append(spec.Files, unit), []string{"momentstudio-prune.timer"}
 	apply := func(want ...string) {
@@ -153,6 +158,9 @@ func TestHostApplyTakesBackWhatIsNoLongerAskedFor(t *testing.T) {
 		}
 	}
 	apply("enable momentstudio-prune.timer changed=true")
+	if _, err := os.Stat(secret); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a secret that nobody needs any more is still there (%v)", err)
+	}
 	apply("enable momentstudio-prune.timer changed=false")
 	spec.Files[1].Content = "[Timer]\nPersistent=true\n"
 	apply("enable momentstudio-prune.timer changed=true")
@@ -277,16 +285,17 @@ func TestFullDiskLeavesTheOldFile(t *testing.T) {
 	root, spec := host(t)
 	target := root + spec.Files[0].Path
 	put(t, target, "[Journal]\nold\n")
-	spec.Files[0].Content = strings.Repeat("new\n", 16<<10)
+	spec.Files[0].Content = strings.Repeat("new\n", 512<<10)
 
-	// A limit on the size of files breaks off the write in its middle, for root too.
+	// A limit on the size of files breaks off the write in its middle, for root too. It lies above what the
+	// test tool itself writes.
 	signal.Ignore(syscall.SIGXFSZ)
 	defer signal.Reset(syscall.SIGXFSZ)
 	var old syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 4 << 10, Max: old.Max}); err != nil {
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 20, Max: old.Max}); err != nil {
 		t.Fatal(err)
 	}
 	units := &fakeUnits{}

@@ -118,7 +118,7 @@ func hashFile(path string) (sum string, size int64, err error) {
 
 // countRows counts the rows of every table in the connection's transaction.
 func countRows(ctx context.Context, tx pgx.Tx) (map[string]int64, error) {
-	rows, err := tx.Query(ctx, "SELECT quote_ident(schemaname)||'.'||quote_ident(tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog','information_schema') ORDER BY 1")
+	rows, err := tx.Query(ctx, "SELECT quote_ident(schemaname)||'.'||quote_ident(tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog','information_schema') AND schemaname NOT LIKE 'pg_temp%' ORDER BY 1")
 	if err != nil {
 		return nil, err
 	}

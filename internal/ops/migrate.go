@@ -60,6 +60,9 @@ func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 	if err := pull(ctx, docker, m.Image, m.RegistryAuth); err != nil {
 		return err
 	}
+	if err := settle(ctx, docker, migrationContainer); err != nil { // a killed run's migration may still be at work
+		return err
+	}
 	before, err := revision(ctx, conn)
 	if err != nil {
 		return err
@@ -73,17 +76,23 @@ func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 		return nil
 	}
 	if before != "" {
+		known, err := m.knows(ctx, docker, before)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return m.ahead(before, head, out)
+		}
 		if err := m.backup(ctx, docker, conn, before, out); err != nil {
 			return fmt.Errorf("back up the database before its migration from %s to %s: %w", before, head, err)
 		}
 	}
-	var log strings.Builder
-	code, err := run(ctx, docker, m.alembic("upgrade", "head"), io.MultiWriter(out, &log))
+	code, err := run(ctx, docker, m.alembic("upgrade", "head"), out)
 	if err != nil {
 		return err
 	}
 	if code != 0 {
-		return m.refused(before, head, code, log.String(), out)
+		return fmt.Errorf("alembic upgrade head exited with code %d; the schema may be between %s and %s, the old release keeps serving", code, cmp.Or(before, "nothing"), head)
 	}
 	after, err := revision(ctx, conn)
 	if err != nil {
@@ -93,12 +102,24 @@ func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 	return nil
 }
 
-// refused judges an upgrade that did not happen. An image that does not know the schema's revision is
-// older than the schema: Alembic notices before it changes anything.
-func (m Migration) refused(before, head string, code int64, log string, out io.Writer) error {
-	if !strings.Contains(log, "Can't locate revision identified by") {
-		return fmt.Errorf("alembic upgrade head exited with code %d; the schema may be between %s and %s, the old release keeps serving", code, cmp.Or(before, "nothing"), head)
+// knows asks the image for a revision. One that it does not know is a newer release's.
+func (m Migration) knows(ctx context.Context, docker *client.Client, revision string) (bool, error) {
+	var log strings.Builder
+	code, err := run(ctx, docker, m.alembic("show", revision), &log)
+	switch {
+	case err != nil:
+		return false, err
+	case code == 0:
+		return true, nil
+	case strings.Contains(log.String(), "Can't locate revision identified by"):
+		return false, nil
+	default:
+		return false, fmt.Errorf("alembic show %s exited with code %d:\n%s", revision, code, log.String())
 	}
+}
+
+// ahead judges a schema that is newer than the image.
+func (m Migration) ahead(before, head string, out io.Writer) error {
 	if slices.Contains(m.Compatible, before) {
 		fmt.Fprintf(out, "the schema is at %s, which this release (%s) is declared to work with\n", before, head)
 		return nil

@@ -147,6 +147,7 @@ func TestATruncatedBundleIsWrittenAnew(t *testing.T) {
 }
 
 func TestImagesInUseAreNeeded(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("a", 64)
 	service := func(image, before string) swarm.Service {
 		s := swarm.Service{Spec: swarm.ServiceSpec{TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: image}}}}
 		if before != "" {
@@ -157,13 +158,19 @@ func TestImagesInUseAreNeeded(t *testing.T) {
 	needed := neededImages(
 		[]container.Summary{{ImageID: "sha256:job", Image: "ops@sha256:1", State: "exited"}},
 		[]swarm.Service{service("backend@sha256:2", "backend@sha256:1"), service("caddy@sha256:1", "")},
-		[]keptRelease{{Backend: "backend@sha256:0", Frontend: "frontend@sha256:0"}})
-	for _, want := range []string{"sha256:job", "ops@sha256:1", "backend@sha256:2", "backend@sha256:1", "caddy@sha256:1", "backend@sha256:0", "frontend@sha256:0"} {
-		if !needed[want] {
+		[]keptRelease{{Backend: "ghcr.io/shop/backend:1.2@" + digest, Frontend: "shop/frontend@" + digest}}, []string{"docker.io/library/postgres@" + digest})
+	for _, want := range []string{
+		"sha256:job", "ops@sha256:1", "backend@sha256:2", "backend@sha256:1", "caddy@sha256:1",
+		"ghcr.io/shop/backend@" + digest, "docker.io/shop/frontend@" + digest, "postgres@" + digest, // as the engine tells them
+	} {
+		if !needed[canonical(want)] {
 			t.Errorf("%s would be removed", want)
 		}
 	}
-	if len(needed) != 7 {
+	if needed[canonical("ghcr.io/shop/backend@sha256:"+strings.Repeat("b", 64))] {
+		t.Error("another digest is kept too")
+	}
+	if len(needed) != 8 {
 		t.Errorf("got %v", needed)
 	}
 }
@@ -216,8 +223,8 @@ func TestOneAtATime(t *testing.T) {
 
 func TestOldDumpsGoAndPartialOnesToo(t *testing.T) {
 	dir := t.TempDir()
-	for n := range 7 {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("2026112%dT000000Z-0158_x.dump", n)), nil, 0o600); err != nil {
+	for n := range 12 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("202611%02dT000000Z-0158_x.dump", 10+n)), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -234,7 +241,7 @@ func TestOldDumpsGoAndPartialOnesToo(t *testing.T) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	if len(names) != 6 || names[0] != "20261122T000000Z-0158_x.dump" || names[5] != "notes.txt" {
+	if len(names) != 11 || names[0] != "20261112T000000Z-0158_x.dump" || names[10] != "notes.txt" {
 		t.Errorf("left are %q", names)
 	}
 }

@@ -5,17 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/swarm"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 // Prune removes images that nothing needs: neither a container, running or finished (the engine's
-// state knows the jobs' containers), nor a service, nor one of the kept releases. Containers are
-// never touched.
-func Prune(ctx context.Context, releasesDir string, out io.Writer) error {
+// state knows the jobs' containers), nor a service, nor one of the kept releases, nor the one that was
+// verified last, nor keep. Containers are never touched.
+func Prune(ctx context.Context, releasesDir string, keep []string, out io.Writer) error {
 	docker, err := connectDocker()
 	if err != nil {
 		return err
@@ -37,11 +44,17 @@ func Prune(ctx context.Context, releasesDir string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("list images: %w", err)
 	}
-	needed := neededImages(containers, services, releases)
+	verified, err := os.ReadFile(filepath.Join(releasesDir, filepath.Base(hostspec.VerifiedFile)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read which release was verified last: %w", err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(verified)), "\n")
+	keep = append(slices.Clone(keep), strings.Fields(lines[len(lines)-1])...)
+	needed := neededImages(containers, services, releases, keep)
 	var bad []error
 	removed := 0
 	for _, i := range images {
-		if needed[i.ID] || slices.ContainsFunc(append(i.RepoDigests, i.RepoTags...), func(r string) bool { return needed[r] }) {
+		if needed[i.ID] || slices.ContainsFunc(append(i.RepoDigests, i.RepoTags...), func(r string) bool { return needed[canonical(r)] }) {
 			continue
 		}
 		if _, err := docker.ImageRemove(ctx, i.ID, image.RemoveOptions{Force: true, PruneChildren: true}); err != nil {
@@ -56,19 +69,38 @@ func Prune(ctx context.Context, releasesDir string, out io.Writer) error {
 
 // neededImages lists image IDs and references in use. A release's images are kept whether they run or not:
 // a rollback must not depend on a registry.
-func neededImages(containers []container.Summary, services []swarm.Service, releases []keptRelease) map[string]bool {
+func neededImages(containers []container.Summary, services []swarm.Service, releases []keptRelease, keep []string) map[string]bool {
 	needed := map[string]bool{}
+	need := func(refs ...string) {
+		for _, r := range refs {
+			needed[canonical(r)] = true
+		}
+	}
 	for _, c := range containers {
-		needed[c.ImageID], needed[c.Image] = true, true
+		need(c.ImageID, c.Image)
 	}
 	for _, s := range services {
-		needed[s.Spec.TaskTemplate.ContainerSpec.Image] = true
+		need(s.Spec.TaskTemplate.ContainerSpec.Image)
 		if s.PreviousSpec != nil && s.PreviousSpec.TaskTemplate.ContainerSpec != nil {
-			needed[s.PreviousSpec.TaskTemplate.ContainerSpec.Image] = true // Swarm may still roll back to it
+			need(s.PreviousSpec.TaskTemplate.ContainerSpec.Image) // Swarm may still roll back to it
 		}
 	}
 	for _, r := range releases {
-		needed[r.Backend], needed[r.Frontend] = true, true
+		need(r.Backend, r.Frontend)
 	}
+	need(keep...)
 	return needed
+}
+
+// canonical is a reference with its registry and, beside a digest, without its tag: the engine tells images
+// in another form than the config.
+func canonical(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ref // an image's ID
+	}
+	if digested, ok := named.(reference.Digested); ok {
+		return reference.TrimNamed(named).Name() + "@" + digested.Digest().String()
+	}
+	return named.String()
 }

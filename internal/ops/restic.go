@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
@@ -67,6 +69,9 @@ func (r repository) restic(ctx context.Context, stdout io.Writer, args ...string
 	}
 	var errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = stdout, &errOut
+	// A lock that restic leaves behind would keep the next run out: let it take it back.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 30 * time.Second
 	err := cmd.Run()
 	if err == nil {
 		return nil
@@ -89,49 +94,73 @@ func (r repository) restic(ctx context.Context, stdout io.Writer, args ...string
 	return fmt.Errorf("restic %s: %w: %s", args[0], err, lastLines(text, 5))
 }
 
-// open makes the repository when there is none, and replaces an earlier generation's password: the
-// new key is added before the old one is removed, so that a killed run leaves one that works.
+// open makes the repository when there is none, and replaces earlier generations' passwords: the new
+// key is added before an old one is removed, so that a killed run leaves one that works, and the next run
+// removes what that one left.
 func (r repository) open(ctx context.Context, old []string, out io.Writer) error {
-	err := r.restic(ctx, io.Discard, "cat", "config", "--no-lock")
+	err := r.opens(ctx)
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, errNoRepository):
 		fmt.Fprintf(out, "%s: making the repository\n", r.Name)
 		return r.restic(ctx, io.Discard, "init")
-	case !errors.Is(err, errWrongPassword):
+	case err != nil && !errors.Is(err, errWrongPassword):
 		return err
+	}
+	works := err == nil
+	if works {
+		// Only stale ones: a run that was killed with an exclusive lock would keep all later ones out.
+		if err := r.restic(ctx, io.Discard, "unlock", "--quiet"); err != nil {
+			return fmt.Errorf("remove stale locks: %w", err)
+		}
 	}
 	for _, password := range old {
 		before := r
 		before.password = password
-		if err := before.restic(ctx, io.Discard, "cat", "config", "--no-lock"); errors.Is(err, errWrongPassword) {
+		if err := before.opens(ctx); errors.Is(err, errWrongPassword) {
 			continue
 		} else if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%s: replacing the password\n", r.Name)
-		return before.replaceKey(ctx, r, out)
+		if !works {
+			fmt.Fprintf(out, "%s: replacing the password\n", r.Name)
+			if err := before.addKey(ctx, r.password); err != nil {
+				return err
+			}
+			works = true
+		}
+		if err := r.removeKeyOf(ctx, before, out); err != nil {
+			return err
+		}
 	}
-	return fmt.Errorf("%w, nor with one of the %d before it: it is another stack's, or its password was changed elsewhere", errWrongPassword, len(old))
+	if !works {
+		return fmt.Errorf("%w, nor with one of the %d before it: it is another stack's, or its password was changed elsewhere", errWrongPassword, len(old))
+	}
+	return nil
 }
 
-// replaceKey adds the key of the new password and removes all others with it. A destination that only
-// takes additions refuses the removal: that is told, and is its owner's to do.
-func (r repository) replaceKey(ctx context.Context, after repository, out io.Writer) error {
+// opens reports whether there is a repository that the password opens.
+func (r repository) opens(ctx context.Context) error {
+	return r.restic(ctx, io.Discard, "cat", "config", "--no-lock")
+}
+
+// addKey makes a further password open the repository.
+func (r repository) addKey(ctx context.Context, password string) error {
 	file, err := os.CreateTemp("/dev/shm", "key-*") // memory, never a disk
 	if err != nil {
 		return err
 	}
 	defer os.Remove(file.Name())
-	if err := errors.Join(writeAll(file, after.password), file.Close()); err != nil {
+	if err := errors.Join(writeAll(file, password), file.Close()); err != nil {
 		return err
 	}
-	if err := r.restic(ctx, io.Discard, "key", "add", "--new-password-file", file.Name()); err != nil {
-		return err
-	}
+	return r.restic(ctx, io.Discard, "key", "add", "--new-password-file", file.Name())
+}
+
+// removeKeyOf removes the key that another password opens, and no other: an operator may have added one. A
+// destination that only takes additions refuses: that is told, and is its owner's to do.
+func (r repository) removeKeyOf(ctx context.Context, before repository, out io.Writer) error {
 	var list bytes.Buffer
-	if err := after.restic(ctx, &list, "key", "list", "--json"); err != nil {
+	if err := before.restic(ctx, &list, "key", "list", "--json", "--no-lock"); err != nil {
 		return err
 	}
 	var keys []struct {
@@ -143,14 +172,15 @@ func (r repository) replaceKey(ctx context.Context, after repository, out io.Wri
 	}
 	for _, k := range keys {
 		if !k.Current {
-			err := after.restic(ctx, io.Discard, "key", "remove", k.ID)
-			switch {
-			case err == nil:
-			case r.Prune:
-				return fmt.Errorf("remove the old key: %w", err)
-			default:
-				fmt.Fprintf(out, "%s: the new password works, and the old one still does: its key %.8s could not be removed by this host, which may only add; remove it with the credentials that prune there\n", r.Name, k.ID)
-			}
+			continue
+		}
+		err := r.restic(ctx, io.Discard, "key", "remove", k.ID)
+		switch {
+		case err == nil:
+		case r.Prune:
+			return fmt.Errorf("remove the old key: %w", err)
+		default:
+			fmt.Fprintf(out, "%s: the new password works, and the old one still does: its key %.8s could not be removed by this host, which may only add; remove it with the credentials that prune there\n", r.Name, k.ID)
 		}
 	}
 	return nil

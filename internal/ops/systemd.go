@@ -2,9 +2,11 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
 )
 
 // Systemd is the host's systemd, reached over the system bus.
@@ -38,7 +40,11 @@ func (Systemd) Enable(ctx context.Context, unit string, changed bool) error {
 // Disable stops the unit, now and at every boot.
 func (Systemd) Disable(ctx context.Context, unit string) error {
 	return withBus(ctx, func(c *dbus.Conn) error {
-		if err := job(ctx, unit, c.StopUnitContext); err != nil {
+		// A run that was killed may have removed the unit already.
+		var gone godbus.Error
+		if err := job(ctx, unit, c.StopUnitContext); errors.As(err, &gone) && gone.Name == "org.freedesktop.systemd1.NoSuchUnit" {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		_, err := c.DisableUnitFilesContext(ctx, []string{unit}, false)

@@ -20,6 +20,7 @@ type Timer struct {
 	Command     []string
 	Mounts      []string // in the words of `docker run --mount`
 	Network     string   // default "none"
+	Caps        []string // capabilities beside DAC_OVERRIDE
 }
 
 // Unit is the name of the timer's unit.

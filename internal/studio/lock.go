@@ -25,6 +25,9 @@ func (e lockedError) Error() string {
 	return "the host's services are being changed by " + e.holder + "; nothing was done. Run it again when that has ended, or wait for it with --wait 30m"
 }
 
+// sshFailed is ssh's own exit code for a host that cannot be reached; others are the script's.
+const sshFailed = 255
+
 // takeLock takes the lock and keeps it as long as its standard input is open. The kernel lets it go when the
 // connection ends, however it ends. $1 is who takes it, $2 how many seconds to wait.
 const takeLock = `exec 9<>` + hostspec.ServicesLock + ` || exit 1
@@ -54,12 +57,13 @@ func (c CLI) lockServices(ctx context.Context, address, what string) (release fu
 		return nil, fmt.Errorf("take the lock of the host's services: %w", err)
 	}
 	var once sync.Once
+	var ended error
 	end := func() {
 		once.Do(func() {
 			_ = hold.Close()
 			// A host that was replaced meanwhile never answers the end of the connection.
 			kill := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
-			_ = cmd.Wait()
+			ended = cmd.Wait()
 			kill.Stop()
 		})
 	}
@@ -77,6 +81,10 @@ func (c CLI) lockServices(ctx context.Context, address, what string) (release fu
 		return nil, lockedError{strings.TrimPrefix(line, "held by ")}
 	case errors.Is(err, io.EOF):
 		end()
+		var exit *exec.ExitError
+		if !errors.As(ended, &exit) || exit.ExitCode() != sshFailed {
+			return nil, fmt.Errorf("take the lock of the host's services: %s", lastLine(errOut.String()))
+		}
 		fmt.Fprintf(c.Err, "the host does not answer, so its lock is not taken: %s\n", lastLine(errOut.String()))
 		return func() {}, nil
 	default:

@@ -78,7 +78,7 @@ func (c CLI) Rollback(ctx context.Context, roots *x509.CertPool, to string, conf
 
 // earlierRelease finds the release to go back to.
 func (c CLI) earlierRelease(ctx context.Context, present Release, to string) (Release, error) {
-	text, err := c.output(ctx, "stack", "history", "--json", "--full-dates")
+	text, err := c.output(ctx, "stack", "history", "--json", "--full-dates", "--page-size", "100", "--page", "1")
 	if err != nil {
 		return Release{}, fmt.Errorf("read the history of stack %s: %w", c.Stack, err)
 	}
@@ -97,9 +97,19 @@ func (c CLI) earlierRelease(ctx context.Context, present Release, to string) (Re
 	return chooseRelease(history, verifiedReleases(verified), present, to)
 }
 
-// chooseRelease picks from the history, newest first.
+// chooseRelease picks from the history, newest first. Without a name it only goes back: a second rollback
+// goes to the release before, never forward to the one that the first has left.
 func chooseRelease(history, verified []Release, present Release, to string) (Release, error) {
 	var known []string
+	// Below the first appearance of the present release: what came after it was left before.
+	for i := len(history) - 1; i >= 0; i-- {
+		if history[i].same(present) {
+			if to == "" {
+				history = history[i+1:]
+			}
+			break
+		}
+	}
 	for _, r := range history {
 		good := false
 		for _, v := range verified {

@@ -57,7 +57,9 @@ func TestWhichReleaseARollbackChooses(t *testing.T) {
 	}{
 		{"the one before", list(4, 3, 2), list(2, 3, 4), "", 3, ""},
 		{"never one that was not verified", list(4, 3, 2), list(2), "", 2, ""},
-		{"never the present one, which an update between may have repeated", list(4, 3, 4), list(3, 4), "", 3, ""},
+		{"never forward to what was left before", list(4, 5, 4, 3), list(3, 4, 5), "", 3, ""},
+		{"forward by name", list(4, 5, 4, 3), list(3, 4, 5), releaseNo(5).Name, 5, ""},
+		{"nothing older", list(4, 3, 4), list(3, 4), "", 0, "no earlier release"},
 		{"one by name, verified or not", list(4, 3, 2), list(3), releaseNo(2).Name, 2, ""},
 		{"nothing to go back to", list(4), list(4), "", 0, "no earlier release"},
 		{"nothing that was verified", list(4, 3), list(4), "", 0, "no earlier release"},
