@@ -43,7 +43,6 @@ var differences = map[string][]string{
 		"RemoteImage.build.provenance: only in the plugin",
 		"RemoteImage.build.sbom: only in the plugin",
 		"RemoteImage.build.useLegacyBuilder: only in the plugin",
-		"Service.taskSpec.containerSpec.init: only in the plugin",
 		"Service.taskSpec.networksAdvanceds.id: only in the plugin",
 		"ServiceConfig.dataRaw: only in the plugin",
 		"ServiceConfig.labels: only in the plugin",
