@@ -104,6 +104,26 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 	return nil
 }
 
+// hostFiles are the host's plain files, beside the timers' units.
+func hostFiles(c config.Config) ([]hostspec.File, error) {
+	files := []hostspec.File{
+		{Path: "/etc/systemd/journald.conf.d/10-momentstudio.conf", Mode: 0o644, Content: "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=30day\n"},
+		// From here on only the newest deploy key opens the host; the one of its first boot does not.
+		{Path: "/etc/ssh/sshd_config.d/20-momentstudio-keys.conf", Mode: 0o644, Content: "AuthorizedKeysFile " + hostspec.AuthorizedKeys + "\n"},
+	}
+	upgrades, err := render.UnattendedUpgrades(c.Host.RebootAt)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, upgrades...)
+	command, err := render.HostopsCommand(c.Images.Ops, hostspec.AppNetwork, everything(hostspec.EtcDir))
+	if err != nil || !c.Backup.Enabled {
+		return append(files, command), err
+	}
+	notice, err := render.Notice(c.Images.Ops, hostspec.AppNetwork, everything(hostspec.SecretsDir))
+	return append(files, command, notice), err
+}
+
 // captchaKeys are the widget's; empty without one.
 type captchaKeys struct{ site, secret pulumi.StringOutput }
 
@@ -164,21 +184,16 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	timers := []render.Timer{prune(c)}
 	if c.Backup.Enabled {
 		jobSecrets[hostspec.BackupSecret] = backupSpec(c, s)
-		timers = append(timers, backup(c))
+		timers = append(timers, backupTimers(c)...)
 	}
-	upgrades, err := render.UnattendedUpgrades(c.Host.RebootAt)
+	files, err := hostFiles(c)
 	if err != nil {
 		return err
 	}
 	applied, err := hostapply.New(ctx, "host-apply", hostapply.Args{
 		OpsImage: c.Images.Ops, Ready: h.Ready, Directories: directories, Secrets: jobSecrets,
-		Files: append([]hostspec.File{
-			{Path: "/etc/systemd/journald.conf.d/10-momentstudio.conf", Mode: 0o644, Content: "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=30day\n"},
-			// From here on only the newest deploy key opens the host; the one of its first boot does not.
-			{Path: "/etc/ssh/sshd_config.d/20-momentstudio-keys.conf", Mode: 0o644, Content: "AuthorizedKeysFile " + hostspec.AuthorizedKeys + "\n"},
-		}, upgrades...),
-		Timers: timers,
-		Owners: map[string]int{hostspec.SuperuserSecret: 999, hostspec.SuperuserFirst: 999}, KeepOld: map[string]bool{hostspec.SuperuserSecret: true},
+		Files: files, Timers: timers,
+		Owners: map[string]int{hostspec.SuperuserSecret: hostspec.PostgresUID, hostspec.SuperuserFirst: hostspec.PostgresUID}, KeepOld: map[string]bool{hostspec.SuperuserSecret: true},
 		Reload: []string{"ssh.service", "systemd-journald.service"},
 	}, onHost...)
 	if err != nil {

@@ -39,20 +39,34 @@ func registryCredentials(c config.Config) pulumi.StringOutput {
 	}).(pulumi.StringOutput)
 }
 
-// backup backs the shop up every day. Its container may reach the database and the destinations.
-func backup(c config.Config) render.Timer {
-	return render.Timer{
-		Name: "backup", Description: "Back the shop up, and read the backup back", Image: c.Images.Ops,
-		Calendar: "*-*-* " + c.Backup.At + ":00", RandomDelay: 15 * time.Minute, Limit: 12 * time.Hour,
-		Command: []string{"backup", "--contract", strconv.Itoa(hostspec.ContractVersion)}, Network: hostspec.AppNetwork,
-		Caps: []string{"CHOWN", "FOWNER"}, // staged directories have the owners and modes of the live ones
-		Mounts: []string{
-			"type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
-			"type=bind,source=/run/lock,target=/run/lock",
-			"type=bind,source=" + hostspec.SecretsDir + ",target=" + hostspec.SecretsDir + ",readonly",
-			"type=bind,source=" + hostspec.DataDir + ",target=" + hostspec.DataDir,
-			"type=bind,source=/etc/ssl/certs,target=/etc/ssl/certs,readonly",
-		},
+// backupTimers back the shop up every day, look every hour whether that worked, and read back what the
+// destinations hold: a sample of it every Sunday, and all of it on the first of the month.
+func backupTimers(c config.Config) []render.Timer {
+	timer := func(name, description, calendar string, delay, limit time.Duration, command ...string) render.Timer {
+		return render.Timer{
+			Name: name, Description: description, Image: c.Images.Ops, Calendar: calendar, RandomDelay: delay, Limit: limit,
+			Command: append(command, "--contract", strconv.Itoa(hostspec.ContractVersion)), Network: hostspec.AppNetwork, Notify: true,
+			// Staged directories have the owners and modes of the live ones.
+			Caps: []string{"CHOWN", "FOWNER"}, Mounts: everything(hostspec.SecretsDir),
+		}
+	}
+	at := c.Backup.CheckAt + ":00"
+	return []render.Timer{
+		timer("backup", "Back the shop up, and read the backup back", "*-*-* "+c.Backup.At+":00", 15*time.Minute, 12*time.Hour, "backup"),
+		timer("backup-age", "See that the newest backup is not too old", "*-*-* *:20:00", 5*time.Minute, 5*time.Minute, "backup-age"),
+		timer("backup-sample", "Read a sample of the backups back", "Sun *-*-* "+at, 15*time.Minute, 12*time.Hour, "backup-check"),
+		timer("backup-check", "Read all backups back, and restore the newest database", "*-*-01 "+at, 15*time.Minute, 24*time.Hour, "backup-check", "--whole"),
+	}
+}
+
+// everything is what hostops needs of the host for backups, and with all of EtcDir for restores.
+func everything(etc string) []string {
+	return []string{
+		"type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
+		"type=bind,source=/run/lock,target=/run/lock",
+		"type=bind,source=" + etc + ",target=" + etc + ",readonly",
+		"type=bind,source=" + hostspec.DataDir + ",target=" + hostspec.DataDir,
+		"type=bind,source=/etc/ssl/certs,target=/etc/ssl/certs,readonly",
 	}
 }
 
@@ -68,7 +82,7 @@ func backupSpec(c config.Config, s *secrets.Secrets) pulumi.StringOutput {
 			Images: map[string]string{
 				"backend": c.Release.Backend, "frontend": c.Release.Frontend, "ops": c.Images.Ops, "postgres": c.Images.Postgres,
 			},
-			Password: v[0].(string), Destinations: destinations(c),
+			MaxAgeHours: c.Backup.MaxAgeHours, Notify: notify(c), Compatible: c.Release.CompatibleRevisions, Password: v[0].(string), Destinations: destinations(c),
 		}
 		for _, old := range v[1:] {
 			spec.OldPasswords = append(spec.OldPasswords, old.(string))
@@ -99,4 +113,17 @@ func destinations(c config.Config) []hostspec.Destination {
 		})
 	}
 	return out
+}
+
+// notify says who is told of failures. Mail goes by the shop's own server.
+func notify(c config.Config) hostspec.Notify {
+	n := hostspec.Notify{Webhook: c.BackupWebhook.Reveal(), CheckIn: c.BackupCheckIn.Reveal()}
+	if c.Backup.NotifyMail != "" {
+		smtp := c.App.SMTP
+		n.Mail = hostspec.Mail{
+			To: c.Backup.NotifyMail, From: smtp.From, Host: smtp.Host, Port: smtp.Port, TLS: smtp.TLS,
+			Username: smtp.Username, Password: c.AppSecrets.SMTPPassword.Reveal(),
+		}
+	}
+	return n
 }

@@ -1,5 +1,7 @@
-// Command hostops works on the host, inside the jobs that the program declares. Exit codes: 0 done,
-// 1 failed, 2 wrong usage, 4 another version of the host contract than the program's.
+// Command hostops works on the host, inside the jobs that the program declares, and for an operator. Exit
+// codes: 0 done, 1 failed, 2 wrong usage, 4 another version of the host contract than the program's, 5 somebody
+// else's turn; those of a restore, which then has changed nothing: 10 no such backup, 11 wrong password, 12 the
+// backup is damaged, 13 no room, 14 its schema is newer than the release, 15 an earlier restore comes first.
 package main
 
 import (
@@ -23,7 +25,23 @@ const (
 	exitFailed   = 1
 	exitUsage    = 2
 	exitContract = 4
+	exitLocked   = 5
 )
+
+// exitCodes are those of errors that a caller may want to tell apart.
+var exitCodes = []struct {
+	err  error
+	code int
+}{
+	{errContract, exitContract},
+	{ops.ErrLocked, exitLocked},
+	{ops.ErrNoBackup, 10},
+	{ops.ErrWrongPassword, 11},
+	{ops.ErrDamaged, 12},
+	{ops.ErrNoRoom, 13},
+	{ops.ErrNewerSchema, 14},
+	{ops.ErrUnfinished, 15},
+}
 
 var errContract = errors.New("hostops and the program disagree about the host contract")
 
@@ -31,6 +49,7 @@ var errContract = errors.New("hostops and the program disagree about the host co
 type usageError struct{ error }
 
 func main() {
+	signal.Ignore(syscall.SIGHUP) // a terminal that is lost ends nothing in the middle
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err := command().ExecuteContext(ctx)
@@ -38,15 +57,20 @@ func main() {
 		return
 	}
 	fmt.Fprintln(os.Stderr, "hostops:", err)
+	os.Exit(exitCode(err))
+}
+
+func exitCode(err error) int {
 	var usage usageError
-	switch {
-	case errors.Is(err, errContract):
-		os.Exit(exitContract)
-	case errors.As(err, &usage):
-		os.Exit(exitUsage)
-	default:
-		os.Exit(exitFailed)
+	if errors.As(err, &usage) {
+		return exitUsage
 	}
+	for _, c := range exitCodes {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
+	}
+	return exitFailed
 }
 
 func command() *cobra.Command {
@@ -64,7 +88,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), prepareCommand(), migrateCommand(),
-		caddyLoadCommand(), pruneCommand(), backupCommand())
+		caddyLoadCommand(), pruneCommand(), backupCommand(), backupAgeCommand(), backupCheckCommand(), notifyCommand(), restoreCommand())
 	return root
 }
 
@@ -174,29 +198,6 @@ func pruneCommand() *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&keep, "keep", nil, "images that stay although nothing runs them")
 	return cmd
-}
-
-func backupCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "backup", Short: "Back the shop up to every destination, and read it back", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			release, err := ops.Lock(hostspec.BackupLock, "a backup", fmt.Sprintf("a backup, since %s", time.Now().UTC().Format(time.RFC3339)))
-			if err != nil {
-				return err
-			}
-			defer release()
-			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
-			if err != nil {
-				return err
-			}
-			if err := ops.Backup(cmd.Context(), spec, ops.BackupPaths{
-				Restic: "/restic", EnvFile: hostspec.AppEnvSecret, Data: hostspec.DataDir, Auth: hostspec.RegistrySecret,
-			}, cmd.OutOrStdout()); err != nil {
-				return err
-			}
-			return ops.RestartBackend(cmd.Context(), cmd.OutOrStdout())
-		},
-	}
 }
 
 func migrateCommand() *cobra.Command {

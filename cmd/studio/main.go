@@ -53,7 +53,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(upCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
+	root.AddCommand(upCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
 	return root
 }
 
@@ -125,6 +125,18 @@ func verifyCommand(cli *studio.CLI) *cobra.Command {
 	cmd.Flags().DurationVar(&limit, "limit", 30*time.Second, "how long to wait for everything to hold")
 	cmd.Flags().StringVar(&ca, "ca", "", "PEM file with further authorities by which the site's certificate is checked")
 	return cmd
+}
+
+func statusCommand(cli *studio.CLI) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show what the host says of its backups, restores, timers and services", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cli.SSHConfig(cmd.Context()); err != nil {
+				return err
+			}
+			return cli.Status(cmd.Context())
+		},
+	}
 }
 
 func sshConfigCommand(cli *studio.CLI) *cobra.Command {

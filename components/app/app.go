@@ -115,10 +115,14 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			"--backend", args.BackendImage, "--frontend", args.FrontendImage, "--web-root", webRoot,
 			"--memory-mb", strconv.Itoa(max(args.BackendMemoryMB, args.FrontendMemoryMB)),
 		},
-		Env:    pulumi.StringArray{pulumi.Sprintf("ROLLOUT=%s", rollout(args))},
-		Mounts: []workload.Mount{socket, secrets, {Source: hostspec.ReleasesDir, Target: hostspec.ReleasesDir}},
-		Caps:   []string{"CAP_DAC_OVERRIDE"},
-		After:  []pulumi.StringInput{args.Applied.Done},
+		Env: pulumi.StringArray{pulumi.Sprintf("ROLLOUT=%s", rollout(args))},
+		Mounts: []workload.Mount{
+			socket, secrets,
+			{Source: hostspec.ReleasesDir, Target: hostspec.ReleasesDir},
+			{Source: hostspec.RestoreDir, Target: hostspec.RestoreDir, ReadOnly: true},
+		},
+		Caps:  []string{"CAP_DAC_OVERRIDE"},
+		After: []pulumi.StringInput{args.Applied.Done},
 	}, pulumi.Parent(a), pulumi.DependsOn([]pulumi.Resource{args.Applied.Container}))
 	if err != nil {
 		return nil, err

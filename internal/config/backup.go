@@ -1,14 +1,21 @@
 package config
 
 import (
+	"fmt"
+	"net/mail"
 	"net/url"
 	"regexp"
+
+	"github.com/prekzursil/momentstudio-infra/internal/secret"
 )
 
 // Backup says when the shop is backed up, where to, and how long backups are kept.
 type Backup struct {
 	Enabled              bool       `json:"enabled"`              // default true
 	At                   string     `json:"at"`                   // time of day in UTC; default "01:30", well before host.rebootAt
+	CheckAt              string     `json:"checkAt"`              // time of day in UTC at which a sample is read back on Sundays, and everything on the first of the month; default "05:30"
+	MaxAgeHours          int        `json:"maxAgeHours"`          // age of the newest verified backup that is reported as a failure; default 30
+	NotifyMail           string     `json:"notifyMail"`           // address that is told of failures by the shop's own mail server; app.smtp must be on; default none
 	KeepDays             int        `json:"keepDays"`             // every backup is kept as long; default 30; beside them the newest of each of the last 8 weeks and 12 months
 	KeepDaysAcknowledged bool       `json:"keepDaysAcknowledged"` // you know that fewer than 30 days break the shop's own baseline; default false
 	Local                bool       `json:"local"`                // also keeps a copy on the data volume; default true: quick to restore, and gone with the volume
@@ -47,12 +54,17 @@ func (c *Config) validateBackup(p *problems) {
 	if !timePattern.MatchString(b.At) {
 		p.set("backup.at", b.At, "a time of day in UTC", "02:30")
 	}
+	if !timePattern.MatchString(b.CheckAt) {
+		p.set("backup.checkAt", b.CheckAt, "a time of day in UTC", "05:30")
+	}
+	between(p, "backup.maxAgeHours", b.MaxAgeHours, 2, 24*31)
 	between(p, "backup.keepDays", b.KeepDays, 1, 3650)
 	if b.KeepDays >= 1 && b.KeepDays < leastDays && !b.KeepDaysAcknowledged {
 		p.set("backup.keepDays", b.KeepDays, "30 or more, or backup.keepDaysAcknowledged: originals in the trash are kept for 30 days", "30")
 	}
 	c.validateRest(p)
 	c.validateS3(p)
+	c.validateNotices(p)
 	if !b.Enabled {
 		if c.Kind == Production {
 			c.warn(p, "momentstudio:backup.enabled: nothing backs the shop up")
@@ -65,6 +77,30 @@ func (c *Config) validateBackup(p *problems) {
 		p.set("backup.local", false, "true, or a destination in backup.rest or backup.s3: without any there is no backup", "true")
 	case c.Kind == Production:
 		c.warn(p, "momentstudio:backup: the only backup lies on the disk that it is to save; set backup.rest or backup.s3")
+	}
+	if c.Kind == Production && b.NotifyMail == "" && !c.BackupWebhook.Set() && !c.BackupCheckIn.Set() {
+		c.warn(p, "momentstudio:backup: nobody is told when a backup fails; set backup.notifyMail, backupWebhook or backupCheckIn")
+	}
+}
+
+func (c *Config) validateNotices(p *problems) {
+	for key, value := range map[string]secret.Value{"backupWebhook": c.BackupWebhook, "backupCheckIn": c.BackupCheckIn} {
+		if !value.Set() {
+			continue
+		}
+		if u, err := url.Parse(value.Reveal()); err != nil || u.Scheme != "https" || u.Host == "" {
+			p.addFix(key, "[secret]", "an https URL", "pulumi config set --secret "+Namespace+":"+key+" --stack "+c.Stack)
+		}
+	}
+	if c.Backup.NotifyMail == "" {
+		return
+	}
+	if a, err := mail.ParseAddress(c.Backup.NotifyMail); err != nil || a.Address != c.Backup.NotifyMail {
+		p.set("backup.notifyMail", c.Backup.NotifyMail, "a mail address", "ops@"+c.Domain)
+	}
+	if !c.App.SMTP.Enabled {
+		p.addFix("backup.notifyMail", fmt.Sprintf("%q", c.Backup.NotifyMail), "no address, or app.smtp.enabled: the mail goes by the shop's own server",
+			fmt.Sprintf("pulumi config set --path '%s:app.smtp.enabled' true --stack %s", Namespace, c.Stack))
 	}
 }
 

@@ -63,6 +63,8 @@ type Config struct {
 	BackupRestPassword secret.Value // top-level "backupRestPassword"; required when backup.rest.url is set
 	BackupS3AccessKey  secret.Value // top-level "backupS3AccessKey"; required when backup.s3.endpoint is set
 	BackupS3SecretKey  secret.Value // top-level "backupS3SecretKey"; required when backup.s3.endpoint is set
+	BackupWebhook      secret.Value // top-level "backupWebhook": https URL that is told of failed backups and checks, as JSON with a "text"; optional
+	BackupCheckIn      secret.Value // top-level "backupCheckIn": https URL of a Sentry cron monitor, told how every backup ends; optional
 
 	Warnings []string // what deserves attention and stops nothing
 	missing  []string // secret keys that a rule asks for

@@ -90,6 +90,8 @@ func (c *Config) secretKeys() []secretKey {
 		{"backupRestPassword", &c.BackupRestPassword},
 		{"backupS3AccessKey", &c.BackupS3AccessKey},
 		{"backupS3SecretKey", &c.BackupS3SecretKey},
+		{"backupWebhook", &c.BackupWebhook},
+		{"backupCheckIn", &c.BackupCheckIn},
 	}
 	app := appsettings.SecretKeys(&c.AppSecrets)
 	for _, key := range slices.Sorted(maps.Keys(app)) {

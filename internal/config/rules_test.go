@@ -241,14 +241,14 @@ func TestWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(c.Warnings, "\n")
-	for _, want := range []string{"backend.replicas is 2, but 5 schedulers are on", "app.smtp.enabled is off", "app.sentry.logLevel is info", "the only backup lies on the disk"} {
+	for _, want := range []string{"backend.replicas is 2, but 5 schedulers are on", "app.smtp.enabled is off", "app.sentry.logLevel is info", "the only backup lies on the disk", "nobody is told when a backup fails"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no warning %q in\n%s", want, all)
 		}
 	}
 	quiet, err := config.Load(source(t, "prod", set("backend.replicas", 5), set("postgres.maxConnections", 300), set("app.sentry.logLevel", "warning"),
 		set("app.smtp", map[string]any{"enabled": true, "host": "mx", "from": "a@b.ro"}),
-		set("backup.rest", map[string]any{"url": "https://b.example/momentstudio", "username": "u"}), secretKey("backupRestPassword", canary)))
+		set("backup.rest", map[string]any{"url": "https://b.example/momentstudio", "username": "u"}), secretKey("backupRestPassword", canary), set("backup.notifyMail", "ops@b.ro")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func defaults() Config {
 		TLS:       TLS{Mode: "acme", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory"},
 		Edge:      Edge{RateLimits: true, MaxBodyMB: 540},
 		App:       appsettings.Defaults(),
-		Backup:    Backup{Enabled: true, At: "01:30", KeepDays: leastDays, Local: true, S3: BackupS3{Prefix: "restic"}},
+		Backup:    Backup{Enabled: true, At: "01:30", CheckAt: "05:30", MaxAgeHours: 30, KeepDays: leastDays, Local: true, S3: BackupS3{Prefix: "restic"}},
 		Secrets: SecretGenerations{
 			AppKey: 1, Tokens: 1, DatabaseLogin: 1, Superuser: 1,
 			DeployKey: 1, HostKey: 1, BackupPassword: 1,

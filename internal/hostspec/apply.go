@@ -48,14 +48,14 @@ type SecretFile struct {
 // OldSecret is the pattern of the files that hold what a secret file with KeepOld held before.
 func OldSecret(path, part string) string { return path + ".before-" + part }
 
-// Directories are those that every stack's services mount. 999 is the postgres and redis user of
-// the official Debian images; other users' entrypoints change the owner themselves.
+// Directories are those that every stack's services mount. Other
+// users' entrypoints than those of Postgres and Redis change the owner themselves.
 func Directories(postgres bool) []Directory {
 	dirs := []Directory{
 		{Path: EtcDir, Mode: 0o700},
 		{Path: SecretsDir, Mode: 0o700},
 		{Path: SSHKeysDir, Mode: 0o700},
-		{Path: RedisDir, Mode: 0o750, UID: 999, GID: 999},
+		{Path: RedisDir, Mode: 0o750, UID: PostgresUID, GID: PostgresUID},
 		{Path: UploadsDir, Mode: 0o755},
 		{Path: PrivateUploadsDir, Mode: 0o700},
 		{Path: DataDir + "/caddy", Mode: 0o700},
@@ -66,10 +66,11 @@ func Directories(postgres bool) []Directory {
 		{Path: BackupsDir, Mode: 0o700},
 		{Path: MigrationBackups, Mode: 0o700},
 		{Path: BackupPublic, Mode: 0o755},
+		{Path: RestoreDir, Mode: 0o700},
 	}
 	if postgres {
-		dirs = append(dirs, Directory{Path: PostgresDir, Mode: 0o700, UID: 999, GID: 999},
-			Directory{Path: PostgresSecrets, Mode: 0o700, UID: 999, GID: 999})
+		dirs = append(dirs, Directory{Path: PostgresDir, Mode: 0o700, UID: PostgresUID, GID: PostgresUID},
+			Directory{Path: PostgresSecrets, Mode: 0o700, UID: PostgresUID, GID: PostgresUID})
 	}
 	return dirs
 }

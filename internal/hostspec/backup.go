@@ -8,7 +8,9 @@ const (
 	BackupStatus   = BackupsDir + "/status.json" // what the last runs did
 	BackupPublic   = DataDir + "/backup-status"  // mounted in the backend
 	LastBackupFile = BackupPublic + "/last-at"   // ISO 8601 time of the newest verified backup; absent before the first
+	BackupCheck    = BackupsDir + "/check"       // the throw-away database of a check, while it runs
 	BackupLock     = "/run/lock/momentstudio-backup.lock"
+	BackupUnit     = "momentstudio-backup.service"
 )
 
 // Backup is what `hostops backup` is told.
@@ -18,10 +20,31 @@ type Backup struct {
 	Images       map[string]string `json:"images"`      // by part, with digests; recorded
 	ClientImage  string            `json:"clientImage"` // has pg_dump and pg_restore
 	Network      string            `json:"network"`
+	Compatible   []string          `json:"compatible,omitempty"` // revisions newer than the release's that it works with
 	KeepDays     int               `json:"keepDays"`
 	Password     string            `json:"password"`               // of the repositories
 	OldPasswords []string          `json:"oldPasswords,omitempty"` // of earlier generations, newest first; replaced where still in use
 	Destinations []Destination     `json:"destinations"`
+	MaxAgeHours  int               `json:"maxAgeHours"` // age of the newest verified backup that is a failure
+	Notify       Notify            `json:"notify"`
+}
+
+// Notify says who is told when a timer's service fails. Every way is optional.
+type Notify struct {
+	Webhook string `json:"webhook,omitempty"` // URL that takes JSON with "text", "stack", "unit" and "time"
+	CheckIn string `json:"checkIn,omitempty"` // URL of a Sentry cron monitor, told of every backup
+	Mail    Mail   `json:"mail"`
+}
+
+// Mail is sent when To is set, by the shop's own server.
+type Mail struct {
+	To       string `json:"to,omitempty"`
+	From     string `json:"from,omitempty"`
+	Host     string `json:"host,omitempty"`
+	Port     int    `json:"port,omitempty"`
+	TLS      bool   `json:"tls,omitempty"` // STARTTLS
+	Username string `json:"username,omitempty"`
+	Password string `json:"password,omitempty"`
 }
 
 // Destination is one restic repository.

@@ -86,5 +86,8 @@ const (
 	SuperuserName = "postgres"
 )
 
+// PostgresUID is the postgres user and group of the official Debian images; redis has the same numbers in its own.
+const PostgresUID = 999
+
 // MigrationLock is the key of the Postgres advisory lock under which migrations run.
 const MigrationLock = 0x6d6f6d656e74 // "moment"

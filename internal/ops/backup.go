@@ -17,23 +17,24 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sys/unix"
-
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 // BackupPaths are where a backup finds and leaves things; they are the host's own.
 type BackupPaths struct {
-	Restic  string // the program
-	EnvFile string // the application's .env, for the database's address
-	Data    string // the data volume
-	Auth    string // the registry's credentials; may be missing
+	Restic string // the program
+	Root   string // prefix of every path of hostspec; empty on a host
 }
 
 // BackupState is what is known of the runs; `studio status` and the next run read it.
 type BackupState struct {
 	Last     BackupRun  `json:"last"`               // the newest run, whatever its end
 	Verified *BackupRun `json:"verified,omitempty"` // the newest that was verified at every destination
+}
+
+// FailedBy reports whether the newest run failed, or was killed and wrote nothing in the last hour.
+func (s BackupState) FailedBy(now time.Time) bool {
+	return s.Last.Error != "" || now.Sub(s.Last.Ended) > time.Hour
 }
 
 // BackupRun is one run.
@@ -69,13 +70,15 @@ func Backup(ctx context.Context, spec hostspec.Backup, p BackupPaths, out io.Wri
 	if err != nil {
 		state.Error = err.Error()
 	}
-	return errors.Join(err, recordRun(p.Data, state))
+	return errors.Join(err, recordRun(p.Root, state))
 }
 
 func backUp(ctx context.Context, spec hostspec.Backup, p BackupPaths, state *BackupRun, out io.Writer) error {
-	staging := p.Data + strings.TrimPrefix(hostspec.BackupStaging, hostspec.DataDir)
-	if err := os.RemoveAll(staging); err != nil { // of a killed run
-		return fmt.Errorf("clear the staging directory: %w", err)
+	staging := p.Root + hostspec.BackupStaging
+	for _, dir := range []string{staging, p.Root + hostspec.BackupCheck} { // of killed runs
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("clear %s: %w", dir, err)
+		}
 	}
 	if err := os.MkdirAll(staging, 0o700); err != nil {
 		return fmt.Errorf("make the staging directory: %w", err)
@@ -104,7 +107,7 @@ func backUp(ctx context.Context, spec hostspec.Backup, p BackupPaths, state *Bac
 // trashed, so the first is looked at again after the second.
 func stage(ctx context.Context, spec hostspec.Backup, p BackupPaths, staging string, state *BackupRun, out io.Writer) (Manifest, error) {
 	m := Manifest{Format: 1, ID: state.ID, Stack: spec.Stack, Release: spec.Release, Images: spec.Images, Started: state.Started, Files: map[string]Tree{}}
-	text, err := os.ReadFile(p.EnvFile)
+	text, err := os.ReadFile(p.Root + hostspec.AppEnvSecret)
 	if err != nil {
 		return m, fmt.Errorf("read the application's settings: %w", err)
 	}
@@ -135,7 +138,7 @@ func stage(ctx context.Context, spec hostspec.Backup, p BackupPaths, staging str
 	}
 	defer docker.Close()
 	d := dump{
-		container: "momentstudio-backup-dump", clientImage: spec.ClientImage, network: spec.Network, registryAuth: p.Auth,
+		container: "momentstudio-backup-dump", clientImage: spec.ClientImage, network: spec.Network, registryAuth: p.Root + hostspec.RegistrySecret,
 		dir: staging, name: dumpPart, snapshot: snapshot, plain: true,
 	}
 	if _, err := d.make(ctx, docker, conn); err != nil {
@@ -156,7 +159,7 @@ func stage(ctx context.Context, spec hostspec.Backup, p BackupPaths, staging str
 		return m, err
 	}
 	for _, part := range []string{uploadsPart, privatePart, uploadsPart} {
-		if err := linkTree(filepath.Join(p.Data, part), filepath.Join(staging, part)); err != nil {
+		if err := linkTree(filepath.Join(p.Root+hostspec.DataDir, part), filepath.Join(staging, part)); err != nil {
 			return m, fmt.Errorf("collect %s: %w", part, err)
 		}
 	}
@@ -238,11 +241,9 @@ func (r repository) fits(ctx context.Context, spec hostspec.Backup, staging stri
 	if need < 0 {
 		return errors.New("restic does not tell how much it would add")
 	}
-	var s unix.Statfs_t
-	if err := unix.Statfs(staging, &s); err != nil {
-		return fmt.Errorf("measure the free space of the data volume: %w", err)
-	}
-	if free := int64(s.Bavail) * s.Bsize >> 20; free < need { //nolint:gosec // far from its limit
+	if free, err := freeMB(staging); err != nil {
+		return err
+	} else if free < need {
 		return fmt.Errorf("the data volume has %d MB free, and this copy needs %d MB; raise host.volumeSizeGB, or switch backup.local off", free, need)
 	}
 	return nil
@@ -331,8 +332,8 @@ func (r repository) hash(ctx context.Context, snapshot, path string) (string, er
 
 // recordRun writes what is known of the runs, and the time that the admin page shows when the run was
 // a good one.
-func recordRun(data string, run BackupRun) error {
-	path := data + strings.TrimPrefix(hostspec.BackupStatus, hostspec.DataDir)
+func recordRun(root string, run BackupRun) error {
+	path := root + hostspec.BackupStatus
 	state, err := ReadBackupState(path)
 	if err != nil {
 		return err
@@ -341,17 +342,13 @@ func recordRun(data string, run BackupRun) error {
 	if run.Error == "" {
 		state.Verified = &run
 	}
-	text, err := json.MarshalIndent(state, "", "  ")
-	if err != nil {
-		return err
-	}
-	if _, err := ensureFile(path, append(text, '\n'), 0o600); err != nil {
+	if err := writeJSON(path, state); err != nil {
 		return fmt.Errorf("record the run: %w", err)
 	}
 	if run.Error != "" {
 		return nil
 	}
-	if _, err := ensureFile(data+strings.TrimPrefix(hostspec.LastBackupFile, hostspec.DataDir), []byte(run.Started.Format(time.RFC3339)+"\n"), 0o644); err != nil {
+	if _, err := ensureFile(root+hostspec.LastBackupFile, []byte(run.Started.Format(time.RFC3339)+"\n"), 0o644); err != nil {
 		return fmt.Errorf("record the run: %w", err)
 	}
 	return nil
@@ -360,14 +357,7 @@ func recordRun(data string, run BackupRun) error {
 // ReadBackupState reads what is known; nothing before the first run.
 func ReadBackupState(path string) (BackupState, error) {
 	var state BackupState
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return state, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &state)
-	}
-	if err != nil {
+	if err := readJSON(path, &state); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return state, fmt.Errorf("read what is known of the backups: %w", err)
 	}
 	return state, nil
@@ -376,12 +366,11 @@ func ReadBackupState(path string) (BackupState, error) {
 // ReadBackupSpec reads what host-apply wrote.
 func ReadBackupSpec(path string) (hostspec.Backup, error) {
 	var spec hostspec.Backup
-	text, err := os.ReadFile(path)
-	if err != nil {
+	if err := readJSON(path, &spec); err != nil {
 		return spec, fmt.Errorf("read the backup's destinations: %w", err)
 	}
-	if err := json.Unmarshal(text, &spec); err != nil || spec.Password == "" || len(spec.Destinations) == 0 {
-		return spec, fmt.Errorf("read the backup's destinations: %s is not what host-apply writes", path) // never quote it
+	if spec.Password == "" || len(spec.Destinations) == 0 {
+		return spec, fmt.Errorf("read the backup's destinations: %s names no destination or no password", path)
 	}
 	return spec, nil
 }

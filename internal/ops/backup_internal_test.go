@@ -84,10 +84,10 @@ func TestTheSameFilesHaveTheSameSum(t *testing.T) {
 }
 
 func TestAFailedBackupNeverMovesTheTime(t *testing.T) {
-	data := t.TempDir()
+	root := t.TempDir()
 	at := func(hour int) time.Time { return time.Date(2026, 11, 25, hour, 0, 0, 0, time.UTC) }
 	last := func() string {
-		text, _ := os.ReadFile(data + strings.TrimPrefix(hostspec.LastBackupFile, hostspec.DataDir))
+		text, _ := os.ReadFile(root + hostspec.LastBackupFile)
 		return string(text)
 	}
 	for _, run := range []struct {
@@ -99,13 +99,13 @@ func TestAFailedBackupNeverMovesTheTime(t *testing.T) {
 		{BackupRun{ID: "2", Started: at(3), Error: "disk full"}, "2026-11-25T02:00:00Z\n"},
 		{BackupRun{ID: "3", Started: at(4)}, "2026-11-25T04:00:00Z\n"},
 	} {
-		if err := recordRun(data, run.run); err != nil {
+		if err := recordRun(root, run.run); err != nil {
 			t.Fatal(err)
 		}
 		if got := last(); got != run.want {
 			t.Errorf("after run %s: %q, want %q", run.run.ID, got, run.want)
 		}
-		state, err := ReadBackupState(data + strings.TrimPrefix(hostspec.BackupStatus, hostspec.DataDir))
+		state, err := ReadBackupState(root + hostspec.BackupStatus)
 		if err != nil || state.Last.ID != run.run.ID || (state.Verified != nil) != (run.want != "") || state.Verified != nil && state.Verified.Error != "" {
 			t.Errorf("after run %s: %+v, %v", run.run.ID, state, err)
 		}

@@ -141,13 +141,10 @@ func keptReleases(dir string) (records []keptRelease, paths []string, err error)
 	}
 	byPath := map[string]keptRelease{}
 	for _, p := range found {
-		text, err := os.ReadFile(p)
+		var r keptRelease
+		err := readJSON(p, &r)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
-		}
-		var r keptRelease
-		if err == nil {
-			err = json.Unmarshal(text, &r)
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("read the record %s of a release: %w", p, err)

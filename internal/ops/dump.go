@@ -16,7 +16,6 @@ import (
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/client"
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sys/unix"
 )
 
 // keptDumps is how many dumps of before a migration stay on the data volume.
@@ -57,11 +56,11 @@ func (d dump) make(ctx context.Context, docker *client.Client, conn *pgx.Conn) (
 	if err := conn.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&size); err != nil {
 		return 0, fmt.Errorf("measure the database: %w", err)
 	}
-	var s unix.Statfs_t
-	if err := unix.Statfs(d.dir, &s); err != nil {
-		return 0, fmt.Errorf("measure the free space of %s: %w", d.dir, err)
+	free, err := freeMB(d.dir)
+	if err != nil {
+		return 0, err
 	}
-	if free, need := int64(s.Bavail)*s.Bsize>>20, size>>20+diskReserveMB; free < need { //nolint:gosec // far from its limit
+	if need := size>>20 + diskReserveMB; free < need {
 		return 0, fmt.Errorf("the data volume has %d MB free, and a dump of the database may need %d MB; raise host.volumeSizeGB", free, need)
 	}
 	if err := pull(ctx, docker, d.clientImage, d.registryAuth); err != nil {
@@ -81,13 +80,10 @@ func (d dump) make(ctx context.Context, docker *client.Client, conn *pgx.Conn) (
 		name:     d.container, image: d.clientImage, net: d.network,
 		config: container.Config{
 			User: "0:0", Entrypoint: []string{"sh", "-c", script, "sh"}, Cmd: []string{partial, d.snapshot, compression},
-			Env: []string{
-				"PGHOST=" + config.Host, fmt.Sprintf("PGPORT=%d", config.Port), "PGUSER=" + config.User,
-				"PGDATABASE=" + config.Database, "PGPASSFILE=/pgpass", "PGSSLMODE=prefer",
-			},
+			Env: clientEnv(config),
 		},
 		host:  container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeBind, Source: d.dir, Target: "/backup"}}},
-		files: map[string]string{"/pgpass": "*:*:*:*:" + strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(config.Password) + "\n"},
+		files: map[string]string{pgpassFile: pgpass(config.Password)},
 	}, &log)
 	if err == nil && code != 0 {
 		err = fmt.Errorf("pg_dump or pg_restore exited with code %d:\n%s", code, log.String())
@@ -100,6 +96,21 @@ func (d dump) make(ctx context.Context, docker *client.Client, conn *pgx.Conn) (
 		return 0, err
 	}
 	return tables, publish(filepath.Join(d.dir, partial), filepath.Join(d.dir, d.name))
+}
+
+// pgpassFile holds the password in a container of Postgres' own clients.
+const pgpassFile = "/pgpass"
+
+func pgpass(password string) string {
+	return "*:*:*:*:" + strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(password) + "\n"
+}
+
+// clientEnv points Postgres' own clients to where a connection goes.
+func clientEnv(config *pgx.ConnConfig) []string {
+	return []string{
+		"PGHOST=" + config.Host, fmt.Sprintf("PGPORT=%d", config.Port), "PGUSER=" + config.User,
+		"PGDATABASE=" + config.Database, "PGPASSFILE=" + pgpassFile, "PGSSLMODE=prefer",
+	}
 }
 
 // tablesOf reads the dump's last line; the server may have warned before it.
@@ -124,11 +135,7 @@ func publish(partial, name string) error {
 	if err := os.Rename(partial, name); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncDirectories(filepath.Dir(name))
 }
 
 // forgetDumps removes all but the newest dumps, and partial ones of killed runs: the migration lock

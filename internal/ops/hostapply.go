@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -120,11 +119,7 @@ type applied struct {
 // and records what this one has. The record comes last: a run that is killed before leaves the old one.
 func retire(ctx context.Context, spec hostspec.Apply, root string, units Units, out io.Writer) (removed int, err error) {
 	var old applied
-	text, err := os.ReadFile(root + hostspec.AppliedFile)
-	if err == nil {
-		err = json.Unmarshal(text, &old)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := readJSON(root+hostspec.AppliedFile, &old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, fmt.Errorf("read %s: %w", hostspec.AppliedFile, err)
 	}
 	now := applied{Timers: spec.Timers}
@@ -152,10 +147,7 @@ func retire(ctx context.Context, spec hostspec.Apply, root string, units Units, 
 		removed++
 		fmt.Fprintln(out, "removed", path)
 	}
-	if text, err = json.Marshal(now); err != nil {
-		return removed, err
-	}
-	if _, err := ensureFile(root+hostspec.AppliedFile, text, 0o600); err != nil {
+	if err := writeJSON(root+hostspec.AppliedFile, now); err != nil {
 		return removed, fmt.Errorf("write %s: %w", hostspec.AppliedFile, err)
 	}
 	return removed, nil
@@ -164,12 +156,8 @@ func retire(ctx context.Context, spec hostspec.Apply, root string, units Units, 
 // ReadSpec reads the specification that the program uploaded.
 func ReadSpec(path string) (hostspec.Apply, error) {
 	var spec hostspec.Apply
-	text, err := os.ReadFile(path)
-	if err != nil {
+	if err := readJSON(path, &spec); err != nil {
 		return spec, fmt.Errorf("read specification: %w", err)
-	}
-	if err := json.Unmarshal(text, &spec); err != nil {
-		return spec, fmt.Errorf("read specification %s: %w", path, err)
 	}
 	return spec, nil
 }

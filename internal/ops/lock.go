@@ -1,17 +1,37 @@
 package ops
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // ErrLocked means that somebody else has the lock right now.
 var ErrLocked = errors.New("it is somebody else's turn")
+
+// LockInTurn waits until it has the lock, and tells once who has it meanwhile.
+func LockInTurn(ctx context.Context, path, work, who string, out io.Writer) (release func(), err error) {
+	for told := false; ; told = true {
+		release, err := Lock(path, work, who)
+		if !errors.Is(err, ErrLocked) {
+			return release, err
+		}
+		if !told {
+			fmt.Fprintln(out, "waiting:", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
 
 // Lock takes the lock of a kind of work, or fails at once with who has it. The kernel lets it go when
 // the process ends, however it ends. work and who are read by people.

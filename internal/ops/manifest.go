@@ -136,3 +136,17 @@ func countRows(ctx context.Context, tx pgx.Tx) (map[string]int64, error) {
 	}
 	return counts, nil
 }
+
+func (m Manifest) files() (n int) {
+	for _, t := range m.Files {
+		n += t.Files
+	}
+	return n
+}
+
+func (m Manifest) bytes() (n int64) {
+	for _, t := range m.Files {
+		n += t.Bytes
+	}
+	return n
+}

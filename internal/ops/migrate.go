@@ -30,6 +30,8 @@ type Migration struct {
 	BackupDir    string   // where the dump of before a migration is kept
 	RegistryAuth string   // file with the registry's credentials; may be missing
 	Compatible   []string // revisions newer than the image's that the release is declared to work with
+
+	dotenv string // content of the application's .env, instead of EnvFile
 }
 
 // migrationContainer is fixed, so that a killed run's container is found and not doubled.
@@ -132,11 +134,16 @@ func (m Migration) ahead(before, head string, out io.Writer) error {
 // alembic is a command of the release's image. The entrypoint would migrate by itself; the command
 // is the one that counts.
 func (m Migration) alembic(args ...string) task {
-	return task{
+	t := task{
 		name: migrationContainer, image: m.Image, net: m.Network,
 		config: container.Config{Cmd: append([]string{"alembic"}, args...), Env: []string{"RUN_DB_MIGRATIONS=0", "ENVIRONMENT=production"}},
-		host:   container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeBind, Source: m.EnvFile, Target: hostspec.AppEnvFile, ReadOnly: true}}},
 	}
+	if m.dotenv != "" {
+		t.files = map[string]string{hostspec.AppEnvFile: m.dotenv}
+	} else {
+		t.host.Mounts = []mount.Mount{{Type: mount.TypeBind, Source: m.EnvFile, Target: hostspec.AppEnvFile, ReadOnly: true}}
+	}
+	return t
 }
 
 // head asks the image for the newest of its migrations.
@@ -208,6 +215,18 @@ func databaseURL(text string) string {
 		}
 	}
 	return ""
+}
+
+// withDatabaseURL is the application's settings with another database in them.
+func withDatabaseURL(text, url string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "DATABASE_URL=") {
+			line = "DATABASE_URL='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(url) + "'\n"
+		}
+		out.WriteString(line)
+	}
+	return out.String()
 }
 
 // lineWriter passes whole lines on, each cut at 8 KiB: a longer one would end the Docker provider

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 // Preparation is all that a release needs on the host before anything of it starts.
@@ -34,6 +34,9 @@ const (
 // Prepare checks that the host has room for a release, pulls its images and keeps its bundles. It
 // changes nothing that serves, and reports all that is in the way at once.
 func Prepare(ctx context.Context, p Preparation, out io.Writer) error {
+	if err := HalfSwitched(hostspec.RestoreJournal); err != nil {
+		return err
+	}
 	docker, err := connectDocker()
 	if err != nil {
 		return err
@@ -92,11 +95,11 @@ func measure(meminfo, volume string) (room, error) {
 		return r, fmt.Errorf("read the host's memory: %s has no MemAvailable", meminfo)
 	}
 	for path, free := range map[string]*int{"/": &r.diskMB, volume: &r.volumeMB} {
-		var s unix.Statfs_t
-		if err := unix.Statfs(path, &s); err != nil {
-			return r, fmt.Errorf("measure the free space of %s: %w", path, err)
+		mb, err := freeMB(path)
+		if err != nil {
+			return r, err
 		}
-		*free = int(s.Bavail * uint64(s.Bsize) >> 20) //nolint:gosec // block sizes are positive
+		*free = int(mb)
 	}
 	return r, nil
 }

@@ -2,7 +2,6 @@ package ops
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,23 +20,13 @@ const BackendService = "momentstudio-backend"
 // waits for its turn: never during an update, which holds the lock.
 func RestartBackend(ctx context.Context, out io.Writer) error {
 	who := "a restart of the API after a backup, since " + time.Now().UTC().Format(time.RFC3339)
-	for waiting := false; ; waiting = true {
-		release, err := Lock(hostspec.ServicesLock, "a change of the services", who)
-		if err == nil {
-			defer release()
-			break
-		}
-		if !errors.Is(err, ErrLocked) {
-			return err
-		}
-		if !waiting {
-			fmt.Fprintln(out, "the API shows the backup later:", err)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(2 * time.Second):
-		}
+	release, err := LockInTurn(ctx, hostspec.ServicesLock, "a change of the services", who, out)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := HalfSwitched(hostspec.RestoreJournal); err != nil {
+		return err
 	}
 	docker, err := connectDocker()
 	if err != nil {

@@ -25,11 +25,15 @@ const (
 	resticWrongPassword = 12
 )
 
+// answerTime is how long a destination may take to open.
+const answerTime = 90 * time.Second
+
 // What a destination may refuse.
 var (
 	errNoRepository  = errors.New("there is no repository")
 	errWrongPassword = errors.New("the repository does not open with this password")
 	errRepoLocked    = errors.New("the repository is locked by another run")
+	errAway          = errors.New("the destination does not answer")
 )
 
 // repository is a destination and the password that opens it.
@@ -138,9 +142,16 @@ func (r repository) open(ctx context.Context, old []string, out io.Writer) error
 	return nil
 }
 
-// opens reports whether there is a repository that the password opens.
+// opens reports whether there is a repository that the password opens. restic itself would look for one that
+// does not answer for a quarter of an hour.
 func (r repository) opens(ctx context.Context) error {
-	return r.restic(ctx, io.Discard, "cat", "config", "--no-lock")
+	limited, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	err := r.restic(limited, io.Discard, "cat", "config", "--no-lock")
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w within %s: %w", errAway, answerTime, err)
+	}
+	return err
 }
 
 // addKey makes a further password open the repository.

@@ -21,6 +21,17 @@ type Timer struct {
 	Mounts      []string // in the words of `docker run --mount`
 	Network     string   // default "none"
 	Caps        []string // capabilities beside DAC_OVERRIDE
+	Notify      bool     // whether a failure starts the unit of Notice
+}
+
+// Notice renders the unit that tells of the failure of another, which is its instance.
+func Notice(image, network string, mounts []string) (hostspec.File, error) {
+	text, err := fill("notify.service", struct {
+		Image, Network string
+		Contract       int
+		Mounts         []string
+	}{image, network, hostspec.ContractVersion, mounts})
+	return hostspec.File{Path: "/etc/systemd/system/momentstudio-notify@.service", Mode: 0o644, Content: text}, err
 }
 
 // Unit is the name of the timer's unit.
@@ -42,6 +53,15 @@ func (t Timer) Files() ([]hostspec.File, error) {
 		files = append(files, hostspec.File{Path: "/etc/systemd/system/momentstudio-" + t.Name + "." + kind, Mode: 0o644, Content: text})
 	}
 	return files, nil
+}
+
+// HostopsCommand renders the command by which an operator on the host runs hostops.
+func HostopsCommand(image, network string, mounts []string) (hostspec.File, error) {
+	text, err := fill("hostops.sh", struct {
+		Path, Image, Network string
+		Mounts               []string
+	}{hostspec.HostopsCommand, image, network, mounts})
+	return hostspec.File{Path: hostspec.HostopsCommand, Mode: 0o700, Content: text}, err
 }
 
 // UnattendedUpgrades renders the configuration of Debian's security upgrades, and when they are made.

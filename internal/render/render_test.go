@@ -117,10 +117,16 @@ func TestTimerUnits(t *testing.T) {
 	if timer.Unit() != "momentstudio-prune.timer" {
 		t.Errorf("the unit is %s", timer.Unit())
 	}
+	timer.Notify = true
 	files, err := timer.Files()
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
+	notice, err := render.Notice("registry.example/ops@sha256:0a", "app", []string{"type=bind,source=/run/lock,target=/run/lock"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, notice)
 	dir := t.TempDir()
 	paths := []string{"verify", "--man=no", "--recursive-errors=no"}
 	for _, f := range files {
@@ -168,5 +174,29 @@ func TestUnattendedUpgradesReadByAPT(t *testing.T) {
 	}
 	if _, err := render.UnattendedUpgrades("at night"); err == nil {
 		t.Error("a window at no time of day is accepted")
+	}
+}
+
+func TestHostopsCommand(t *testing.T) {
+	file, err := render.HostopsCommand("registry.example/ops@sha256:0a", "app", []string{"type=bind,source=/a,target=/a", "type=bind,source=/b,target=/b,readonly"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, filepath.Base(file.Path), file.Content)
+	// Run with a docker that only tells how it is called.
+	dir := t.TempDir()
+	for name, text := range map[string]string{"docker": "#!/bin/sh\n[ \"$1\" = run ] || exit 1\nprintf '%s\\n' \"$@\"\n", "hostops": file.Content} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil { //nolint:gosec // it is a program
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(filepath.Join(dir, "hostops"), "restore", "--backup", "two words") //nolint:gosec // our own
+	cmd.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if want := "type=bind,source=/b,target=/b,readonly\nregistry.example/ops@sha256:0a\nrestore\n--backup\ntwo words\n"; !strings.HasSuffix(string(out), want) || strings.Contains(string(out), "--tty") {
+		t.Errorf("docker is called with:\n%s", out)
 	}
 }

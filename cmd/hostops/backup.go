@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/ops"
+)
+
+func backupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "backup", Short: "Back the shop up to every destination, and read it back", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			who := "a backup, since " + time.Now().UTC().Format(time.RFC3339)
+			release, err := ops.LockInTurn(cmd.Context(), hostspec.BackupLock, "a backup", who, cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			defer release()
+			if err := ops.HalfSwitched(hostspec.RestoreJournal); err != nil {
+				return err
+			}
+			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+			if err != nil {
+				return err
+			}
+			if err := ops.Backup(cmd.Context(), spec, ops.BackupPaths{Restic: resticProgram}, cmd.OutOrStdout()); err != nil {
+				return err
+			}
+			if err := ops.CheckIn(cmd.Context(), spec.Notify, true); err != nil {
+				fmt.Fprintln(cmd.OutOrStdout(), "the backup is a good one, but its monitor was not told:", err)
+			}
+			return ops.RestartBackend(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+}
+
+func backupAgeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "backup-age", Short: "Fail when the newest verified backup is too old", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := backupAge(time.Now())
+			fmt.Fprint(cmd.OutOrStdout(), text)
+			return err
+		},
+	}
+}
+
+func backupAge(now time.Time) (string, error) {
+	spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+	if err != nil {
+		return "", err
+	}
+	state, err := ops.ReadBackupState(hostspec.BackupStatus)
+	if err != nil {
+		return "", err
+	}
+	volume, err := os.Stat(hostspec.GuardFile) // made with the volume
+	if err != nil {
+		return "", err
+	}
+	return ops.BackupAge(spec, state, volume.ModTime(), now)
+}
+
+func backupCheckCommand() *cobra.Command {
+	var whole bool
+	cmd := &cobra.Command{
+		Use: "backup-check", Short: "Read a sample of every destination's backups back", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+			if err != nil {
+				return err
+			}
+			return ops.CheckBackups(cmd.Context(), spec, resticProgram, whole, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().BoolVar(&whole, "whole", false, "read everything, and restore the newest dump into a Postgres that is thrown away")
+	return cmd
+}
+
+func notifyCommand() *cobra.Command {
+	var unit string
+	cmd := &cobra.Command{
+		Use: "notify", Short: "Tell those who are to know that a unit failed", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+			if err != nil {
+				return err
+			}
+			state, err := ops.ReadBackupState(hostspec.BackupStatus)
+			if err != nil {
+				return err
+			}
+			now := time.Now()
+			text, errAge := backupAge(now)
+			return ops.Notify(cmd.Context(), spec.Notify, ops.Failure{
+				Stack: spec.Stack, Unit: unit, Detail: errors.Join(errAge, errors.New(text)).Error(), Time: now, Backup: state.FailedBy(now),
+			})
+		},
+	}
+	cmd.Flags().StringVar(&unit, "unit", "", "the systemd unit that failed")
+	_ = cmd.MarkFlagRequired("unit")
+	return cmd
+}

@@ -1,0 +1,16 @@
+package hostspec
+
+// Where a restore works. What it brings lies beside the live data until it is switched in whole;
+// afterwards the same places hold what was live before.
+const (
+	RestoreDir     = DataDir + "/restore"
+	RestoreFiles   = RestoreDir + "/files"
+	RestoreJournal = RestoreDir + "/journal.json"
+	// AsideDatabase is the suffix of the database that is not live.
+	AsideDatabase = "_aside"
+	// HostopsCommand runs hostops on the host as root, with everything that it may need.
+	HostopsCommand = EtcDir + "/hostops"
+)
+
+// MediaQueue is the Redis list from which the media worker takes the IDs of jobs (app-contract §5).
+const MediaQueue = "media:jobs:queue"

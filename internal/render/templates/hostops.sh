@@ -1,0 +1,13 @@
+#!/bin/sh
+# Rendered by the infrastructure program; a change on the host is overwritten by the next update.
+# Runs hostops as an operator does: `{{.Path}} restore list`. Its output is also in
+# `journalctl --identifier momentstudio-hostops`.
+set -eu
+terminal=
+if [ -t 0 ] && [ -t 1 ]; then terminal=--tty; fi
+exec docker run --rm --interactive $terminal --label momentstudio=hostops --log-driver journald --log-opt tag=momentstudio-hostops --network {{.Network}} \
+  --cap-drop ALL --cap-add DAC_OVERRIDE --cap-add CHOWN --cap-add FOWNER \
+{{- range .Mounts}}
+  --mount {{.}} \
+{{- end}}
+  {{.Image}} "$@"
