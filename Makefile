@@ -43,7 +43,7 @@ test-full: prepare ## the whole stack with the full load and the full list of fa
 
 .PHONY: bench
 bench: prepare ## a release against its unavoidable parts, and against stop and recreate
-	cd sandbox && $(TEST_ENV) go test -p 1 -timeout 45m ./e2e -run '^$$' -bench . -benchtime 1x -v
+	cd sandbox && $(TEST_ENV) MOMENTSTUDIO_FULL=1 go test -p 1 -timeout 45m ./e2e -run '^$$' -bench . -benchtime 1x -v
 
 .PHONY: race
 race: ## the pure and graph tests under the race detector

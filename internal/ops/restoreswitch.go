@@ -68,13 +68,14 @@ func switchTo(ctx context.Context, state *RestoreState, target Side, docker *cli
 	})
 	if err == nil {
 		err = state.timed("start", out, func() error {
-			// One after the other: the worker and the pages need the API.
-			for _, name := range writers {
-				if err := scale(ctx, docker, []string{name}, func(name string) uint64 { return state.Replicas[name] }); err != nil {
-					return err
-				}
+			before := func(name string) uint64 { return state.Replicas[name] }
+			if err := scale(ctx, docker, writers[:1], before); err != nil { // worker and pages need the API
+				return err
 			}
-			return ready(ctx)
+			if err := ready(ctx); err != nil {
+				return err
+			}
+			return scale(ctx, docker, writers[1:], before)
 		})
 	}
 	if err != nil {

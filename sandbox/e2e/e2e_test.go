@@ -44,6 +44,11 @@ func newWorld(t testing.TB) *world {
 	s.Name, s.Home = "e2e", "/var/lib/momentstudio-e2e"
 	s.Subnet = netip.MustParsePrefix("10.201.65.0/24")
 	s.PrivateNetwork = netip.MustParsePrefix("10.78.0.0/16")
+	if record != "" { // it may run beside the others
+		s.Name, s.Home = "plans", "/var/lib/momentstudio-plans"
+		s.Subnet = netip.MustParsePrefix("10.201.66.0/24")
+		s.PrivateNetwork = netip.MustParsePrefix("10.79.0.0/16")
+	}
 	w := &world{t: t, ctx: t.Context(), s: s}
 	down := func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
@@ -200,7 +205,7 @@ func (w *world) configured(group string) map[string]any {
 // hostID returns the container that is the booted host.
 func (w *world) hostID() string {
 	w.t.Helper()
-	out, err := exec.CommandContext(w.ctx, "docker", "ps", "-q", "--filter", "label=momentstudio-sandbox=momentstudio-e2e").Output()
+	out, err := exec.CommandContext(w.ctx, "docker", "ps", "-q", "--filter", "label=momentstudio-sandbox=momentstudio-"+w.s.Name).Output()
 	id := strings.TrimSpace(string(out))
 	if err != nil || id == "" || strings.Contains(id, "\n") {
 		w.t.Fatalf("want one host, got %q (%v)", id, err)

@@ -154,6 +154,45 @@ func releases(t *testing.T, w *world) {
 	crowd.stop(t, w, 500)
 }
 
+// changes makes each kind of change alone, under a load of its own.
+func changes(t *testing.T, w *world) {
+	w.openToCrowd()
+	first := w.configured("release")
+	backend, frontend := first["backend"].(string), first["frontend"].(string)
+	nextBackend, nextFrontend := w.releaseImages(images.Options{Release: "each"}, nil)
+	login := 1
+	if n, ok := w.configured("secrets")["databaseLogin"].(int); ok {
+		login = n
+	}
+	table := "\n| change | requests a second | requests | failed | rows written | rows lost |\n|---|---:|---:|---:|---:|---:|\n"
+	for _, c := range []struct {
+		name   string
+		change func()
+	}{
+		{"backend release", func() { w.release(2, nextBackend, frontend); w.mustUpdate(); w.serves(2) }},
+		{"frontend release", func() { w.release(3, nextBackend, nextFrontend); w.mustUpdate(); w.serves(3) }},
+		{"settings", func() { w.configure("app", "siteName", "another name"); w.mustUpdate() }},
+		{"Caddy configuration", func() { w.configure("edge", "maxBodyMB", 620); w.mustUpdate() }},
+		{"rotation of the database's login", func() { w.configure("secrets", "databaseLogin", login+1); w.mustUpdate() }},
+		{"rollback", func() {
+			if out, err := w.studio("rollback", "--yes", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile()); err != nil {
+				t.Fatalf("studio rollback: %v\n%s", err, tail(out, 60))
+			}
+			w.serves(2)
+		}},
+	} {
+		run := "each-" + strings.ReplaceAll(c.name, " ", "-")
+		run = strings.ReplaceAll(run, "'", "")
+		crowd := startLoad(t, w, run)
+		c.change()
+		crowd.stop(t, w, 500)
+		table += fmt.Sprintf("| %s | %.0f | %d | %d | %d | 0 |\n", c.name, crowd.rate, crowd.requests, len(crowd.failures), crowd.accepted)
+	}
+	t.Log(table)
+	w.release(1, backend, frontend)
+	w.mustUpdate()
+}
+
 // failures are releases that cannot work: the old one keeps serving, the run tells the cause, and the
 // next good one succeeds.
 func failures(t *testing.T, w *world) {

@@ -41,14 +41,23 @@ func TestTheWholeStack(t *testing.T) {
 		{"images of old releases are pruned, and nothing else", pruning},
 		{"a migration runs once, after a dump, and forward only", migrations},
 		{"backups are read back from where they are, and can be restored", backups},
+		{"backups that are too old or damaged are told", notices},
+		{"what was lost is restored, and what cannot be is refused", restores},
 		{"the shop is closed to robots again", closeToCrowd},
 		{"a raised generation replaces the server and nothing that holds data", rebuild},
 		{"a protected stack refuses its destruction", protection},
 		{"a destruction from another clone leaves nothing", destroy},
 	}
-	if full {
-		at := slices.IndexFunc(steps, func(s step) bool { return s.name == "the shop is closed to robots again" })
-		steps = slices.Insert(steps, at, step{"a host that reboots in the middle of a release serves one release", reboot})
+	switch {
+	case record != "":
+		steps = []step{steps[0], {"the plans of many changes are recorded", plans}}
+	case full:
+		before := func(name string, added step) {
+			at := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
+			steps = slices.Insert(steps, at, added)
+		}
+		before("a release that cannot work is told as it is, and loses no request", step{"each kind of change alone loses no request", changes})
+		before("the shop is closed to robots again", step{"a host that reboots in the middle of a release serves one release", reboot})
 	}
 	for _, step := range steps {
 		ok := t.Run(step.name, func(t *testing.T) {

@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// notices look at backups that are too old or damaged, and at who is told.
+func notices(t *testing.T, w *world) {
+	told := make(chan map[string]string, 8)
+	hook := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		message := map[string]string{}
+		if err := json.Unmarshal(body, &message); err != nil {
+			t.Errorf("the webhook got %q: %v", body, err)
+		}
+		told <- message
+	}))
+	hook.Listener.Close()
+	listener, err := net.Listen("tcp", net.JoinHostPort(w.s.Gateway().String(), "0")) // where the host finds this machine
+	if err != nil {
+		t.Fatal(err)
+	}
+	hook.Listener = listener
+	hook.Start()
+	defer hook.Close()
+
+	timers := w.host("systemctl list-timers --all --no-pager")
+	for _, name := range []string{"backup", "backup-age", "backup-sample", "backup-check", "prune"} {
+		if !strings.Contains(timers, "momentstudio-"+name+".timer") {
+			t.Errorf("no timer %s:\n%s", name, timers)
+		}
+	}
+	service := func(name string) (string, bool) {
+		t.Helper()
+		since := w.host("date '+%Y-%m-%d %H:%M:%S'")
+		result := w.host("systemctl start momentstudio-" + name + ".service; systemctl show momentstudio-" + name + ".service -p Result --value")
+		return w.host("journalctl -u momentstudio-" + name + ".service -o cat --since '" + since + "'"), result == "success"
+	}
+	out, ok := service("backup-check")
+	if !ok || strings.Count(out, "was restored into a new Postgres") != 3 || strings.Count(out, "--read-data finds no fault") != 3 {
+		t.Errorf("the whole check:\n%s", tail(out, 30))
+	}
+	if out, ok := service("backup-age"); !ok || !strings.Contains(out, "the newest verified backup is") {
+		t.Errorf("the age:\n%s", out)
+	}
+	if out, err := w.studio("status"); err != nil || !strings.Contains(out, "the newest verified backup is") || !strings.Contains(out, "momentstudio-backend") {
+		t.Errorf("studio status: %v\n%s", err, out)
+	}
+
+	w.host("cp -p " + backupSecret + " /var/tmp/backup.json; cp -p /mnt/momentstudio/backups/status.json /var/tmp/status.json")
+	w.host(`python3 - <<'P'
+import json
+p='` + backupSecret + `'
+s=json.load(open(p)); s['notify']={'webhook':'` + hook.URL + `/hook','mail':{}}
+open(p,'w').write(json.dumps(s))
+p='/mnt/momentstudio/backups/status.json'
+s=json.load(open(p)); s['verified']['started']='2026-01-01T00:00:00Z'
+open(p,'w').write(json.dumps(s))
+P`)
+	isTold := func(unit, text string) {
+		t.Helper()
+		select {
+		case m := <-told:
+			if m["unit"] != unit || !strings.Contains(m["text"], text) {
+				t.Errorf("told %v, want %s with %q", m, unit, text)
+			}
+		case <-time.After(time.Minute):
+			t.Errorf("nobody is told of %s:\n%s", unit, w.host("journalctl -u 'momentstudio-notify@*' -o cat -n 20"))
+		}
+	}
+	if out, ok := service("backup-age"); ok || !strings.Contains(out, "overdue") {
+		t.Errorf("an old backup is not overdue:\n%s", out)
+	}
+	isTold("momentstudio-backup-age.service", "overdue")
+	if out, err := w.studio("status"); err == nil || !strings.Contains(out, "backups are overdue") || !strings.Contains(out, "momentstudio-backup-age.service") {
+		t.Errorf("studio status of a host that is not well: %v\n%s", err, tail(out, 20))
+	}
+	w.host("mv /var/tmp/status.json /mnt/momentstudio/backups/status.json; systemctl reset-failed")
+
+	// A damaged repository is found by the check, and told.
+	w.host("f=$(find /mnt/momentstudio/backups/restic/data -type f | head -1); cp -p $f /var/tmp/pack; chmod u+w $f; printf x | dd of=$f bs=1 seek=100 conv=notrunc status=none; echo $f > /var/tmp/pack-path")
+	out, ok = service("backup-check")
+	if ok || !strings.Contains(out, "destination local") || strings.Count(out, "--read-data finds no fault") != 2 {
+		t.Errorf("a flipped byte is not found:\n%s", tail(out, 30))
+	}
+	isTold("momentstudio-backup-check.service", "failed")
+	w.host("mv /var/tmp/pack $(cat /var/tmp/pack-path); mv /var/tmp/backup.json " + backupSecret + "; systemctl reset-failed")
+	if out, err := w.studio("status"); err != nil {
+		t.Errorf("studio status of a host that is well again: %v\n%s", err, tail(out, 20))
+	}
+}
