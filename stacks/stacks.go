@@ -192,7 +192,7 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	}
 	applied, err := hostapply.New(ctx, "host-apply", hostapply.Args{
 		OpsImage: c.Images.Ops, Ready: h.Ready, Directories: directories, Secrets: jobSecrets,
-		Files: files, Timers: timers,
+		Files: files, Timers: timers, Facts: pulumi.StringArray{pulumi.String(hostspec.BackupFact + "=" + destinationNames(c))},
 		Owners: map[string]int{hostspec.SuperuserSecret: hostspec.PostgresUID, hostspec.SuperuserFirst: hostspec.PostgresUID}, KeepOld: map[string]bool{hostspec.SuperuserSecret: true},
 		Reload: []string{"ssh.service", "systemd-journald.service"},
 	}, onHost...)

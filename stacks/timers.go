@@ -92,6 +92,17 @@ func backupSpec(c config.Config, s *secrets.Secrets) pulumi.StringOutput {
 	})).(pulumi.StringOutput)
 }
 
+// destinationNames are for the eyes of whoever reviews a change: the destinations themselves are secret.
+func destinationNames(c config.Config) string {
+	var names []string
+	if c.Backup.Enabled {
+		for _, d := range destinations(c) {
+			names = append(names, d.Name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
 // destinations words the stack's destinations as restic does.
 func destinations(c config.Config) []hostspec.Destination {
 	var out []hostspec.Destination

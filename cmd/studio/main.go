@@ -1,4 +1,5 @@
-// Command studio is used at the operator's desk and in CI. Exit codes: 0 done, 1 failed, 2 wrong usage.
+// Command studio is used at the operator's desk and in CI. Exit codes: 0 done, 1 failed, 2 wrong usage, 20 to
+// 23 a review that does not pass.
 package main
 
 import (
@@ -28,8 +29,12 @@ func main() {
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "studio:", err)
 		var usage usageError
-		if errors.As(err, &usage) {
+		var reviewed studio.ReviewError
+		switch {
+		case errors.As(err, &usage):
 			os.Exit(2)
+		case errors.As(err, &reviewed):
+			os.Exit(reviewed.Code)
 		}
 		os.Exit(1)
 	}
@@ -53,7 +58,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(upCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
+	root.AddCommand(upCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), reviewCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
 	return root
 }
 
@@ -124,6 +129,23 @@ func verifyCommand(cli *studio.CLI) *cobra.Command {
 	}
 	cmd.Flags().DurationVar(&limit, "limit", 30*time.Second, "how long to wait for everything to hold")
 	cmd.Flags().StringVar(&ca, "ca", "", "PEM file with further authorities by which the site's certificate is checked")
+	return cmd
+}
+
+func reviewCommand(cli *studio.CLI) *cobra.Command {
+	var o studio.ReviewOptions
+	cmd := &cobra.Command{
+		Use: "review", Short: "Preview the stack and judge what an update would risk", Args: cobra.NoArgs,
+		Long: `Preview the stack, give every step a risk and its cause, and fail when something risky is in it that no file in approvals/
+approves. Exit codes: 0 passes, 20 riskier than the plan that was reviewed, 21 data at risk, 22 irreversible, 23 against a policy.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cli.Review(cmd.Context(), o, time.Now()) },
+	}
+	cmd.Flags().StringVar(&o.Preview, "preview", "", "file with the output of pulumi preview --json, instead of running it")
+	cmd.Flags().BoolVar(&o.Placeholders, "placeholders", false, "say that secrets and credentials were placeholders")
+	cmd.Flags().StringVar(&o.Approvals, "approvals", "approvals", "directory of approvals")
+	cmd.Flags().StringVar(&o.Reviewed, "reviewed", "", "an earlier report (--json), which this plan may not exceed")
+	cmd.Flags().StringVar(&o.Markdown, "markdown", "", "file to write a comment for a pull request to")
+	cmd.Flags().StringVar(&o.JSON, "json", "", "file to write the report to")
 	return cmd
 }
 

@@ -31,6 +31,7 @@ type Args struct {
 	Owners      map[string]int                // numeric owner of a secret's file; default root
 	KeepOld     map[string]bool               // secrets whose older content stays until its user has changed over
 	Reload      []string                      // systemd units reloaded when one of the secrets or files changed
+	Facts       pulumi.StringArray            // NAME=value, nothing secret; the job ignores them, and a preview shows what of the secret files has changed
 	Timers      []render.Timer                // enabled and started; one that is no longer listed is disabled and removed
 }
 
@@ -80,7 +81,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	h.Job, err = workload.NewJob(ctx, name+"-job", workload.Job{
 		Image:   pulumi.String(args.OpsImage),
 		Command: []string{"host-apply", "--contract", strconv.Itoa(hostspec.ContractVersion)},
-		Uploads: uploads,
+		Uploads: uploads, Env: args.Facts,
 		// Directories, never single files: a renamed file would not be seen (pitfalls 1.5).
 		Mounts: []workload.Mount{
 			{Source: "/etc", Target: hostspec.HostRoot + "/etc"},

@@ -11,7 +11,11 @@ const (
 	BackupCheck    = BackupsDir + "/check"       // the throw-away database of a check, while it runs
 	BackupLock     = "/run/lock/momentstudio-backup.lock"
 	BackupUnit     = "momentstudio-backup.service"
+	BackupFact     = "BACKUP_DESTINATIONS" // names, in the environment of the job that configures the host
 )
+
+// DestinationNames are the names that a destination can have.
+var DestinationNames = []string{"local", "rest", "s3"}
 
 // Backup is what `hostops backup` is told.
 type Backup struct {

@@ -1,0 +1,159 @@
+// Package review judges what an update would do before it is done: it reads `pulumi preview --json`, gives
+// every step a risk and a cause, and words it for people. It reads values to judge them and keeps none: a
+// report names properties, never what is in them.
+package review
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// plan is the part of the preview's JSON that counts.
+type plan struct {
+	Steps       []planStep `json:"steps"`
+	Diagnostics []struct {
+		URN      string `json:"urn"`
+		Message  string `json:"message"`
+		Severity string `json:"severity"`
+	} `json:"diagnostics"`
+}
+
+type planStep struct {
+	Op             string              `json:"op"`
+	URN            string              `json:"urn"`
+	OldState       *state              `json:"oldState"`
+	NewState       *state              `json:"newState"`
+	DiffReasons    []string            `json:"diffReasons"`
+	ReplaceReasons []string            `json:"replaceReasons"`
+	DetailedDiff   map[string]struct{} `json:"detailedDiff"` // by path; its values are not read
+}
+
+type state struct {
+	Type    string         `json:"type"`
+	Protect bool           `json:"protect"`
+	Inputs  map[string]any `json:"inputs"`
+	Outputs map[string]any `json:"outputs"`
+	Parent  string         `json:"parent"`
+}
+
+// Change is all that a plan does to one resource.
+type Change struct {
+	URN        string   `json:"urn"`
+	Type       string   `json:"type"`
+	Name       string   `json:"name"`
+	Op         Op       `json:"op"`
+	Properties []string `json:"properties,omitempty"` // that cause it; paths, never values
+	Risk       Risk     `json:"risk"`
+	Seconds    int      `json:"seconds,omitempty"` // of an interruption, as expected
+	Why        string   `json:"why"`
+	Back       string   `json:"back,omitempty"` // how to go back
+	Gated      bool     `json:"gated"`          // it needs an approval
+
+	old, new *state
+	stays    map[string]bool // names of all resources that are there after the update
+}
+
+// Op is what happens to a resource, with the engine's several steps of a replacement taken as one.
+type Op string
+
+// The operations. Anything else is Unknown.
+const (
+	Create  Op = "create"
+	Update  Op = "update"
+	Replace Op = "replace"
+	Delete  Op = "delete"
+	Read    Op = "read"
+	Import  Op = "import"
+	Unknown Op = "unknown"
+)
+
+// ops are the engine's steps (sdk/go/common/display, pkg/resource/deploy/step.go); what is not here is unknown.
+var ops = map[string]Op{
+	"create": Create, "update": Update, "delete": Delete,
+	"replace": Replace, "create-replacement": Replace, "delete-replaced": Replace,
+	"read": Read, "read-replacement": Replace, "read-discard": Delete, "discard-replaced": Replace,
+	"import": Import, "import-replacement": Replace, "remove-pending-replace": Replace, "refresh": Read,
+}
+
+// read turns a preview's JSON into the changes of a plan, one for each resource.
+func read(preview []byte) ([]Change, error) {
+	var p plan
+	// The CLI prints notices before the document when it has something to say.
+	if at := strings.IndexByte(string(preview), '{'); at > 0 {
+		preview = preview[at:]
+	}
+	if err := json.Unmarshal(preview, &p); err != nil {
+		return nil, errors.New("this is not the output of `pulumi preview --json`")
+	}
+	for _, d := range p.Diagnostics {
+		if d.Severity == "error" {
+			return nil, fmt.Errorf("the preview failed: %s", cause(d.Message))
+		}
+	}
+	if len(p.Steps) == 0 {
+		return nil, errors.New("the preview has no step at all, not even of what stays the same: it failed, or is not of this program")
+	}
+	var order []string
+	byURN, stays := map[string]*Change{}, map[string]bool{}
+	for _, s := range p.Steps {
+		name := s.URN[strings.LastIndex(s.URN, "::")+2:]
+		if s.Op != "delete" {
+			stays[name] = true
+		}
+		if s.Op == "same" {
+			continue
+		}
+		op, known := ops[s.Op]
+		if !known {
+			op = Unknown
+		}
+		c := byURN[s.URN]
+		if c == nil {
+			c = &Change{URN: s.URN, Name: name, Op: op, stays: stays}
+			byURN[s.URN], order = c, append(order, s.URN)
+		}
+		// The worse of two steps of one resource counts; a replacement is a creation and a deletion.
+		if rank(op) > rank(c.Op) || op != c.Op && rank(op) == rank(c.Op) {
+			c.Op = op
+		}
+		if s.OldState != nil && c.old == nil {
+			c.old = s.OldState
+		}
+		if s.NewState != nil {
+			c.new = s.NewState
+		}
+		for _, reason := range slices.Concat(s.ReplaceReasons, s.DiffReasons, slices.Collect(maps.Keys(s.DetailedDiff))) {
+			if !slices.Contains(c.Properties, reason) {
+				c.Properties = append(c.Properties, reason)
+			}
+		}
+	}
+	changes := make([]Change, 0, len(order))
+	for _, urn := range order {
+		c := byURN[urn]
+		for _, s := range []*state{c.new, c.old} {
+			if s != nil && c.Type == "" {
+				c.Type = s.Type
+			}
+		}
+		slices.Sort(c.Properties)
+		changes = append(changes, *c)
+	}
+	return changes, nil
+}
+
+func rank(op Op) int {
+	return slices.Index([]Op{Read, Import, Create, Update, Delete, Replace, Unknown}, op)
+}
+
+// cause is an error's message without the engine's words around it.
+func cause(text string) string {
+	if _, after, found := strings.Cut(text, "1 error occurred:\n\t* "); found {
+		text = after
+	}
+	return strings.TrimSpace(strings.TrimPrefix(text, "error: "))
+}
