@@ -26,7 +26,7 @@ func restoreCommand() *cobra.Command {
 			if (r.Backup == "") == (r.Archive == "") {
 				return usageError{errors.New("say what to restore: either --backup or --archive")}
 			}
-			return restoring(cmd, "a restore", func(spec hostspec.Backup) error {
+			return restoring("a restore", func(spec hostspec.Backup) error {
 				r.Spec = spec
 				r.Confirm = func(what string) error {
 					if yes {
@@ -93,7 +93,7 @@ func continueCommand() *cobra.Command {
 }
 
 // restoring runs work as the only one that changes services, and without a backup beside it.
-func restoring(cmd *cobra.Command, what string, work func(hostspec.Backup) error) error {
+func restoring(what string, work func(hostspec.Backup) error) error {
 	who := fmt.Sprintf("%s, since %s", what, time.Now().UTC().Format(time.RFC3339))
 	for _, l := range []struct{ path, work string }{{hostspec.ServicesLock, "a change of the services"}, {hostspec.BackupLock, "a backup"}} {
 		release, err := ops.Lock(l.path, l.work, who)
@@ -113,7 +113,7 @@ func stepCommand(use, short string, work func(*cobra.Command, hostspec.Backup) e
 	return &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return restoring(cmd, "a restore ("+use+")", func(spec hostspec.Backup) error { return work(cmd, spec) })
+			return restoring("a restore ("+use+")", func(spec hostspec.Backup) error { return work(cmd, spec) })
 		},
 	}
 }

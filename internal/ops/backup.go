@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 

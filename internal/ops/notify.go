@@ -123,7 +123,7 @@ func sendMail(ctx context.Context, m hostspec.Mail, subject, text string, now ti
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	defer c.Close()
+	defer c.Close() //nolint:errcheck // Quit has ended a good conversation
 	if m.TLS {
 		if err := c.StartTLS(&tls.Config{ServerName: m.Host, MinVersion: tls.VersionTLS12}); err != nil {
 			return fmt.Errorf("STARTTLS: %w", err)

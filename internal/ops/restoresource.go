@@ -277,7 +277,7 @@ func (a archive) fetch(_ context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer root.Close() //nolint:errcheck // it was only opened
 	return a.each(func(head *tar.Header, name string, r io.Reader) error {
 		part, _, _ := strings.Cut(name, "/")
 		if name != dumpPart && !slices.Contains(mediaParts, part) {
@@ -296,7 +296,7 @@ func (a archive) fetch(_ context.Context, dir string) error {
 			if err != nil {
 				return err
 			}
-			_, err = io.Copy(file, r) //nolint:gosec // describe has measured it
+			_, err = io.Copy(file, r)
 			if err := errors.Join(err, file.Close()); err != nil {
 				return err
 			}

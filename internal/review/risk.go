@@ -144,15 +144,15 @@ func harmless(what string) rule {
 const revertConfig = "revert the change of the stack's file and update"
 
 func server(c Change) verdict {
-	switch c.Op {
-	case Create, Import:
+	switch {
+	case c.made():
 		return verdict{why: "a new server"}
-	case Replace:
+	case c.Op == Replace:
 		return verdict{
 			risk: DataAtRisk, seconds: 600, gated: true, back: "there is no way back to the old server; its data is on the volume",
 			why: "the server is deleted and made anew: the shop is away until everything runs on the new one; what is not on the data volume is lost (docs/guides/rebuild-host.md)",
 		}
-	case Delete:
+	case c.Op == Delete:
 		return verdict{risk: Irreversible, gated: true, why: "the server is deleted, and the shop with it"}
 	}
 	if changes(c, "serverType") {
@@ -165,12 +165,12 @@ func server(c Change) verdict {
 }
 
 func volume(c Change) verdict {
-	switch c.Op {
-	case Create, Import:
+	switch {
+	case c.made():
 		return verdict{why: "a new, empty volume"}
-	case Replace:
+	case c.Op == Replace:
 		return verdict{risk: Irreversible, gated: true, why: "the volume with the database and all files is deleted, and an empty one is made: only a restore brings them back (docs/guides/restore.md)"}
-	case Delete:
+	case c.Op == Delete:
 		return verdict{risk: Irreversible, gated: true, why: "the volume with the database and all files is deleted"}
 	}
 	if changes(c, "size") {
@@ -187,44 +187,41 @@ func volume(c Change) verdict {
 }
 
 func address(c Change) verdict {
-	switch c.Op {
-	case Replace, Delete:
+	if c.gone() {
 		return verdict{risk: Irreversible, gated: true, why: "the public address is given back to the cloud, and nobody gets the same one again: names, allow-lists and mail reputation point to it"}
 	}
 	return verdict{why: "the address stays"}
 }
 
 func network(c Change) verdict {
-	switch c.Op {
-	case Replace, Delete:
+	if c.gone() {
 		return verdict{risk: Interruption, seconds: 300, gated: true, why: "the private network is cut: the Swarm advertises itself on it, and does not come back by itself on another address"}
 	}
 	return verdict{why: "the network stays"}
 }
 
 func firewall(c Change) verdict {
-	switch c.Op {
-	case Create, Import:
+	switch {
+	case c.made():
 		return verdict{why: "who may reach the host"}
-	case Delete, Replace:
+	case c.gone():
 		return verdict{risk: Interruption, seconds: 10, gated: true, why: "the host is open, or closed to everybody, until the new rules are in place"}
 	}
 	return verdict{why: "who may reach the host changes in place; look at the rules", back: revertConfig}
 }
 
 func attachment(c Change) verdict {
-	switch c.Op {
-	case Create, Import:
+	if c.made() {
 		return verdict{why: "the volume is attached to the server"}
 	}
 	return verdict{risk: DataAtRisk, seconds: 300, gated: true, why: "the data volume is taken off the running server, while the database writes to it"}
 }
 
 func record(c Change) verdict {
-	switch c.Op {
-	case Create, Import:
+	switch {
+	case c.made():
 		return verdict{why: "a new name"}
-	case Update:
+	case c.Op == Update:
 		if changes(c, "content", "proxied", "type") {
 			return verdict{risk: Interruption, seconds: ttl(c), why: "the name points elsewhere; resolvers keep the old answer for its time to live", back: revertConfig}
 		}
@@ -243,10 +240,10 @@ func ttl(c Change) int {
 }
 
 func widget(c Change) verdict {
-	switch c.Op {
-	case Create, Import:
+	switch {
+	case c.made():
 		return verdict{why: "a new widget, with keys of its own"}
-	case Replace, Delete:
+	case c.gone():
 		return verdict{risk: DataAtRisk, seconds: 60, gated: true, why: "the widget's keys are gone: pages that are open send tokens of the old one, and nobody can log in from them"}
 	}
 	if changes(c, "mode", "domains") {
@@ -259,15 +256,15 @@ func service(c Change) verdict {
 	part := strings.TrimSuffix(strings.TrimPrefix(c.Name, "app-"), "-service")
 	away := map[string]int{"postgres": 20, "redis": 5, "caddy": 5, "worker": 0}[part]
 	startFirst := order(c.new) == "start-first" && order(c.old) != "stop-first"
-	switch c.Op {
-	case Create, Import:
+	switch {
+	case c.made():
 		return verdict{why: "a service that did not run before"}
-	case Delete:
+	case c.Op == Delete:
 		if part == "postgres" {
 			return verdict{risk: DataAtRisk, seconds: 60, gated: true, why: "the database server is taken away: its data stays on the volume and no longer serves; whatever DATABASE_URL names from now on must have the shop's data already", back: revertConfig}
 		}
 		return verdict{risk: Interruption, seconds: 60, gated: true, why: "the service is taken away", back: revertConfig}
-	case Replace:
+	case c.Op == Replace:
 		if part == "postgres" {
 			return verdict{risk: DataAtRisk, seconds: 60, gated: true, why: "the database server is deleted and made anew on the same data", back: revertConfig}
 		}
@@ -283,8 +280,10 @@ func service(c Change) verdict {
 	case startFirst:
 		return verdict{risk: Restart, why: "new tasks start and are healthy before old ones stop", back: back}
 	case part == "postgres":
-		return verdict{risk: Interruption, seconds: away, gated: changes(c, "taskSpec.containerSpec.mounts", "taskSpec.containerSpec.image"), back: back,
-			why: "the database restarts: requests wait or fail meanwhile. An image of another major version does not open the data"}
+		return verdict{
+			risk: Interruption, seconds: away, gated: changes(c, "taskSpec.containerSpec.mounts", "taskSpec.containerSpec.image"), back: back,
+			why: "the database restarts: requests wait or fail meanwhile. An image of another major version does not open the data",
+		}
 	default:
 		return verdict{risk: Interruption, seconds: max(away, 5), why: "the old task stops before the new one starts", back: back}
 	}
@@ -301,8 +300,10 @@ func order(s *state) string {
 
 func job(c Change) verdict {
 	if gone := missing(facts(c.old, hostspec.BackupFact), facts(c.new, hostspec.BackupFact)); c.Op != Create && len(gone) > 0 {
-		return verdict{risk: DataAtRisk, gated: true, back: revertConfig,
-			why: "no further backup goes to " + strings.Join(gone, " and ") + ": what is there grows old, and is no longer checked"}
+		return verdict{
+			risk: DataAtRisk, gated: true, back: revertConfig,
+			why: "no further backup goes to " + strings.Join(gone, " and ") + ": what is there grows old, and is no longer checked",
+		}
 	}
 	switch {
 	case c.Name == "app-migrate" && c.Op == Replace && same(c, "command"):
@@ -316,8 +317,7 @@ func job(c Change) verdict {
 }
 
 func appNetwork(c Change) verdict {
-	switch c.Op {
-	case Replace, Delete:
+	if c.gone() {
 		return verdict{risk: Interruption, seconds: 300, gated: true, why: "every service is taken off the network: all of them stop"}
 	}
 	return verdict{why: "the network of the services"}
@@ -356,15 +356,15 @@ func generationOf(name string) (base string, n int) {
 }
 
 func generated(c Change) verdict {
-	switch c.Op {
-	case Create, Import:
+	switch {
+	case c.made():
 		return verdict{why: "a new generated secret, or the next generation of one"}
-	case Delete:
+	case c.Op == Delete:
 		if base, n := generationOf(c.Name); c.stays[fmt.Sprintf("%s-%d", base, n+1)] {
 			return verdict{why: "an old generation is dropped, and a newer one is there"}
 		}
 		fallthrough
-	case Replace:
+	case c.Op == Replace:
 		if strings.Contains(c.Name, "backup-password") {
 			return verdict{risk: Irreversible, gated: true, why: "the password of the backups is lost: nobody reads them any more, unless it was kept elsewhere"}
 		}
@@ -384,12 +384,14 @@ func marker(c Change) verdict {
 }
 
 func provider(c Change) verdict {
-	switch c.Op {
-	case Replace, Delete:
+	if c.gone() {
 		return verdict{risk: DataAtRisk, gated: true, why: "the connection to the cloud or to the host's Docker is replaced, and everything behind it with it"}
 	}
 	return verdict{why: "how the program connects"}
 }
+
+func (c Change) made() bool { return c.Op == Create || c.Op == Import }
+func (c Change) gone() bool { return c.Op == Replace || c.Op == Delete }
 
 // changes reports whether one of the properties, or something below it, causes the step.
 func changes(c Change, properties ...string) bool {
