@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -140,10 +143,52 @@ func read(preview []byte) ([]Change, error) {
 				c.Type = s.Type
 			}
 		}
-		slices.Sort(c.Properties)
+		c.Properties = causes(c.Properties, c.old, c.new)
 		changes = append(changes, *c)
 	}
 	return changes, nil
+}
+
+// causes leaves the deepest paths, and none whose value is the same before and after: providers name
+// more than what changes. What is secret looks the same whatever it is, and stays.
+func causes(paths []string, before, after *state) []string {
+	slices.Sort(paths)
+	left := slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
+		if slices.ContainsFunc(paths, func(q string) bool { return strings.HasPrefix(q, p+".") || strings.HasPrefix(q, p+"[") }) {
+			return true
+		}
+		if before == nil || after == nil {
+			return false
+		}
+		was, is := at(before.Inputs, p), at(after.Inputs, p)
+		return reflect.DeepEqual(was, is) && !strings.Contains(fmt.Sprint(was), "[secret]")
+	})
+	if len(left) == 0 {
+		return paths
+	}
+	return left
+}
+
+var part = regexp.MustCompile(`[^.\[\]]+`)
+
+// at looks a path such as "rules[0].port" up; nil when there is nothing.
+func at(inputs map[string]any, path string) any {
+	var value any = inputs
+	for _, name := range part.FindAllString(path, -1) {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[name]
+		case []any:
+			n, err := strconv.Atoi(name)
+			if err != nil || n >= len(v) {
+				return nil
+			}
+			value = v[n]
+		default:
+			return nil
+		}
+	}
+	return value
 }
 
 func rank(op Op) int {

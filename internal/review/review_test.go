@@ -59,6 +59,17 @@ func TestWhatIsUnknownIsTheWorst(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatDiffersIsACause(t *testing.T) {
+	inputs := func(image string) map[string]any {
+		return map[string]any{"taskSpec": map[string]any{"image": image, "sysctl": nil, "mounts": []any{map[string]any{"source": "/a"}}}, "password": "[secret]"}
+	}
+	r := mustReview(t, plan("update", "docker:index/service:Service", "app-backend", inputs("one"), inputs("two"),
+		"taskSpec", "taskSpec.image", "taskSpec.sysctl", "taskSpec.mounts[0].source", "taskSpec.mounts[7].source", "password"), subject())
+	if got := strings.Join(r.Changes[0].Properties, " "); got != "password taskSpec.image" {
+		t.Errorf("the causes are %q", got)
+	}
+}
+
 func TestWhatIsNoPreviewIsAnError(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing": "", "no JSON": "error: no stack", "no steps": `{"steps": []}`, "another document": `{"version": 3}`,

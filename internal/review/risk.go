@@ -132,7 +132,7 @@ func withServer(changes []Change) {
 		onServer := strings.HasPrefix(c.Type, "docker:") || strings.HasPrefix(c.Type, "hcloud:index/volumeAttachment:") || strings.HasPrefix(c.Type, "hcloud:index/serverNetwork:")
 		if onServer && c.Op == Replace {
 			changes[i].Risk, changes[i].Gated, changes[i].Seconds = min(c.Risk, Interruption), false, 0
-			changes[i].Why = "it is made anew with its server"
+			changes[i].Why, changes[i].Back = "it is made anew with its server", ""
 		}
 	}
 }
