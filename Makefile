@@ -41,6 +41,11 @@ test: prepare lint ## run every test: pure, golden, graph, emulators, hosts, the
 test-full: prepare ## the whole stack with the full load and the full list of faults (an hour)
 	cd sandbox && $(TEST_ENV) MOMENTSTUDIO_FULL=1 go test -p 1 -timeout 90m ./e2e -v
 
+.PHONY: plans
+plans: prepare ## record the plans of many changes again, for the tests of `studio review`
+	cd sandbox && $(TEST_ENV) MOMENTSTUDIO_RECORD="$(CURDIR)/internal/review/testdata/plans" go test -p 1 -timeout 45m ./e2e -v -run TestTheWholeStack
+	go test ./internal/review -update
+
 .PHONY: bench
 bench: prepare ## a release against its unavoidable parts, and against stop and recreate
 	cd sandbox && $(TEST_ENV) MOMENTSTUDIO_FULL=1 go test -p 1 -timeout 45m ./e2e -run '^$$' -bench . -benchtime 1x -v

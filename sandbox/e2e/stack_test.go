@@ -57,6 +57,7 @@ func TestTheWholeStack(t *testing.T) {
 			steps = slices.Insert(steps, at, added)
 		}
 		before("a release that cannot work is told as it is, and loses no request", step{"each kind of change alone loses no request", changes})
+		before("the shop is closed to robots again", step{"a power cut in a backup or a restore loses nothing", powerCuts})
 		before("the shop is closed to robots again", step{"a host that reboots in the middle of a release serves one release", reboot})
 	}
 	for _, step := range steps {

@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// cutPower kills the host without a word, starts it again, and waits until its services serve.
+func (w *world) cutPower() {
+	w.t.Helper()
+	id := w.hostID()
+	for _, args := range [][]string{{"kill", id}, {"start", id}} {
+		if out, err := exec.CommandContext(w.ctx, "docker", args...).CombinedOutput(); err != nil { //nolint:gosec // the test's own host
+			w.t.Fatalf("docker %s: %v\n%s", args[0], err, out)
+		}
+	}
+	w.awaitHost()
+}
+
+// awaitHost waits until the host's engine answers and every service has the tasks that it is to have.
+func (w *world) awaitHost() {
+	w.t.Helper()
+	const wants = `docker service ls --format '{{.Replicas}}' | awk '{split($1,a,"/"); if (a[1] != a[2]) bad=1} END {exit bad || NR < 6}'`
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(2 * time.Second) {
+		if exec.CommandContext(w.ctx, "docker", "exec", w.hostID(), "sh", "-c", wants).Run() == nil { //nolint:gosec // the test's own host
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("after the power came back:\n%s", w.host("docker service ls; systemctl --failed --no-pager"))
+		}
+	}
+}
+
+// powerCuts end a backup and a restore in their middle, with the host.
+func powerCuts(t *testing.T, w *world) {
+	w.mustBackUp()
+	rows, files, before := w.rows(), w.files(), w.lastBackup()
+
+	w.host("rm -rf /mnt/momentstudio/backups/staging; systemctl start --no-block momentstudio-backup.service; for n in $(seq 600); do [ -e /mnt/momentstudio/backups/staging/manifest.json ] && exit; sleep 0.05; done; exit 1")
+	w.cutPower()
+	if w.lastBackup() != before {
+		t.Error("a backup that met a power cut counts as one")
+	}
+	w.holds("after a power cut in a backup", rows, files)
+	w.mustBackUp()
+
+	w.host("rm -rf /mnt/momentstudio/uploads/*")
+	lostRows, lostFiles := w.rows(), w.files()
+	for _, c := range []struct{ moment, next string }{
+		{"[ -e /mnt/momentstudio/restore/files ]", ""},
+		{"grep -q '\"prepared\": true' /mnt/momentstudio/restore/journal.json 2>/dev/null", "undo"},
+		{"grep -q '\"prepared\": true' /mnt/momentstudio/restore/journal.json 2>/dev/null && sleep 5", "continue"},
+	} {
+		if out, err := exec.CommandContext(w.ctx, "docker", "exec", "-d", w.hostID(), "sh", "-c", "/etc/momentstudio/hostops restore --backup latest --yes >/tmp/restore.log 2>&1").CombinedOutput(); err != nil { //nolint:gosec // the test's own host
+			t.Fatalf("%v\n%s", err, out)
+		}
+		w.host("for n in $(seq 2400); do if " + c.moment + "; then exit; fi; sleep 0.05; done; cat /tmp/restore.log; exit 1")
+		w.cutPower()
+		if c.next == "" {
+			w.holds("after a power cut before the switch", lostRows, lostFiles)
+			continue
+		}
+		if out := w.mustRestore("status"); !strings.Contains(out, "in the middle of its switch") {
+			t.Errorf("the status after a power cut:\n%s", out)
+		}
+		// What would mix the two states refuses.
+		if out, ok := w.backup(); ok || !strings.Contains(out, "restore continue") {
+			t.Errorf("a backup of a shop that stands between two states:\n%s", tail(out, 10))
+		}
+		if out, err := w.studio("status"); err == nil || !strings.Contains(out, "in the middle of its switch") {
+			t.Errorf("studio status: %v\n%s", err, tail(out, 20))
+		}
+		w.host("systemctl reset-failed")
+		w.mustRestore(c.next)
+		if c.next == "undo" {
+			w.holds("undone after a power cut", lostRows, lostFiles)
+		} else {
+			w.holds("continued after a power cut", rows, files)
+		}
+		w.mustRestore("drop")
+	}
+}
