@@ -50,6 +50,9 @@ func newWorld(t testing.TB) *world {
 		s.PrivateNetwork = netip.MustParsePrefix("10.79.0.0/16")
 	}
 	w := &world{t: t, ctx: t.Context(), s: s}
+	if record == "" { // what is recorded is also the program itself, edited
+		useBuiltProgram(t, s)
+	}
 	down := func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 		defer cancel()
@@ -60,6 +63,25 @@ func newWorld(t testing.TB) *world {
 	down() // what a killed run left
 	t.Cleanup(down)
 	return w
+}
+
+// useBuiltProgram makes the CLI run the program that the sandbox built, as a pipeline does: it would link
+// the same one again for each of some sixty commands. Further clones are left as a newcomer has them.
+func useBuiltProgram(t testing.TB, s runner.Settings) {
+	t.Helper()
+	path := filepath.Join(s.Project, "Pulumi.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	built := filepath.Join(s.Cache, "bin", "momentstudio-infra")
+	now := strings.Replace(string(text), "runtime: go\n", "runtime:\n  name: go\n  options:\n    binary: "+built+"\n", 1)
+	if now == string(text) {
+		t.Fatal("Pulumi.yaml does not say runtime: go")
+	}
+	if err := os.WriteFile(path, []byte(now), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // clone copies what git tracks of this repository, and what it does not ignore, to a clean directory.
