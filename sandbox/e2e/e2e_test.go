@@ -50,9 +50,11 @@ func newWorld(t testing.TB) *world {
 		s.PrivateNetwork = netip.MustParsePrefix("10.79.0.0/16")
 	}
 	w := &world{t: t, ctx: t.Context(), s: s}
-	if record == "" { // what is recorded is also the program itself, edited
-		useBuiltProgram(t, s)
+	built := filepath.Join(s.Cache, "bin", "momentstudio-infra")
+	if record != "" {
+		built = filepath.Join(s.Project, "bin", "edited") // a program of its own: some plans are of edited ones
 	}
+	useBuiltProgram(t, s, built)
 	down := func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 		defer cancel()
@@ -67,14 +69,13 @@ func newWorld(t testing.TB) *world {
 
 // useBuiltProgram makes the CLI run the program that the sandbox built, as a pipeline does: it would link
 // the same one again for each of some sixty commands. Further clones are left as a newcomer has them.
-func useBuiltProgram(t testing.TB, s runner.Settings) {
+func useBuiltProgram(t testing.TB, s runner.Settings, built string) {
 	t.Helper()
 	path := filepath.Join(s.Project, "Pulumi.yaml")
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	built := filepath.Join(s.Cache, "bin", "momentstudio-infra")
 	now := strings.Replace(string(text), "runtime: go\n", "runtime:\n  name: go\n  options:\n    binary: "+built+"\n", 1)
 	if now == string(text) {
 		t.Fatal("Pulumi.yaml does not say runtime: go")

@@ -96,11 +96,22 @@ func (w *world) edits() []edit {
 	}
 }
 
+// buildEdited builds the program as it stands in the clone.
+func (w *world) buildEdited() {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.ctx, "go", "build", "-o", filepath.Join(w.s.Project, "bin", "edited"), ".")
+	cmd.Dir = w.s.Project
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("build the edited program: %v\n%s", err, out)
+	}
+}
+
 // plans previews every edit. A failing preview is a plan too: the refusal is the program's own.
 func plans(t *testing.T, w *world) {
 	if err := os.MkdirAll(record, 0o750); err != nil {
 		t.Fatal(err)
 	}
+	w.buildEdited()
 	w.configure("host", "volumeSizeGB", 12) // so that there is something to shrink
 	w.up()
 	file, err := os.ReadFile(w.s.ConfigFile())
@@ -131,6 +142,9 @@ func plans(t *testing.T, w *world) {
 				t.Fatalf("%s: nothing in %s is changed by %s", e.name, name, expression)
 			}
 		}
+		if len(e.code) > 0 {
+			w.buildEdited()
+		}
 		var out, errOut bytes.Buffer
 		err := w.s.Pulumi(w.ctx, &out, &errOut, "preview", "--json", "--non-interactive")
 		t.Logf("%s: %v, %d bytes", e.name, err, out.Len())
@@ -144,6 +158,9 @@ func plans(t *testing.T, w *world) {
 			if err := os.WriteFile(path, text, 0o600); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if len(e.code) > 0 {
+			w.buildEdited()
 		}
 		if err := os.WriteFile(w.s.ConfigFile(), file, 0o600); err != nil {
 			t.Fatal(err)

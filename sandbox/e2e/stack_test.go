@@ -50,7 +50,7 @@ func TestTheWholeStack(t *testing.T) {
 	}
 	switch {
 	case record != "":
-		steps = []step{steps[0], {"the plans of many changes are recorded", plans}}
+		steps = []step{{"an empty machine gets a site that serves", func(t *testing.T, w *world) { w.buildEdited(); firstUp(t, w) }}, {"the plans of many changes are recorded", plans}}
 	case full:
 		before := func(name string, added step) {
 			at := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
