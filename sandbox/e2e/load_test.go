@@ -33,7 +33,7 @@ type load struct {
 
 const slowRequest = 10 * time.Second
 
-// startLoad begins with visitors at some 20 requests a second, and 120 in a full run: more would take
+// startLoad begins with visitors at some 20 requests a second, and well above 100 in a full run: more would take
 // the two cores of a test machine from the builds that run beside them.
 func startLoad(t testing.TB, w *world, run string) *load {
 	t.Helper()
@@ -41,7 +41,7 @@ func startLoad(t testing.TB, w *world, run string) *load {
 	l := &load{cancel: cancel, run: run, began: time.Now()}
 	visitors, pause := 8, 400*time.Millisecond
 	if full {
-		visitors, pause = 60, 480*time.Millisecond // many, so that a slow moment costs each of them little
+		visitors, pause = 90, 480*time.Millisecond // many: some are slow while new tasks start
 	}
 	visit := func(visitor int, every time.Duration, visit func(*http.Client, int, int)) {
 		client := newSite(t, w).client
