@@ -63,7 +63,7 @@ lint: ## the linters of .golangci.yml, and vet for the other modules
 
 .PHONY: snapshots
 snapshots: ## rewrite the golden files and the generated reference
-	go test ./internal/render ./internal/appsettings ./internal/config ./internal/importenv ./stacks -update
+	go test ./internal/render ./internal/appsettings ./internal/config ./internal/importenv ./internal/review ./stacks ./cmd/studio ./cmd/hostops -update
 
 .PHONY: clean
 clean: ## remove what builds and tests left in the clone

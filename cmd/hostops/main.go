@@ -28,6 +28,16 @@ const (
 	exitLocked   = 5
 )
 
+// reference introduces the generated docs/reference/hostops.md.
+const reference = `
+What runs on the host, from the ops image: in jobs that the program declares, by systemd timers, and by an operator as
+` + "`" + hostspec.HostopsCommand + "`" + `.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 4 another version of the host contract than the program's, 5 somebody else's turn; of a
+restore 10 no such backup, 11 wrong password, 12 the backup is damaged, 13 no room, 14 its schema is newer than the release, 15 an earlier
+restore comes first.
+`
+
 // exitCodes are those of errors that a caller may want to tell apart.
 var exitCodes = []struct {
 	err  error

@@ -20,6 +20,15 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/studio"
 )
 
+// reference introduces the generated docs/reference/studio.md.
+const reference = `
+The operator's command, and CI's. Build it in a clone: ` + "`go build -o bin/ ./cmd/studio`" + `. It runs the Pulumi CLI, whose backend and
+passphrase come from the environment as always.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage; of a review 20 riskier than what was reviewed, 21 data at risk and 22 irreversible
+without an approval, 23 against a policy.
+`
+
 // usageError marks mistakes in the command line.
 type usageError struct{ error }
 

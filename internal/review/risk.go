@@ -270,6 +270,9 @@ func service(c Change) verdict {
 		}
 		return verdict{risk: Interruption, seconds: 60, gated: true, why: "the service is deleted before it is made anew", back: revertConfig}
 	}
+	if env := "taskSpec.containerSpec.env.MAINTENANCE_MODE"; changes(c, env) && c.new != nil && at(c.new.Inputs, env) == "1" {
+		return verdict{risk: Interruption, why: "the shop turns visitors away from then on, until maintenance is off again", back: revertConfig}
+	}
 	back := revertConfig
 	if part == "backend" || part == "frontend" || part == "worker" {
 		back = "studio rollback (for a release), or " + revertConfig
@@ -358,6 +361,9 @@ func generationOf(name string) (base string, n int) {
 func generated(c Change) verdict {
 	switch {
 	case c.made():
+		if base, n := generationOf(c.Name); n > 1 && strings.HasSuffix(base, "app-key") {
+			return verdict{risk: DataAtRisk, gated: true, why: "a new SECRET_KEY: everybody is logged out, and nobody's TOTP works any more (docs/guides/rotate-secrets.md)", back: revertConfig}
+		}
 		return verdict{why: "a new generated secret, or the next generation of one"}
 	case c.Op == Delete:
 		if base, n := generationOf(c.Name); c.stays[fmt.Sprintf("%s-%d", base, n+1)] {
