@@ -92,14 +92,11 @@ func notifyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			state, err := ops.ReadBackupState(hostspec.BackupStatus)
-			if err != nil {
-				return err
-			}
 			now := time.Now()
+			state, errState := ops.ReadBackupState(hostspec.BackupStatus) // what cannot be read is told too
 			text, errAge := backupAge(now)
 			return ops.Notify(cmd.Context(), spec.Notify, ops.Failure{
-				Stack: spec.Stack, Unit: unit, Detail: errors.Join(errAge, errors.New(text)).Error(), Time: now, Backup: state.FailedBy(now),
+				Stack: spec.Stack, Unit: unit, Detail: errors.Join(errAge, errors.New(text)).Error(), Time: now, Backup: errState != nil || state.FailedBy(now),
 			})
 		},
 	}

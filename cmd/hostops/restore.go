@@ -155,6 +155,8 @@ func restoreStatusCommand() *cobra.Command {
 				fmt.Fprintln(out, "nothing is kept of a restore")
 			case !state.Prepared:
 				fmt.Fprintf(out, "the restore of %s has not touched the shop; if it is not running any more, the next one begins anew\n", state.Source)
+			case state.Dropping:
+				fmt.Fprintf(out, "%s serves; the other side of the restore of %s is being removed: `restore drop` finishes that\n", state.Target, state.Source)
 			case !state.Switched:
 				fmt.Fprintf(out, "the restore of %s stands in the middle of its switch to %s: `restore continue` finishes it, `restore undo` goes back\n", state.Source, state.Target)
 			default:

@@ -32,16 +32,23 @@ func CheckBackups(ctx context.Context, spec hostspec.Backup, program string, who
 		read = "--read-data"
 	}
 	var bad []error
-	for _, d := range spec.Destinations {
-		r := repository{Destination: d, password: spec.Password, program: program}
+	for i, d := range spec.Destinations {
+		if i > 0 {
+			// A backup that became due meanwhile takes its turn between two destinations: longer than it takes to look.
+			select {
+			case <-ctx.Done():
+				return errors.Join(append(bad, ctx.Err())...)
+			case <-time.After(2 * lockPoll):
+			}
+		}
 		err := func() error {
-			// For one destination at a time: a backup that becomes due meanwhile takes its turn between two.
 			who := "a check of the backups, since " + time.Now().UTC().Format(time.RFC3339)
 			release, err := LockInTurn(ctx, hostspec.BackupLock, "a backup", who, out)
 			if err != nil {
 				return err
 			}
 			defer release()
+			r := repository{Destination: d, password: spec.Password, program: program}.withPassword(ctx, spec.OldPasswords)
 			return r.check(ctx, spec, read, whole, out)
 		}()
 		if err != nil {

@@ -15,6 +15,9 @@ import (
 // ErrLocked means that somebody else has the lock right now.
 var ErrLocked = errors.New("it is somebody else's turn")
 
+// lockPoll is how often whoever waits looks at a lock.
+const lockPoll = 2 * time.Second
+
 // LockInTurn waits until it has the lock, and tells once who has it meanwhile.
 func LockInTurn(ctx context.Context, path, work, who string, out io.Writer) (release func(), err error) {
 	for told := false; ; told = true {
@@ -28,7 +31,7 @@ func LockInTurn(ctx context.Context, path, work, who string, out io.Writer) (rel
 		select {
 		case <-ctx.Done():
 			return nil, errors.Join(err, ctx.Err())
-		case <-time.After(2 * time.Second):
+		case <-time.After(lockPoll):
 		}
 	}
 }

@@ -163,6 +163,11 @@ func Restore(ctx context.Context, r Restoration, out io.Writer) error {
 		}
 	}
 	if err := r.prepare(ctx, &state, docker, db, out); err != nil {
+		// Its last step may have written that all is there: what is removed now is not.
+		if state.Prepared {
+			state.Prepared = false
+			err = errors.Join(err, state.save())
+		}
 		return errors.Join(err, discard(context.WithoutCancel(ctx), docker, db))
 	}
 	return switchTo(ctx, &state, Restored, docker, db, out)
@@ -178,7 +183,7 @@ func (r Restoration) prepare(ctx context.Context, state *RestoreState, docker *c
 	if state.Manifest, err = src.describe(ctx); err != nil {
 		return err
 	}
-	if state.Replicas, err = replicasOf(ctx, docker); err != nil {
+	if state.Replicas, err = replicasOf(ctx, docker, nil); err != nil {
 		return err
 	}
 	migration, err := migrationAside(ctx, docker, r.Spec, db)
@@ -305,6 +310,9 @@ func resume(ctx context.Context, spec hostspec.Backup, side func(*RestoreState) 
 		return err
 	}
 	defer db.close(ctx)
+	if err := state.bothThere(ctx, db); err != nil {
+		return err
+	}
 	if aside, err := db.oid(ctx, db.aside); err != nil {
 		return err
 	} else if aside == state.Databases[target] { // the release may be another one by now

@@ -59,7 +59,7 @@ func TestTheDestinationOfARestore(t *testing.T) {
 		{[]hostspec.Destination{local, rest}, "s3", ""},
 		{nil, "", ""},
 	} {
-		got, err := repositoryOf(hostspec.Backup{Destinations: c.have}, c.name, "")
+		got, err := repositoryOf(t.Context(), hostspec.Backup{Destinations: c.have}, c.name, "/bin/true")
 		if got.Name != c.want || (err != nil) != (c.want == "") {
 			t.Errorf("%q of %v: got %q, %v", c.name, c.have, got.Name, err)
 		}

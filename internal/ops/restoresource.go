@@ -45,7 +45,7 @@ func (r Restoration) find(ctx context.Context) (source, error) {
 	if r.Archive != "" {
 		return archive{r.Archive}, nil
 	}
-	repo, err := repositoryOf(r.Spec, r.From, r.Restic)
+	repo, err := repositoryOf(ctx, r.Spec, r.From, r.Restic)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (r Restoration) find(ctx context.Context) (source, error) {
 }
 
 // repositoryOf finds a destination by its name; without one, the first that is not on the data volume.
-func repositoryOf(spec hostspec.Backup, name, program string) (repository, error) {
+func repositoryOf(ctx context.Context, spec hostspec.Backup, name, program string) (repository, error) {
 	names := make([]string, 0, len(spec.Destinations))
 	for _, d := range spec.Destinations {
 		names = append(names, d.Name)
@@ -75,12 +75,27 @@ func repositoryOf(spec hostspec.Backup, name, program string) (repository, error
 	if chosen < 0 || len(names) == 0 {
 		return repository{}, fmt.Errorf("%w: no destination is named %q; there are %s", ErrNoBackup, name, strings.Join(names, ", "))
 	}
-	return repository{Destination: spec.Destinations[chosen], password: spec.Password, program: program}, nil
+	return repository{Destination: spec.Destinations[chosen], password: spec.Password, program: program}.withPassword(ctx, spec.OldPasswords), nil
+}
+
+// withPassword takes an earlier generation's password when the newest does not open the repository yet: the
+// next backup is what replaces it there.
+func (r repository) withPassword(ctx context.Context, old []string) repository {
+	if !errors.Is(r.opens(ctx), errWrongPassword) {
+		return r
+	}
+	for _, password := range old {
+		before := r
+		if before.password = password; before.opens(ctx) == nil {
+			return before
+		}
+	}
+	return r
 }
 
 // Snapshots lists the backups of a destination, oldest first.
 func Snapshots(ctx context.Context, spec hostspec.Backup, from, program string) (destination string, all []Snapshot, err error) {
-	repo, err := repositoryOf(spec, from, program)
+	repo, err := repositoryOf(ctx, spec, from, program)
 	if err != nil {
 		return "", nil, err
 	}

@@ -39,7 +39,7 @@ func switchTo(ctx context.Context, state *RestoreState, target Side, docker *cli
 		return err
 	}
 	if state.Switched { // counts may have changed since
-		replicas, err := replicasOf(ctx, docker)
+		replicas, err := replicasOf(ctx, docker, state.Replicas)
 		if err != nil {
 			return err
 		}
@@ -93,18 +93,19 @@ func switchTo(ctx context.Context, state *RestoreState, target Side, docker *cli
 	return nil
 }
 
-// replicasOf notes how many tasks of each writer there are to be.
-func replicasOf(ctx context.Context, docker *client.Client) (map[string]uint64, error) {
+// replicasOf notes how many tasks of each writer there are to be. Somebody may have stopped the shop by hand, to save
+// what there is: then it is as many as before, or one.
+func replicasOf(ctx context.Context, docker *client.Client, before map[string]uint64) (map[string]uint64, error) {
 	replicas := map[string]uint64{}
 	for _, name := range writers {
 		s, _, err := docker.ServiceInspectWithRaw(ctx, name, swarm.ServiceInspectOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("read the service %s: %w", name, err)
 		}
-		if s.Spec.Mode.Replicated == nil || s.Spec.Mode.Replicated.Replicas == nil || *s.Spec.Mode.Replicated.Replicas == 0 {
-			return nil, fmt.Errorf("service %s has no tasks: update the stack first", name)
+		replicas[name] = max(before[name], 1)
+		if r := s.Spec.Mode.Replicated; r != nil && r.Replicas != nil && *r.Replicas > 0 {
+			replicas[name] = *r.Replicas
 		}
-		replicas[name] = *s.Spec.Mode.Replicated.Replicas
 	}
 	return replicas, nil
 }

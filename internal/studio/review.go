@@ -110,7 +110,9 @@ func (c CLI) previewJSON(ctx context.Context, o ReviewOptions) ([]byte, error) {
 		}
 		return text, nil
 	}
-	cmd := c.command(ctx, "preview", "--json")
+	// Without these, the plan does not tell of locks that are lifted, of generations that are there, and of what an
+	// interrupted replacement left to be deleted.
+	cmd := c.command(ctx, "preview", "--json", "--show-sames", "--show-replacement-steps")
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {

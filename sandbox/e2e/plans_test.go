@@ -146,7 +146,7 @@ func plans(t *testing.T, w *world) {
 			w.buildEdited()
 		}
 		var out, errOut bytes.Buffer
-		err := w.s.Pulumi(w.ctx, &out, &errOut, "preview", "--json", "--non-interactive")
+		err := w.s.Pulumi(w.ctx, &out, &errOut, "preview", "--json", "--show-sames", "--show-replacement-steps", "--non-interactive")
 		t.Logf("%s: %v, %d bytes", e.name, err, out.Len())
 		text, errTrim := trimPlan(out.Bytes())
 		if errTrim != nil {
@@ -168,8 +168,8 @@ func plans(t *testing.T, w *world) {
 	}
 }
 
-// trimPlan leaves out what a plan does not change, but for its name, and the outputs of the rest, which a
-// review does not read: the files stay small.
+// trimPlan leaves out what a review does not read, so that the files stay small: outputs, and of what stays
+// the same all but its name, its type and its lock.
 func trimPlan(preview []byte) ([]byte, error) {
 	if at := bytes.IndexByte(preview, '{'); at > 0 {
 		preview = preview[at:]
@@ -183,13 +183,14 @@ func trimPlan(preview []byte) ([]byte, error) {
 	for _, s := range steps {
 		step := s.(map[string]any)
 		for _, name := range []string{"oldState", "newState"} {
-			if step["op"] == "same" {
-				delete(step, name)
+			state, ok := step[name].(map[string]any)
+			if !ok {
 				continue
 			}
-			if state, ok := step[name].(map[string]any); ok {
-				delete(state, "outputs")
+			if step["op"] == "same" {
+				step[name] = map[string]any{"type": state["type"], "protect": state["protect"]}
 			}
+			delete(state, "outputs")
 		}
 	}
 	var out bytes.Buffer
