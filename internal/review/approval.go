@@ -16,6 +16,7 @@ import (
 // Approval lets one risky change pass, until its day is over.
 type Approval struct {
 	URN     string `yaml:"urn"`
+	Op      Op     `yaml:"op"` // the step that is approved, and no other of the resource
 	Reason  string `yaml:"reason"`
 	Expires string `yaml:"expires"` // YYYY-MM-DD, UTC; the last day on which it holds
 	file    string
@@ -37,7 +38,7 @@ func ReadApprovals(dir string, now time.Time) ([]Approval, error) {
 	var all []Approval
 	var bad []error
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".yaml") {
+		if ext := filepath.Ext(e.Name()); ext != ".yaml" && ext != ".yml" {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
@@ -68,6 +69,9 @@ func (a Approval) check(now time.Time) error {
 	if !strings.HasPrefix(a.URN, "urn:pulumi:") {
 		bad = append(bad, fmt.Errorf("urn is %q, want the whole URN of one resource, as the review shows it", a.URN))
 	}
+	if !slices.Contains([]Op{Create, Update, Replace, Delete, Import, Unknown}, a.Op) {
+		bad = append(bad, fmt.Errorf("op is %q, want the step as the review shows it: update, replace, delete", a.Op))
+	}
 	if len(strings.Fields(a.Reason)) < 3 {
 		bad = append(bad, fmt.Errorf("reason is %q, want a sentence that somebody understands in a year", a.Reason))
 	}
@@ -87,10 +91,10 @@ func (a Approval) holds(now time.Time) bool {
 }
 
 // approved finds the approval of a change, or one that has expired.
-func approved(urn string, all []Approval, now time.Time) (approval, expired *Approval) {
+func approved(c Change, all []Approval, now time.Time) (approval, expired *Approval) {
 	for i, a := range all {
 		switch {
-		case a.URN != urn:
+		case a.URN != c.URN || a.Op != c.Op:
 		case a.holds(now):
 			return &all[i], nil
 		default:
@@ -100,9 +104,9 @@ func approved(urn string, all []Approval, now time.Time) (approval, expired *App
 	return nil, expired
 }
 
-// unused lists approvals that no change of the plan needs.
-func unused(changes []Change, all []Approval) []Approval {
+// unused lists approvals of the stack that no change of the plan needs.
+func unused(stack string, changes []Change, all []Approval) []Approval {
 	return slices.DeleteFunc(slices.Clone(all), func(a Approval) bool {
-		return slices.ContainsFunc(changes, func(c Change) bool { return c.Gated && c.URN == a.URN })
+		return !strings.HasPrefix(a.URN, "urn:pulumi:"+stack+"::") || slices.ContainsFunc(changes, func(c Change) bool { return c.Gated && c.URN == a.URN && c.Op == a.Op })
 	})
 }

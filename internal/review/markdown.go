@@ -60,13 +60,13 @@ func (r Report) Markdown() string {
 		})...)
 	}
 	if len(r.Refused) > 0 {
-		b.WriteString("\n**To approve**, add a file to `approvals/` with the URN, a reason and a last day:\n\n```yaml\n")
+		b.WriteString("\n**To approve**, add a file to `approvals/` with the URN, the step, a reason and a last day:\n\n```yaml\n")
 		for i, refused := range r.Refused {
 			if i == 5 {
 				fmt.Fprintf(&b, "# … and %d more\n", len(r.Refused)-i)
 				break
 			}
-			fmt.Fprintf(&b, "- urn: %s\n  reason: …\n  expires: …%s\n", refused.URN, map[bool]string{true: "  # the day of " + refused.Expired + " is over"}[refused.Expired != ""])
+			fmt.Fprintf(&b, "- urn: %s\n  op: %s\n  reason: …\n  expires: …%s\n", refused.URN, refused.Op, map[bool]string{true: "  # the day of " + refused.Expired + " is over"}[refused.Expired != ""])
 		}
 		b.WriteString("```\n")
 	}
@@ -95,6 +95,9 @@ func (r Report) Markdown() string {
 	const room = MaxComment * 9 / 10 // in bytes, which are more than characters
 	for i, block := range blocks {
 		if b.Len()+len(block)+len(end)+200 > room {
+			if strings.Count(b.String(), "<details>") > strings.Count(b.String(), "</details>") {
+				b.WriteString("\n</details>\n")
+			}
 			fmt.Fprintf(&b, "\n\n… cut here: %s of %d do not fit; `studio review --json` has all of it.\n", count(len(blocks)-i, "line"), len(blocks))
 			break
 		}

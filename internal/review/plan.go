@@ -58,6 +58,7 @@ type Change struct {
 
 	old, new *state
 	stays    map[string]bool // names of all resources that are there after the update
+	makes    map[string]bool // names of those that it makes
 }
 
 // Op is what happens to a resource, with the engine's several steps of a replacement taken as one.
@@ -78,7 +79,7 @@ const (
 var ops = map[string]Op{
 	"create": Create, "update": Update, "delete": Delete,
 	"replace": Replace, "create-replacement": Replace, "delete-replaced": Replace,
-	"read": Read, "read-replacement": Replace, "read-discard": Delete, "discard-replaced": Replace,
+	"read": Read, "read-replacement": Replace, "discard": Delete, "discard-replaced": Replace,
 	"import": Import, "import-replacement": Replace, "remove-pending-replace": Replace, "refresh": Read,
 }
 
@@ -101,14 +102,21 @@ func read(preview []byte) ([]Change, error) {
 		return nil, errors.New("the preview has no step at all, not even of what stays the same: it failed, or is not of this program")
 	}
 	var order []string
-	byURN, stays := map[string]*Change{}, map[string]bool{}
+	refreshed := map[string]bool{}
+	byURN, stays, makes := map[string]*Change{}, map[string]bool{}, map[string]bool{}
 	for _, s := range p.Steps {
 		name := s.URN[strings.LastIndex(s.URN, "::")+2:]
 		if s.Op != "delete" {
 			stays[name] = true
 		}
+		if s.Op == "create" {
+			makes[name] = true
+		}
 		if s.Op == "same" {
-			continue
+			if s.OldState == nil || s.NewState == nil || s.OldState.Protect == s.NewState.Protect {
+				continue
+			}
+			s.Op, s.DiffReasons = "update", []string{"protect"} // nothing else of it changes
 		}
 		op, known := ops[s.Op]
 		if !known {
@@ -116,16 +124,17 @@ func read(preview []byte) ([]Change, error) {
 		}
 		c := byURN[s.URN]
 		if c == nil {
-			c = &Change{URN: s.URN, Name: name, Op: op, stays: stays}
+			c = &Change{URN: s.URN, Name: name, Op: op, stays: stays, makes: makes}
 			byURN[s.URN], order = c, append(order, s.URN)
 		}
 		// The worse of two steps of one resource counts; a replacement is a creation and a deletion.
 		if rank(op) > rank(c.Op) || op != c.Op && rank(op) == rank(c.Op) {
 			c.Op = op
 		}
-		if s.OldState != nil && c.old == nil {
+		if s.OldState != nil && (c.old == nil || refreshed[s.URN]) {
 			c.old = s.OldState
 		}
+		refreshed[s.URN] = s.Op == "refresh" // what comes after it is compared with what was found
 		if s.NewState != nil {
 			c.new = s.NewState
 		}
@@ -160,7 +169,13 @@ func causes(paths []string, before, after *state) []string {
 		if before == nil || after == nil {
 			return false
 		}
+		if p == "protect" {
+			return false
+		}
 		was, is := at(before.Inputs, p), at(after.Inputs, p)
+		if was == nil && is == nil && strings.Contains(p, "[") {
+			return false // an element of a set, whose number is of the state's order
+		}
 		return reflect.DeepEqual(was, is) && !strings.Contains(fmt.Sprint(was), "[secret]")
 	})
 	if len(left) == 0 {

@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -71,13 +72,21 @@ func openToTheWorld(rules any) (ports []string) {
 			continue
 		}
 		port, _ := rule["port"].(string)
-		sources, _ := rule["sourceIps"].([]any)
-		world := slices.ContainsFunc(sources, func(s any) bool { return s == "0.0.0.0/0" || s == "::/0" })
-		if world && !slices.Contains(worldPorts, port) {
+		if worldwide(rule["sourceIps"]) && !slices.Contains(worldPorts, port) {
 			ports = append(ports, fmt.Sprintf("%s/%v", port, rule["protocol"]))
 		}
 	}
 	return ports
+}
+
+// worldwide reports whether sources hold a good part of all addresses: two halves are the world too.
+func worldwide(sources any) bool {
+	list, _ := sources.([]any)
+	return slices.ContainsFunc(list, func(s any) bool {
+		text, _ := s.(string)
+		p, err := netip.ParsePrefix(text)
+		return err == nil && (p.Addr().Is4() && p.Bits() < 8 || p.Addr().Is6() && p.Bits() < 16)
+	})
 }
 
 // unprotected finds what a protected stack leaves unlocked.

@@ -43,6 +43,7 @@ type Report struct {
 type Refusal struct {
 	URN     string `json:"urn"`
 	Name    string `json:"name"`
+	Op      Op     `json:"op"`
 	Expired string `json:"expired,omitempty"` // file of an approval whose day is over
 }
 
@@ -77,16 +78,16 @@ func New(preview []byte, s Subject) (Report, error) {
 		if !c.Gated {
 			continue
 		}
-		switch approval, expired := approved(c.URN, s.Approvals, s.Now); {
+		switch approval, expired := approved(c, s.Approvals, s.Now); {
 		case approval != nil:
 			r.Approved = append(r.Approved, Granted{c.URN, c.Name, approval.Reason})
 		case expired != nil:
-			r.Refused = append(r.Refused, Refusal{c.URN, c.Name, expired.file})
+			r.Refused = append(r.Refused, Refusal{c.URN, c.Name, c.Op, expired.file})
 		default:
-			r.Refused = append(r.Refused, Refusal{URN: c.URN, Name: c.Name})
+			r.Refused = append(r.Refused, Refusal{URN: c.URN, Name: c.Name, Op: c.Op})
 		}
 	}
-	for _, a := range unused(changes, s.Approvals) {
+	for _, a := range unused(s.Stack, changes, s.Approvals) {
 		if !slices.Contains(r.Unused, a.file) {
 			r.Unused = append(r.Unused, a.file)
 		}
@@ -150,6 +151,8 @@ func Compare(reviewed, now Report) error {
 			bad = append(bad, fmt.Sprintf("%s: %s is now of risk %q, was reviewed as %q", c.Name, c.Op, c.Risk, reviewed.Changes[at].Risk))
 		case at >= 0 && c.Risk > None && c.Op != reviewed.Changes[at].Op:
 			bad = append(bad, fmt.Sprintf("%s: it is a %s now, a %s was reviewed", c.Name, c.Op, reviewed.Changes[at].Op))
+		case at >= 0 && c.Gated && len(missing(c.Properties, reviewed.Changes[at].Properties)) > 0:
+			bad = append(bad, fmt.Sprintf("%s: it is also because of %s now", c.Name, strings.Join(missing(c.Properties, reviewed.Changes[at].Properties), ", ")))
 		}
 	}
 	if len(bad) > 0 && (reviewed.Commit != now.Commit || reviewed.ConfigHash != now.ConfigHash) {

@@ -64,9 +64,30 @@ func TestOnlyWhatDiffersIsACause(t *testing.T) {
 		return map[string]any{"taskSpec": map[string]any{"image": image, "sysctl": nil, "mounts": []any{map[string]any{"source": "/a"}}}, "password": "[secret]"}
 	}
 	r := mustReview(t, plan("update", "docker:index/service:Service", "app-backend", inputs("one"), inputs("two"),
-		"taskSpec", "taskSpec.image", "taskSpec.sysctl", "taskSpec.mounts[0].source", "taskSpec.mounts[7].source", "password"), subject())
+		"taskSpec", "taskSpec.image", "taskSpec.sysctl", "taskSpec.mounts[0].source", "password"), subject())
 	if got := strings.Join(r.Changes[0].Properties, " "); got != "password taskSpec.image" {
 		t.Errorf("the causes are %q", got)
+	}
+}
+
+func TestALockThatIsLiftedIsSeen(t *testing.T) {
+	const kind, urn = "random:index/randomPassword:RandomPassword", "urn:pulumi:prod::momentstudio::random:index/randomPassword:RandomPassword::secrets-app-key"
+	for _, c := range []struct {
+		before, after bool
+		code          int
+	}{{true, false, review.CodeRefused}, {false, true, review.CodePass}, {true, true, review.CodePass}} {
+		text := fmt.Sprintf(`{"steps": [{"op": "same", "urn": %q, "oldState": {"type": %q, "protect": %t}, "newState": {"type": %q, "protect": %t}}]}`, urn, kind, c.before, kind, c.after)
+		if r := mustReview(t, []byte(text), subject()); r.Code() != c.code || (len(r.Changes) == 0) != (c.before == c.after) {
+			t.Errorf("%t to %t: code %d, %+v", c.before, c.after, r.Code(), r.Changes)
+		}
+	}
+	// Its approval does not let the deletion pass.
+	all, err := approvalsIn(t, "- urn: "+urn+"\n  op: update\n  reason: the rebuild needs it unlocked\n  expires: 2026-12-01\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := mustReview(t, plan("delete", kind, "secrets-app-key", map[string]any{}, nil), subject(all...)); r.Code() != review.CodeRefused {
+		t.Errorf("a deletion passes by the approval of an update: code %d", r.Code())
 	}
 }
 
@@ -166,8 +187,9 @@ func TestAnApprovalLetsOneChangePassUntilItsDay(t *testing.T) {
 		{"of next week", urn, "2026-12-01", review.CodePass},
 		{"of yesterday", urn, "2026-11-24", review.CodeRefused},
 		{"of another resource", urn + "2", "2026-12-01", review.CodeRefused},
+		{"of another stack", strings.Replace(urn, "prod", "staging", 1), "2026-12-01", review.CodeRefused},
 	} {
-		all, err := approvalsIn(t, fmt.Sprintf("- urn: %s\n  reason: rebuilt on purpose, see the plan\n  expires: %s\n", c.urn, c.expires))
+		all, err := approvalsIn(t, fmt.Sprintf("- urn: %s\n  op: replace\n  reason: rebuilt on purpose, see the plan\n  expires: %s\n", c.urn, c.expires))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +205,7 @@ func TestAnApprovalLetsOneChangePassUntilItsDay(t *testing.T) {
 		}
 	}
 	// A policy is no risk: nothing approves it.
-	all, err := approvalsIn(t, "- urn: urn:pulumi:prod::momentstudio::docker:index/container:Container::job\n  reason: we really want this\n  expires: 2026-12-01\n")
+	all, err := approvalsIn(t, "- urn: urn:pulumi:prod::momentstudio::docker:index/container:Container::job\n  op: create\n  reason: we really want this\n  expires: 2026-12-01\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,8 +216,8 @@ func TestAnApprovalLetsOneChangePassUntilItsDay(t *testing.T) {
 }
 
 func TestBadApprovalsAreAllTold(t *testing.T) {
-	_, err := approvalsIn(t, "- urn: host-server\n  reason: because\n  expires: soon\n- urn: urn:pulumi:a::b::c::d\n  reason: three good words\n  expires: 2027-11-25\n")
-	for _, want := range []string{"entry 1", `urn is "host-server"`, `reason is "because"`, `expires is "soon"`, "entry 2", "within 31 days"} {
+	_, err := approvalsIn(t, "- urn: host-server\n  reason: because\n  expires: soon\n- urn: urn:pulumi:a::b::c::d\n  op: replace\n  reason: three good words\n  expires: 2027-11-25\n")
+	for _, want := range []string{"entry 1", `op is ""`, `urn is "host-server"`, `reason is "because"`, `expires is "soon"`, "entry 2", "within 31 days"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not told: %v", want, err)
 		}
@@ -263,6 +285,7 @@ func TestPolicies(t *testing.T) {
 		{"SSH for the world", "hcloud:index/firewall:Firewall", "f", rule("22", "0.0.0.0/0"), "port 22/tcp is open to the world"},
 		{"a range for the world", "hcloud:index/firewall:Firewall", "f", rule("1-65535", "::/0"), "port 1-65535/tcp"},
 		{"HTTPS for the world", "hcloud:index/firewall:Firewall", "f", rule("443", "::/0"), ""},
+		{"half of the world", "hcloud:index/firewall:Firewall", "f", rule("22", "128.0.0.0/1"), "port 22/tcp"},
 		{"SSH for an office", "hcloud:index/firewall:Firewall", "f", rule("22", "192.0.2.0/24"), ""},
 		{"a tag", "docker:index/service:Service", "s", service("r.example/a:1", 1), "no digest"},
 		{"no limit", "docker:index/service:Service", "s", service(pinned, 0), "no memory limit"},

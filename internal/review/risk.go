@@ -129,6 +129,9 @@ func withServer(changes []Change) {
 		return
 	}
 	for i, c := range changes {
+		if c.Name == "host-apply-job" && c.Gated {
+			continue // it tells of something else than the server
+		}
 		onServer := strings.HasPrefix(c.Type, "docker:") || strings.HasPrefix(c.Type, "hcloud:index/volumeAttachment:") || strings.HasPrefix(c.Type, "hcloud:index/serverNetwork:")
 		if onServer && c.Op == Replace {
 			changes[i].Risk, changes[i].Gated, changes[i].Seconds = min(c.Risk, Interruption), false, 0
@@ -161,7 +164,10 @@ func server(c Change) verdict {
 	if changes(c, "image", "userData", "sshKeys", "location", "datacenter") {
 		return verdict{risk: DataAtRisk, gated: true, why: "a property of the first boot changes on a server that is running: the program freezes these, so something is wrong"}
 	}
-	return verdict{why: "changed in place while the server runs"}
+	if onlyChanges(c, "labels", "name", "protect", "deleteProtection", "rebuildProtection", "keepDisk") {
+		return verdict{why: "changed in place while the server runs"}
+	}
+	return verdict{risk: Interruption, seconds: 120, gated: true, why: "how the server is reached or boots changes while it runs", back: revertConfig}
 }
 
 func volume(c Change) verdict {
@@ -206,6 +212,9 @@ func firewall(c Change) verdict {
 		return verdict{why: "who may reach the host"}
 	case c.gone():
 		return verdict{risk: Interruption, seconds: 10, gated: true, why: "the host is open, or closed to everybody, until the new rules are in place"}
+	}
+	if closed := missing(openToAll(c.old), openToAll(c.new)); len(closed) > 0 {
+		return verdict{risk: Interruption, gated: true, why: "visitors no longer reach port " + strings.Join(closed, " and "), back: revertConfig}
 	}
 	return verdict{why: "who may reach the host changes in place; look at the rules", back: revertConfig}
 }
@@ -257,6 +266,8 @@ func service(c Change) verdict {
 	away := map[string]int{"postgres": 20, "redis": 5, "caddy": 5, "worker": 0}[part]
 	startFirst := order(c.new) == "start-first" && order(c.old) != "stop-first"
 	switch {
+	case c.made() && part == "postgres" && !c.makes["host-data"]:
+		return verdict{risk: DataAtRisk, gated: true, why: "the shop's database becomes the one on the volume, which may be empty or old", back: revertConfig}
 	case c.made():
 		return verdict{why: "a service that did not run before"}
 	case c.Op == Delete:
@@ -284,7 +295,7 @@ func service(c Change) verdict {
 		return verdict{risk: Restart, why: "new tasks start and are healthy before old ones stop", back: back}
 	case part == "postgres":
 		return verdict{
-			risk: Interruption, seconds: away, gated: changes(c, "taskSpec.containerSpec.mounts", "taskSpec.containerSpec.image"), back: back,
+			risk: Interruption, seconds: away, gated: !alike(c, "mounts") || !alike(c, "image") || changes(c, "taskSpec.containerSpec.env.PGDATA"), back: back,
 			why: "the database restarts: requests wait or fail meanwhile. An image of another major version does not open the data",
 		}
 	default:
@@ -366,7 +377,10 @@ func generated(c Change) verdict {
 		}
 		return verdict{why: "a new generated secret, or the next generation of one"}
 	case c.Op == Delete:
-		if base, n := generationOf(c.Name); c.stays[fmt.Sprintf("%s-%d", base, n+1)] {
+		// Of these two generations are kept; of the others all, because what was encrypted with them may be needed.
+		base, n := generationOf(c.Name)
+		pair := strings.HasSuffix(base, "-login") || strings.HasSuffix(base, "-deploy-key") || strings.HasSuffix(base, "-host-key")
+		if pair && c.stays[fmt.Sprintf("%s-%d", base, n+1)] {
 			return verdict{why: "an old generation is dropped, and a newer one is there"}
 		}
 		fallthrough
@@ -376,6 +390,9 @@ func generated(c Change) verdict {
 		}
 		if strings.Contains(c.Name, "bootstrap-host-key") {
 			return verdict{why: "the host key of a server's first boot; the one in use was never in user data"}
+		}
+		if c.Op == Replace && onlyChanges(c, "keepers") {
+			return verdict{risk: Restart, why: "the secret is rotated, and rolled out with the update (docs/guides/rotate-secrets.md)", back: "rotate again: the old value is gone"}
 		}
 		return verdict{risk: DataAtRisk, gated: true, why: "a secret that is in use is drawn anew without its rotation (docs/guides/rotate-secrets.md): what was encrypted or signed with the old one is lost"}
 	}
@@ -394,6 +411,40 @@ func provider(c Change) verdict {
 		return verdict{risk: DataAtRisk, gated: true, why: "the connection to the cloud or to the host's Docker is replaced, and everything behind it with it"}
 	}
 	return verdict{why: "how the program connects"}
+}
+
+// onlyChanges reports whether nothing but the properties, or what is below them, causes the step.
+func onlyChanges(c Change, properties ...string) bool {
+	return !slices.ContainsFunc(c.Properties, func(path string) bool {
+		return !slices.ContainsFunc(properties, func(p string) bool {
+			return path == p || strings.HasPrefix(path, p+".") || strings.HasPrefix(path, p+"[")
+		})
+	})
+}
+
+// alike compares a property of a service's container before and after.
+func alike(c Change, property string) bool {
+	if c.old == nil || c.new == nil {
+		return false
+	}
+	path := "taskSpec.containerSpec." + property
+	return reflect.DeepEqual(at(c.old.Inputs, path), at(c.new.Inputs, path))
+}
+
+// openToAll lists which of the shop's ports everybody may reach.
+func openToAll(s *state) (ports []string) {
+	if s == nil {
+		return nil
+	}
+	rules, _ := s.Inputs["rules"].([]any)
+	for _, r := range rules {
+		rule, _ := r.(map[string]any)
+		port, _ := rule["port"].(string)
+		if rule["direction"] == "in" && slices.Contains(worldPorts, port) && worldwide(rule["sourceIps"]) && !slices.Contains(ports, port) {
+			ports = append(ports, port)
+		}
+	}
+	return ports
 }
 
 func (c Change) made() bool { return c.Op == Create || c.Op == Import }
