@@ -91,6 +91,26 @@ func TestALockThatIsLiftedIsSeen(t *testing.T) {
 	}
 }
 
+func TestAnOldGenerationGoesWhenANewerIsThere(t *testing.T) {
+	const kind, prefix = "random:index/randomPassword:RandomPassword", "urn:pulumi:prod::momentstudio::random:index/randomPassword:RandomPassword::secrets-"
+	for _, c := range []struct {
+		goes, stays string
+		risk        review.Risk
+	}{
+		{"login-0", "login-1", review.None},
+		{"deploy-key-1", "deploy-key-2", review.None},
+		{"login-1", "login-0", review.DataAtRisk},
+		{"login-0", "deploy-key-1", review.DataAtRisk},
+		{"app-key", "app-key-2", review.DataAtRisk},                   // what was encrypted with it may be needed
+		{"backup-password", "backup-password-2", review.Irreversible}, // old repositories need it
+	} {
+		text := fmt.Sprintf(`{"steps": [{"op": "delete", "urn": %q, "oldState": {"type": %q}}, {"op": "same", "urn": %q}]}`, prefix+c.goes, kind, prefix+c.stays)
+		if r := mustReview(t, []byte(text), subject()); r.Risk != c.risk {
+			t.Errorf("%s goes, %s stays: %s, want %s", c.goes, c.stays, r.Risk, c.risk)
+		}
+	}
+}
+
 func TestWhatIsNoPreviewIsAnError(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing": "", "no JSON": "error: no stack", "no steps": `{"steps": []}`, "another document": `{"version": 3}`,

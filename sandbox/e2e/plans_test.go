@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -168,8 +170,27 @@ func plans(t *testing.T, w *world) {
 	}
 }
 
-// trimPlan leaves out what a review does not read, so that the files stay small: outputs, and of what stays
-// the same all but its name, its type and its lock.
+// shorten replaces long texts by their hash: what differs still does.
+func shorten(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = shorten(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = shorten(v[i])
+		}
+	case string:
+		if len(v) > 200 {
+			return fmt.Sprintf("%d characters, %x", len(v), sha256.Sum256([]byte(v)))
+		}
+	}
+	return value
+}
+
+// trimPlan leaves out what a review does not read, so that the files stay small: all of a state but its type, its
+// lock and its inputs, and of what stays the same these too.
 func trimPlan(preview []byte) ([]byte, error) {
 	if at := bytes.IndexByte(preview, '{'); at > 0 {
 		preview = preview[at:]
@@ -187,10 +208,11 @@ func trimPlan(preview []byte) ([]byte, error) {
 			if !ok {
 				continue
 			}
-			if step["op"] == "same" {
-				step[name] = map[string]any{"type": state["type"], "protect": state["protect"]}
+			kept := map[string]any{"type": state["type"], "protect": state["protect"]}
+			if step["op"] != "same" {
+				kept["inputs"] = shorten(state["inputs"])
 			}
-			delete(state, "outputs")
+			step[name] = kept
 		}
 	}
 	var out bytes.Buffer
