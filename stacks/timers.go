@@ -34,7 +34,7 @@ func prune(c config.Config) render.Timer {
 // registryCredentials are those of hostops, which pulls images through Docker's API.
 func registryCredentials(c config.Config) pulumi.StringOutput {
 	return secretInput(c.RegistryPassword).ApplyT(func(password string) (string, error) {
-		text, err := json.Marshal(map[string]string{"username": c.Registry.Username, "password": password, "serveraddress": c.Registry.Address})
+		text, err := json.Marshal(hostspec.RegistryAuth{Username: c.Registry.Username, Password: password, ServerAddress: c.Registry.Address}) //nolint:gosec // it becomes a secret file
 		return string(text), err
 	}).(pulumi.StringOutput)
 }

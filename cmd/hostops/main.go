@@ -1,7 +1,5 @@
-// Command hostops works on the host, inside the jobs that the program declares, and for an operator. Exit
-// codes: 0 done, 1 failed, 2 wrong usage, 4 another version of the host contract than the program's, 5 somebody
-// else's turn; those of a restore, which then has changed nothing: 10 no such backup, 11 wrong password, 12 the
-// backup is damaged, 13 no room, 14 its schema is newer than the release, 15 an earlier restore comes first.
+// Command hostops works on the host, inside the jobs that the program declares, and for an operator. The text
+// named reference has its exit codes.
 package main
 
 import (

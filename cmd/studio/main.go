@@ -1,5 +1,4 @@
-// Command studio is used at the operator's desk and in CI. Exit codes: 0 done, 1 failed, 2 wrong usage, 20 to
-// 23 a review that does not pass.
+// Command studio is used at the operator's desk and in CI. The text named reference has its exit codes.
 package main
 
 import (

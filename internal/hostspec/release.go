@@ -12,6 +12,13 @@ const (
 	RegistrySecret = SecretsDir + "/registry.json"
 )
 
+// RegistryAuth is a registry's credentials in Docker's own form.
+type RegistryAuth struct {
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	ServerAddress string `json:"serveraddress"`
+}
+
 // KeptReleases is how many releases keep their images and bundles on the host.
 const KeptReleases = 5
 

@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,9 @@ const (
 	dumpPart    = "db.dump"
 	sampleFiles = 20 // files that are read back from a destination, beside dump and manifest
 )
+
+// mediaParts are the directories that a backup covers.
+var mediaParts = []string{uploadsPart, privatePart}
 
 // Backup backs the shop up to every destination and reads it back from there. It succeeds only when
 // all of them hold a verified copy; what succeeded stays when another destination fails.
@@ -159,22 +163,18 @@ func stage(ctx context.Context, spec hostspec.Backup, p BackupPaths, staging str
 	if m.Database.SHA256, m.Database.Bytes, err = hashFile(filepath.Join(staging, dumpPart)); err != nil {
 		return m, err
 	}
-	for _, part := range []string{uploadsPart, privatePart, uploadsPart} {
+	for _, part := range append(slices.Clone(mediaParts), uploadsPart) {
 		if err := linkTree(filepath.Join(p.Root+hostspec.DataDir, part), filepath.Join(staging, part)); err != nil {
 			return m, fmt.Errorf("collect %s: %w", part, err)
 		}
 	}
 	m.Staged = time.Now().UTC()
-	for _, part := range []string{uploadsPart, privatePart} {
+	for _, part := range mediaParts {
 		if m.Files[part], err = measureTree(filepath.Join(staging, part)); err != nil {
 			return m, fmt.Errorf("read %s: %w", part, err)
 		}
 	}
-	text, err = json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return m, err
-	}
-	if err := os.WriteFile(filepath.Join(staging, "manifest.json"), text, 0o600); err != nil {
+	if err := writeJSON(filepath.Join(staging, "manifest.json"), m); err != nil {
 		return m, fmt.Errorf("write the manifest: %w", err)
 	}
 	fmt.Fprintf(out, "backup %s: schema %s, %d tables, a dump of %d bytes, %d files of %d bytes\n", m.ID, m.Revision, len(m.Database.Rows), m.Database.Bytes,
@@ -191,21 +191,14 @@ func store(ctx context.Context, r repository, spec hostspec.Backup, staging stri
 	if err := r.fits(ctx, spec, staging); err != nil {
 		return at, err
 	}
-	var summary bytes.Buffer
+	var printed bytes.Buffer
 	// Hard links are new inodes' names of old files: their change time says nothing, size and time of the content do.
-	if err := r.restic(ctx, &summary, "backup", "--json", "--quiet", "--ignore-ctime", "--host", spec.Stack,
+	if err := r.restic(ctx, &printed, "backup", "--json", "--quiet", "--ignore-ctime", "--host", spec.Stack,
 		"--tag", "momentstudio", "--tag", m.ID, staging); err != nil {
 		return at, err
 	}
-	for line := range bytes.Lines(summary.Bytes()) {
-		var s struct {
-			Type     string `json:"message_type"`
-			Snapshot string `json:"snapshot_id"`
-			Added    int64  `json:"data_added_packed"`
-		}
-		if json.Unmarshal(line, &s) == nil && s.Type == "summary" {
-			at.Snapshot, at.Added = s.Snapshot, s.Added
-		}
+	if s := summaryOf(printed.Bytes()); s != nil {
+		at.Snapshot, at.Added = s.Snapshot, s.Packed
 	}
 	if at.Snapshot == "" {
 		return at, errors.New("restic names no snapshot that it made")
@@ -220,6 +213,25 @@ func store(ctx context.Context, r repository, spec hostspec.Backup, staging stri
 	return at, r.forget(ctx, spec, out)
 }
 
+// summary is the last line of `restic backup --json`.
+type summary struct {
+	Type     string `json:"message_type"`
+	Snapshot string `json:"snapshot_id"`
+	Added    int64  `json:"data_added"`        // bytes that are new to the repository
+	Packed   int64  `json:"data_added_packed"` // the same after compression
+}
+
+// summaryOf finds the summary in what restic printed; nil without one.
+func summaryOf(out []byte) *summary {
+	for line := range bytes.Lines(out) {
+		var s summary
+		if json.Unmarshal(line, &s) == nil && s.Type == "summary" {
+			return &s
+		}
+	}
+	return nil
+}
+
 // fits checks that a repository on the data volume leaves room for the database and the uploads there.
 func (r repository) fits(ctx context.Context, spec hostspec.Backup, staging string) error {
 	if !strings.HasPrefix(r.Repository, "/") {
@@ -229,19 +241,11 @@ func (r repository) fits(ctx context.Context, spec hostspec.Backup, staging stri
 	if err := r.restic(ctx, &out, "backup", "--dry-run", "--json", "--quiet", "--ignore-ctime", "--host", spec.Stack, "--tag", "momentstudio", staging); err != nil {
 		return err
 	}
-	need := int64(-1)
-	for line := range bytes.Lines(out.Bytes()) {
-		var s struct {
-			Type  string `json:"message_type"`
-			Added int64  `json:"data_added"`
-		}
-		if json.Unmarshal(line, &s) == nil && s.Type == "summary" {
-			need = s.Added>>20 + diskReserveMB
-		}
-	}
-	if need < 0 {
+	s := summaryOf(out.Bytes())
+	if s == nil {
 		return errors.New("restic does not tell how much it would add")
 	}
+	need := s.Added>>20 + diskReserveMB
 	if free, err := freeMB(staging); err != nil {
 		return err
 	} else if free < need {

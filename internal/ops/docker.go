@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -20,6 +19,8 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 // connectDocker reaches the host's own engine.
@@ -31,32 +32,23 @@ func connectDocker() (*client.Client, error) {
 	return docker, nil
 }
 
-// registryAuth is Docker's own form of a registry's credentials.
-type registryAuth struct {
-	Username      string `json:"username"`
-	Password      string `json:"password"`
-	ServerAddress string `json:"serveraddress"`
-}
-
 // authFor returns the header by which a private image is pulled, from a file that may be missing;
 // empty for an image of another registry.
 func authFor(image, file string) (string, error) {
-	text, err := os.ReadFile(file)
+	var auth hostspec.RegistryAuth
+	err := readJSON(file, &auth)
 	if errors.Is(err, fs.ErrNotExist) || file == "" {
 		return "", nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("read the registry's credentials: %w", err)
 	}
-	var auth registryAuth
-	if err := json.Unmarshal(text, &auth); err != nil {
-		return "", fmt.Errorf("read the registry's credentials: %s is not the JSON that host-apply writes", file)
-	}
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil || reference.Domain(named) != auth.ServerAddress {
 		return "", nil //nolint:nilerr // the pull itself tells what is wrong with the reference
 	}
-	return base64.URLEncoding.EncodeToString(text), nil
+	text, err := json.Marshal(auth) //nolint:gosec // it goes to the host's own engine
+	return base64.URLEncoding.EncodeToString(text), err
 }
 
 // pull makes an image of the host's own platform present. It returns at once when it is there.

@@ -139,7 +139,7 @@ func Restore(ctx context.Context, r Restoration, out io.Writer) error {
 		return err
 	}
 	defer docker.Close()
-	db, err := openDatabases(ctx, r.Spec)
+	db, err := openDatabases(ctx)
 	if err != nil {
 		return err
 	}
@@ -305,7 +305,7 @@ func resume(ctx context.Context, spec hostspec.Backup, side func(*RestoreState) 
 		return err
 	}
 	defer docker.Close()
-	db, err := openDatabases(ctx, spec)
+	db, err := openDatabases(ctx)
 	if err != nil {
 		return err
 	}
@@ -340,7 +340,7 @@ func DropRestore(ctx context.Context, spec hostspec.Backup, out io.Writer) error
 	if state.Prepared && !state.Switched {
 		return fmt.Errorf("%w: it stands in the middle of its switch; `restore continue` finishes it, `restore undo` goes back", ErrUnfinished)
 	}
-	db, err := openDatabases(ctx, spec)
+	db, err := openDatabases(ctx)
 	if err != nil {
 		return err
 	}

@@ -359,6 +359,10 @@ func TestAJournalIsReadAsItWasWritten(t *testing.T) {
 	if err := writeJSON(path, want); err != nil {
 		t.Fatal(err)
 	}
+	// The lock of an update looks for these words (internal/studio/lock.go).
+	if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), `"prepared": true`) || !strings.Contains(string(text), `"switched": false`) {
+		t.Errorf("the journal is %s, %v", text, err)
+	}
 	got, err := ReadRestoreState(path)
 	if err != nil || got.Databases[Restored] != 6 || got.Directories["uploads"][Before] != 1<<63 || got.Target != Before || !got.Prepared || got.Switched {
 		t.Errorf("got %+v, %v", got, err)

@@ -33,7 +33,7 @@ type databases struct {
 
 // openDatabases connects as the superuser to the stack's own server, and with the application's own login to
 // an external one, which must then be allowed to create databases.
-func openDatabases(ctx context.Context, _ hostspec.Backup) (*databases, error) {
+func openDatabases(ctx context.Context) (*databases, error) {
 	text, err := os.ReadFile(hostspec.AppEnvSecret)
 	if err != nil {
 		return nil, fmt.Errorf("read the application's settings: %w", err)

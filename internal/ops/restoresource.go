@@ -23,8 +23,6 @@ import (
 
 const backupIDLayout = "20060102T150405Z"
 
-var mediaParts = []string{uploadsPart, privatePart}
-
 // source is where a restore takes its data from.
 type source interface {
 	name() string                                   // for people

@@ -30,7 +30,7 @@ func (w *world) openToCrowd() {
 	w.configureApp("captcha", map[string]any{"enabled": false})
 	w.configureApp("rateLimits", map[string]any{"contact": 1_000_000})
 	w.configure("edge", "rateLimits", false)
-	w.up()
+	w.mustUpdate()
 }
 
 // update runs `studio up` on the stack's file as it is.
@@ -464,7 +464,7 @@ func closeToCrowd(t *testing.T, w *world) {
 	w.configure("edge", "rateLimits", true)
 	w.configureApp("captcha", map[string]any{"enabled": true})
 	w.configure("app", "maintenanceMode", true)
-	w.up()
+	w.mustUpdate()
 	w.afterRotations()
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")
 	w.configure("app", "maintenanceMode", false) // with the next update

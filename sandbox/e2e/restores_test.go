@@ -41,9 +41,17 @@ func (w *world) mustRestore(arguments string) string {
 // rows are the contents of all tables, a sum for each; media jobs aside, which go on after a restore.
 func (w *world) rows() map[string]string {
 	w.t.Helper()
-	sums := map[string]string{}
+	var one []string
 	for _, table := range strings.Fields(w.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'media_jobs'")) {
-		sums[table] = w.sql("SELECT count(*)||' '||coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM " + table + " t")
+		one = append(one, fmt.Sprintf("SELECT '%[1]s='||count(*)||' '||coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM %[1]s t", table))
+	}
+	sums := map[string]string{}
+	for line := range strings.Lines(w.sql(strings.Join(one, " UNION ALL "))) {
+		table, sum, _ := strings.Cut(strings.TrimSpace(line), "=")
+		sums[table] = sum
+	}
+	if len(one) == 0 || len(sums) != len(one) {
+		w.t.Fatalf("%d tables, and the sums of %d", len(one), len(sums))
 	}
 	return sums
 }
@@ -195,6 +203,9 @@ func restoreKilled(t *testing.T, w *world, rows map[string]string, files string)
 	}
 	if out, code := w.hostops("restore --backup latest --yes"); code != 15 || !strings.Contains(out, "restore continue") {
 		t.Errorf("a new restore over a killed one: exit code %d\n%s", code, out)
+	}
+	if out, err := w.update(); err == nil || !strings.Contains(out, "an update would mix two states of the shop") {
+		t.Errorf("an update of a shop that stands between two states: %v\n%s", err, tail(out, 20))
 	}
 	w.mustRestore("continue")
 	w.holds("continued", rows, files)

@@ -287,7 +287,7 @@ func rotations(t *testing.T, w *world) {
 		t.Errorf("a new SECRET_KEY is not refused without an acknowledgement: %v\n%s", err, tail(out, 10))
 	}
 	w.configure("secrets", "appKeyAcknowledged", 2)
-	w.up()
+	w.mustUpdate()
 	crowd.stop(t, w, 500)
 	if got := me(token); got != http.StatusUnauthorized {
 		t.Errorf("a session of the old SECRET_KEY is answered %d, want 401", got)
@@ -300,7 +300,7 @@ func rotations(t *testing.T, w *world) {
 	for _, name := range []string{"databaseLogin", "superuser", "deployKey", "hostKey", "backupPassword"} {
 		w.configure("secrets", name, 2)
 	}
-	w.up()
+	w.mustUpdate()
 	crowd.stop(t, w, 500)
 	after := w.generatedSecrets()
 	for name, fresh := range map[string]bool{ // whether the second rotation made another value
