@@ -11,7 +11,8 @@ import (
 
 // backupSpec is what the host is told of its backups.
 type backupSpec struct {
-	Password     string `json:"password"`
+	Password     string   `json:"password"`
+	OldPasswords []string `json:"oldPasswords"`
 	Destinations []struct {
 		Name       string            `json:"name"`
 		Repository string            `json:"repository"`

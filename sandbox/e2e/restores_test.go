@@ -139,6 +139,11 @@ func restores(t *testing.T, w *world) {
 func restoreRefusals(t *testing.T, w *world, newer string) {
 	spec := w.backupSpec()
 	const local = "/mnt/momentstudio/backups/restic"
+	// Also those before it: an append-only destination keeps the keys of earlier generations.
+	wrong := "sed -i"
+	for _, password := range append(spec.OldPasswords, spec.Password) {
+		wrong += " -e 's/" + password + "/wrong/'"
+	}
 	for _, c := range []struct {
 		name, before, after, arguments string
 		code                           int
@@ -146,7 +151,7 @@ func restoreRefusals(t *testing.T, w *world, newer string) {
 	}{
 		{"an unknown backup", "", "", "--backup 20200101T000000Z --yes", 10, "the oldest is"},
 		{"an unknown destination", "", "", "--from tape --backup latest --yes", 10, "there are local, rest, s3"},
-		{"a wrong password", "sed -i 's/" + spec.Password + "/wrong/' " + backupSecret, "", "--backup latest --yes", 11, "does not open"},
+		{"a wrong password", wrong + " " + backupSecret, "", "--backup latest --yes", 11, "does not open"},
 		{
 			"a damaged pack", "cp -a " + local + " /mnt/momentstudio/whole && for f in $(find " + local + "/data -type f); do chmod u+w $f; printf xxxx | dd of=$f bs=1 seek=40 conv=notrunc status=none; done",
 			"rm -rf " + local + " && mv /mnt/momentstudio/whole " + local, "--from local --backup latest --yes", 12, "damaged",
