@@ -26,7 +26,7 @@ func (r Report) Verdict() string {
 	case len(r.Violations) > 0:
 		text += fmt.Sprintf("REFUSED, %s against the policies; ", count(len(r.Violations), "thing"))
 	case len(r.Refused) > 0:
-		text += fmt.Sprintf("REFUSED until approved, %s; ", count(len(r.Refused), "change"))
+		text += fmt.Sprintf("REFUSED until %s approved; ", map[bool]string{true: "1 change is", false: fmt.Sprintf("%d changes are", len(r.Refused))}[len(r.Refused) == 1])
 	case len(r.Approved) > 0:
 		text += "approved by file; "
 	}
@@ -60,7 +60,7 @@ func (r Report) Markdown() string {
 		})...)
 	}
 	if len(r.Refused) > 0 {
-		b.WriteString("\n**To approve**, add a file to `approvals/` with the URN, the step, a reason and a last day:\n\n```yaml\n")
+		b.WriteString("\n<details><summary><b>To approve</b>, add a file to <code>approvals/</code></summary>\n\n```yaml\n")
 		for i, refused := range r.Refused {
 			if i == 5 {
 				fmt.Fprintf(&b, "# … and %d more\n", len(r.Refused)-i)
@@ -68,7 +68,7 @@ func (r Report) Markdown() string {
 			}
 			fmt.Fprintf(&b, "- urn: %s\n  op: %s\n  reason: …\n  expires: …%s\n", refused.URN, refused.Op, map[bool]string{true: "  # the day of " + refused.Expired + " is over"}[refused.Expired != ""])
 		}
-		b.WriteString("```\n")
+		b.WriteString("```\n\n</details>\n")
 	}
 	for _, g := range r.Approved {
 		blocks = append(blocks, fmt.Sprintf("\nApproved: `%s`, because: %s\n", cell(g.Name), cell(g.Reason)))
@@ -77,12 +77,12 @@ func (r Report) Markdown() string {
 		blocks = append(blocks, fmt.Sprintf("\nThe approval `%s` is needed by nothing here: remove it.\n", cell(file)))
 	}
 	for risk := Irreversible; risk >= Restart; risk-- {
-		blocks = append(blocks, table(fmt.Sprintf("\n%s **%s**\n\n| resource | step | because of | what happens | way back |\n|---|---|---|---|---|\n", signs[risk], risk), r.of(risk), func(c Change) string {
+		blocks = append(blocks, table(fmt.Sprintf("\n%s **%s**\n\n| resource | what happens | way back | because of |\n|---|---|---|---|\n", signs[risk], risk), r.of(risk), func(c Change) string {
 			why := c.Why
 			if c.Seconds > 0 {
 				why = fmt.Sprintf("≈ %d s: %s", c.Seconds, why)
 			}
-			return fmt.Sprintf("| `%s` | %s | %s | %s | %s |\n", cell(c.Name), c.Op, paths(c.Properties, 6), cell(why), cell(c.Back))
+			return fmt.Sprintf("| `%s` %s | %s | %s | %s |\n", cell(c.Name), c.Op, cell(why), cell(c.Back), paths(c.Properties, 6))
 		})...)
 	}
 	if harmless := r.of(None); len(harmless) > 0 {
@@ -141,6 +141,9 @@ func paths(properties []string, most int) string {
 		if i == most {
 			shown = append(shown, fmt.Sprintf("… %d more", len(properties)-i))
 			break
+		}
+		for _, prefix := range []string{"taskSpec.", "containerSpec."} { // of every service, and too long for a column
+			p = strings.TrimPrefix(p, prefix)
 		}
 		shown = append(shown, "`"+cell(p)+"`")
 	}

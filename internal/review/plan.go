@@ -152,10 +152,30 @@ func read(preview []byte) ([]Change, error) {
 				c.Type = s.Type
 			}
 		}
+		if len(c.Properties) == 0 && c.Op != Create && c.Op != Delete {
+			c.Properties = differing(c.old, c.new) // a forced replacement comes without reasons
+		}
 		c.Properties = causes(c.Properties, c.old, c.new)
 		changes = append(changes, *c)
 	}
 	return changes, nil
+}
+
+// differing are the inputs whose values differ, but for the name that the engine makes up.
+func differing(before, after *state) []string {
+	if before == nil || after == nil {
+		return nil
+	}
+	var out []string
+	for _, inputs := range []map[string]any{before.Inputs, after.Inputs} {
+		for key := range inputs {
+			if key != "name" && !strings.HasPrefix(key, "__") && !slices.Contains(out, key) && !reflect.DeepEqual(before.Inputs[key], after.Inputs[key]) {
+				out = append(out, key)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // causes leaves the deepest paths, and none whose value is the same before and after: providers name

@@ -179,7 +179,7 @@ func TestALongPlanIsCutAndKeepsItsVerdict(t *testing.T) {
 	if n := utf8.RuneCountInString(text); n > review.MaxComment || !utf8.ValidString(text) {
 		t.Errorf("the comment has %d characters", n)
 	}
-	for _, want := range []string{review.Marker("prod"), "REFUSED until approved, 3000 changes", "cut here", r.Fingerprint} {
+	for _, want := range []string{review.Marker("prod"), "REFUSED until 3000 changes are approved", "cut here", r.Fingerprint} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the comment does not hold %q", want)
 		}

@@ -102,6 +102,9 @@ func judge(c Change) Change {
 		v.risk, v.why = max(v.risk, Restart), "an existing resource is adopted: "+v.why
 	}
 	c.Risk, c.Seconds, c.Why, c.Back, c.Gated = v.risk, v.seconds, v.why, v.back, v.gated
+	if c.Back == "" && c.Op == Delete && c.Risk > Restart {
+		c.Back = "revert the change and update: it is made anew, empty and with other keys"
+	}
 	return c
 }
 
