@@ -25,7 +25,7 @@ The operator's command, and CI's. Build it in a clone: ` + "`go build -o bin/ ./
 passphrase come from the environment as always.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage; of a review 20 riskier than what was reviewed, 21 data at risk and 22 irreversible
-without an approval, 23 against a policy.
+without an approval, 23 against a policy; of a look at the drift 24 something is not what the stack says.
 `
 
 // usageError marks mistakes in the command line.
@@ -38,11 +38,17 @@ func main() {
 		fmt.Fprintln(os.Stderr, "studio:", err)
 		var usage usageError
 		var reviewed studio.ReviewError
+		var drift studio.DriftError
+		var command studio.CommandError
 		switch {
 		case errors.As(err, &usage):
 			os.Exit(2)
 		case errors.As(err, &reviewed):
 			os.Exit(reviewed.Code)
+		case errors.As(err, &drift):
+			os.Exit(studio.CodeDrift)
+		case errors.As(err, &command):
+			os.Exit(command.Code)
 		}
 		os.Exit(1)
 	}
@@ -66,7 +72,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(upCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), reviewCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
+	root.AddCommand(upCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli), sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
 	return root
 }
 
@@ -167,6 +173,41 @@ func statusCommand(cli *studio.CLI) *cobra.Command {
 			return cli.Status(cmd.Context())
 		},
 	}
+}
+
+const addressUsage = "this machine's address, to which the port is opened; default: STUDIO_ADDRESS, or the one that Cloudflare sees"
+
+func driftCommand(cli *studio.CLI) *cobra.Command {
+	var o studio.DriftOptions
+	cmd := &cobra.Command{
+		Use: "drift", Short: "Compare what the stack says with what is there, and change nothing", Args: cobra.NoArgs,
+		Long: `Compare what the last update left with what is there: the clouds' resources, and on the host the services, files, secrets,
+networks and timers. Every difference comes with the commands that revert or adopt it. Nothing is changed. Exit codes: 0 no
+drift, 24 drift, 1 not everything could be asked.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cli.Drift(cmd.Context(), o) },
+	}
+	cmd.Flags().StringVar(&o.JSON, "json", "", "file to write the findings to")
+	cmd.Flags().DurationVar(&o.Allow.For, "ssh-allow", 0, "open the host's SSH port to this machine for so long at most")
+	cmd.Flags().StringVar(&o.Allow.Address, "address", os.Getenv("STUDIO_ADDRESS"), addressUsage)
+	return cmd
+}
+
+func sshAllowCommand(cli *studio.CLI) *cobra.Command {
+	var a studio.Allow
+	cmd := &cobra.Command{
+		Use: "ssh-allow -- COMMAND [ARGUMENT…]", Short: "Run a command while the host's SSH port is open to this machine", Args: cobra.MinimumNArgs(1),
+		Long: `Open port 22 of the stack's host to this machine's address, in a firewall of its own, run the command, and close it again,
+however the command ended. When the time is over, the command is interrupted first. An opening that was left behind by
+a process that was killed is removed by the next one. The exit code is the command's.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return cli.AllowSSH(cmd.Context(), a, func(ctx context.Context) error {
+				return studio.Command(ctx, os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], args[1:]...)
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&a.For, "for", 30*time.Minute, "how long it stays open at most")
+	cmd.Flags().StringVar(&a.Address, "address", os.Getenv("STUDIO_ADDRESS"), addressUsage)
+	return cmd
 }
 
 func sshConfigCommand(cli *studio.CLI) *cobra.Command {

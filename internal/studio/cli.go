@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -48,7 +49,7 @@ func (c CLI) command(ctx context.Context, args ...string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, "pulumi", full...) //nolint:gosec // the arguments are ours
 	cmd.Dir = c.Root
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // lets the engine save its state
+	interruptOnce(cmd) // lets the engine save its state
 	return cmd
 }
 
@@ -106,32 +107,43 @@ func (c CLI) Outputs(ctx context.Context) (Outputs, error) {
 	return o, nil
 }
 
-// FailedJobs lists the URNs of one-shot jobs whose record says that they failed or never ended.
-func (c CLI) FailedJobs(ctx context.Context) ([]string, error) {
-	text, err := c.output(ctx, "stack", "export")
-	if err != nil {
-		return nil, fmt.Errorf("read the state of stack %s: %w", c.Stack, err)
-	}
-	return failedJobs(text)
+// resource is a record of an exported state.
+type resource struct {
+	URN     string          `json:"urn"`
+	ID      string          `json:"id"`
+	Type    string          `json:"type"`
+	Delete  bool            `json:"delete"`
+	Inputs  json.RawMessage `json:"inputs"`
+	Outputs map[string]any  `json:"outputs"`
 }
 
-func failedJobs(state []byte) ([]string, error) {
+func (r resource) name() string { return r.URN[strings.LastIndex(r.URN, "::")+2:] }
+
+// resources reads the records of an exported state, without those that only wait to be deleted.
+func resources(state []byte) ([]resource, error) {
 	var export struct {
 		Deployment struct {
-			Resources []struct {
-				URN     string         `json:"urn"`
-				Type    string         `json:"type"`
-				Delete  bool           `json:"delete"`
-				Outputs map[string]any `json:"outputs"`
-			} `json:"resources"`
+			Resources []resource `json:"resources"`
 		} `json:"deployment"`
 	}
 	if err := json.Unmarshal(state, &export); err != nil {
 		return nil, errors.New("the exported state is not the JSON that this program knows")
 	}
+	return slices.DeleteFunc(export.Deployment.Resources, func(r resource) bool { return r.Delete }), nil
+}
+
+// jobType is what a one-shot job is to the engine.
+const jobType = "docker:index/container:Container"
+
+// failedJobs lists the URNs of one-shot jobs whose record says that they failed or never ended.
+func failedJobs(state []byte) ([]string, error) {
+	records, err := resources(state)
+	if err != nil {
+		return nil, err
+	}
 	var urns []string
-	for _, r := range export.Deployment.Resources {
-		if r.Type != "docker:index/container:Container" || r.Delete {
+	for _, r := range records {
+		if r.Type != jobType {
 			continue
 		}
 		if code, ok := r.Outputs["exitCode"].(float64); !ok || code != 0 {

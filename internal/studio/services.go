@@ -22,30 +22,23 @@ type service struct {
 	Replicas int
 	Env      map[string]string
 	Secrets  []string // names, which follow their contents; sorted
-	Running  int      // tasks that run and, where there is a health check, are healthy
-	Update   string   // state of the last update: "", "completed", "rollback_completed", …
+	// Parts are further properties by the name that people are told, each in a form that can be compared.
+	Parts   map[string]string
+	Running int    // tasks that run and, where there is a health check, are healthy
+	Update  string // state of the last update: "", "completed", "rollback_completed", …
 }
 
 const serviceType = "docker:index/service:Service"
 
 // wantedServices reads from a state what the last update asked for.
 func wantedServices(state []byte) ([]service, error) {
-	var export struct {
-		Deployment struct {
-			Resources []struct {
-				URN    string          `json:"urn"`
-				Type   string          `json:"type"`
-				Delete bool            `json:"delete"`
-				Inputs json.RawMessage `json:"inputs"`
-			} `json:"resources"`
-		} `json:"deployment"`
-	}
-	if err := json.Unmarshal(state, &export); err != nil {
-		return nil, errors.New("the exported state is not the JSON that this program knows")
+	records, err := resources(state)
+	if err != nil {
+		return nil, err
 	}
 	var out []service
-	for _, r := range export.Deployment.Resources {
-		if r.Type != serviceType || r.Delete {
+	for _, r := range records {
+		if r.Type != serviceType {
 			continue
 		}
 		var inputs struct {
@@ -55,14 +48,27 @@ func wantedServices(state []byte) ([]service, error) {
 					Replicas int `json:"replicas"`
 				} `json:"replicated"`
 			} `json:"mode"`
+			EndpointSpec struct {
+				Ports []port `json:"ports"`
+			} `json:"endpointSpec"`
 			TaskSpec struct {
 				ContainerSpec struct {
-					Image   string            `json:"image"`
-					Env     map[string]string `json:"env"`
+					Image       string            `json:"image"`
+					Args        []string          `json:"args"`
+					Env         map[string]string `json:"env"`
+					Healthcheck struct {
+						Tests []string `json:"tests"`
+					} `json:"healthcheck"`
+					Mounts  []mount `json:"mounts"`
 					Secrets []struct {
 						SecretName string `json:"secretName"`
 					} `json:"secrets"`
 				} `json:"containerSpec"`
+				Resources struct {
+					Limits struct {
+						MemoryBytes int64 `json:"memoryBytes"`
+					} `json:"limits"`
+				} `json:"resources"`
 			} `json:"taskSpec"`
 		}
 		if err := json.Unmarshal(r.Inputs, &inputs); err != nil {
@@ -70,6 +76,7 @@ func wantedServices(state []byte) ([]service, error) {
 		}
 		spec := inputs.TaskSpec.ContainerSpec
 		s := service{urn: r.URN, Name: inputs.Name, Image: spec.Image, Replicas: inputs.Mode.Replicated.Replicas, Env: spec.Env}
+		s.Parts = parts(spec.Args, spec.Healthcheck.Tests, spec.Mounts, inputs.EndpointSpec.Ports, inputs.TaskSpec.Resources.Limits.MemoryBytes)
 		for _, secret := range spec.Secrets {
 			s.Secrets = append(s.Secrets, secret.SecretName)
 		}
@@ -77,6 +84,33 @@ func wantedServices(state []byte) ([]service, error) {
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+type mount struct {
+	Source, Target string
+	ReadOnly       bool
+}
+
+type port struct {
+	TargetPort, PublishedPort int
+	Protocol, PublishMode     string
+}
+
+// parts words the properties that a service may not lose unseen; lists whose order means nothing are sorted.
+func parts(args, health []string, mounts []mount, ports []port, memory int64) map[string]string {
+	words := func(n int, word func(int) string) string {
+		out := make([]string, n)
+		for i := range out {
+			out[i] = word(i)
+		}
+		slices.Sort(out)
+		return strings.Join(out, "\n")
+	}
+	return map[string]string{
+		"command": strings.Join(args, "\x00"), "health check": strings.Join(health, "\x00"), "memory limit": fmt.Sprint(memory),
+		"mounts":          words(len(mounts), func(i int) string { return fmt.Sprint(mounts[i]) }),
+		"published ports": words(len(ports), func(i int) string { return fmt.Sprint(ports[i]) }),
+	}
 }
 
 // listServices prints every service of ours and its tasks, one JSON value a line.
@@ -107,12 +141,17 @@ func parseServices(lines []byte) ([]service, error) {
 				Mode struct {
 					Replicated struct{ Replicas int }
 				}
+				EndpointSpec struct{ Ports []port }
 				TaskTemplate struct {
 					ContainerSpec struct {
-						Image   string
-						Env     []string
-						Secrets []struct{ SecretName string }
+						Image       string
+						Args        []string
+						Env         []string
+						Healthcheck struct{ Test []string }
+						Mounts      []mount
+						Secrets     []struct{ SecretName string }
 					}
+					Resources struct{ Limits struct{ MemoryBytes int64 } }
 				}
 			}
 			UpdateStatus struct{ State string }
@@ -130,6 +169,7 @@ func parseServices(lines []byte) ([]service, error) {
 			s := service{
 				Name: line.Spec.Name, Image: spec.Image, Replicas: line.Spec.Mode.Replicated.Replicas,
 				Env: map[string]string{}, Update: line.UpdateStatus.State,
+				Parts: parts(spec.Args, spec.Healthcheck.Test, spec.Mounts, line.Spec.EndpointSpec.Ports, line.Spec.TaskTemplate.Resources.Limits.MemoryBytes),
 			}
 			for _, v := range spec.Env {
 				name, value, _ := strings.Cut(v, "=")
@@ -187,6 +227,11 @@ func compare(want, have []service) []difference {
 			for _, name := range slices.Sorted(maps.Keys(h.Env)) {
 				if _, wanted := w.Env[name]; !wanted {
 					say("it has the setting %s, which nobody asked for", name)
+				}
+			}
+			for _, name := range slices.Sorted(maps.Keys(w.Parts)) {
+				if h.Parts[name] != w.Parts[name] {
+					say("its %s is not what was asked for", name)
 				}
 			}
 			// A rollback is history when all else is as asked for: the state knows of it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,10 +16,11 @@ import (
 )
 
 // Up brings the stack to what its config says: it takes the host's lock, writes the SSH files when the stack has a host,
-// readies the state when the server is to be rebuilt, runs jobs again that are recorded as failed,
-// updates, and checks that the site answers. It reports success only when all of that holds.
+// readies the state when the server is to be rebuilt, runs jobs again that are recorded as failed or whose files were
+// changed on the host, updates, and checks that the site answers. It reports success only when all of that holds.
 func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 	args := []string{"up", "--yes", "--skip-preview", "--parallel", fmt.Sprint(max(c.Parallel, 1))}
+	address := "" // of the host, when there is one
 	switch err := c.SSHConfig(ctx); {
 	case errors.Is(err, ErrNoHost): // a first update has none, and nobody is at work there
 	case err != nil:
@@ -28,7 +30,8 @@ func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 		if err != nil {
 			return err
 		}
-		release, err := c.lockServices(ctx, o.Address, "an update of stack "+c.Stack)
+		address = o.Address
+		release, err := c.lockServices(ctx, address, "an update of stack "+c.Stack)
 		if err != nil {
 			return err
 		}
@@ -48,16 +51,31 @@ func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 	if err := c.prepareRebuild(ctx, wanted, state); err != nil {
 		return err
 	}
-	if err := c.readDrifted(ctx, state); err != nil {
+	if address != "" {
+		if err := c.readDrifted(ctx, address, state); err != nil {
+			return err
+		}
+	}
+	now, err := c.output(ctx, "stack", "export", "--show-secrets") // never written anywhere, unlike the one above
+	if err != nil {
+		return fmt.Errorf("read the state of stack %s: %w", c.Stack, err)
+	}
+	failed, err := failedJobs(now)
+	if err != nil {
 		return err
 	}
-	failed, err := c.FailedJobs(ctx)
+	drifted, err := c.driftedJobs(ctx, address, now)
 	if err != nil {
 		return err
 	}
 	for _, urn := range failed {
 		fmt.Fprintln(c.Out, "running again, because it failed before:", urn[strings.LastIndex(urn, "::")+2:])
 		args = append(args, "--replace", urn)
+	}
+	for _, urn := range drifted {
+		if !slices.Contains(failed, urn) {
+			args = append(args, "--replace", urn)
+		}
 	}
 	if err := c.Run(ctx, args...); err != nil {
 		c.tellServices(context.WithoutCancel(ctx))
@@ -92,19 +110,12 @@ func (c CLI) tellServices(ctx context.Context) {
 // readDrifted makes the state tell the truth about services that are not what it says, for example
 // because Swarm rolled a release back: without it the engine would see nothing to do. Only services are
 // read, and only those that differ.
-func (c CLI) readDrifted(ctx context.Context, state []byte) error {
-	o, err := c.Outputs(ctx)
-	if errors.Is(err, ErrNoHost) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
+func (c CLI) readDrifted(ctx context.Context, address string, state []byte) error {
 	want, err := wantedServices(state)
 	if err != nil || len(want) == 0 {
 		return err
 	}
-	have, err := c.runningServices(ctx, o.Address)
+	have, err := c.runningServices(ctx, address)
 	if err != nil {
 		return nil //nolint:nilerr // a host that does not answer is what the update is about to mend, or to report
 	}

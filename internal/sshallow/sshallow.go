@@ -1,0 +1,161 @@
+// Package sshallow opens a server's SSH port to one address for a while, in a firewall of its own beside the stack's.
+// An opening that was not closed, because its process was killed, carries its end in a label: the next one removes it.
+package sshallow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hetznercloud/hcloud-go/v2/hcloud"
+
+	"github.com/prekzursil/momentstudio-infra/internal/naming"
+)
+
+const (
+	component    = "ssh-allow"
+	expiresLabel = "expires" // Unix seconds
+	closeLimit   = 2 * time.Minute
+)
+
+// Door is one server's SSH port.
+type Door struct {
+	API    *hcloud.Client
+	Stack  string
+	Server string // name
+	Out    io.Writer
+	Now    func() time.Time // default time.Now
+}
+
+// Open opens the door to from until work ends or limit is over, when work's context ends, and closes it however work
+// ended; it first removes expired openings of the same stack. An opening that cannot be closed is an error, also when
+// work succeeded.
+func (d Door) Open(ctx context.Context, from netip.Addr, limit time.Duration, work func(context.Context) error) (err error) {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if err := d.sweep(ctx); err != nil {
+		return err
+	}
+	server, _, err := d.API.Server.GetByName(ctx, d.Server)
+	if err != nil {
+		return fmt.Errorf("look for server %s: %w", d.Server, err)
+	}
+	if server == nil {
+		return fmt.Errorf("there is no server %s in this project: HCLOUD_TOKEN is of another one, or the stack has no host yet", d.Server)
+	}
+	until := d.Now().Add(limit)
+	labels := naming.Labels(d.Stack, component)
+	labels[expiresLabel] = strconv.FormatInt(until.Unix(), 10)
+	made, _, err := d.API.Firewall.Create(ctx, hcloud.FirewallCreateOpts{
+		Name:   fmt.Sprintf("%s-%d", naming.Physical(d.Stack, component), d.Now().UnixNano()),
+		Labels: labels,
+		Rules: []hcloud.FirewallRule{{
+			Direction: hcloud.FirewallRuleDirectionIn, Protocol: hcloud.FirewallRuleProtocolTCP, Port: hcloud.Ptr("22"),
+			SourceIPs: []net.IPNet{{IP: from.AsSlice(), Mask: net.CIDRMask(from.BitLen(), from.BitLen())}},
+		}},
+		ApplyTo: []hcloud.FirewallResource{{Type: hcloud.FirewallResourceTypeServer, Server: &hcloud.FirewallResourceServer{ID: server.ID}}},
+	})
+	if err != nil {
+		return fmt.Errorf("open the SSH port of %s: %w", d.Server, err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+		defer cancel()
+		if errClose := d.remove(ctx, made.Firewall); errClose != nil {
+			err = errors.Join(err, fmt.Errorf("the SSH port of %s is still open to %s: %w; delete firewall %s in the console", d.Server, from, errClose, made.Firewall.Name))
+			return
+		}
+		fmt.Fprintf(d.Out, "the SSH port of %s is closed to %s again\n", d.Server, from)
+	}()
+	if err := d.API.Action.WaitFor(ctx, made.Actions...); err != nil {
+		return fmt.Errorf("open the SSH port of %s: %w", d.Server, err)
+	}
+	fmt.Fprintf(d.Out, "the SSH port of %s is open to %s until %s\n", d.Server, from, until.UTC().Format("15:04:05 MST"))
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return work(ctx)
+}
+
+// sweep removes this stack's openings whose time is over.
+func (d Door) sweep(ctx context.Context) error {
+	var selector []string
+	for k, v := range naming.Labels(d.Stack, component) {
+		selector = append(selector, k+"="+v)
+	}
+	list, err := d.API.Firewall.AllWithOpts(ctx, hcloud.FirewallListOpts{ListOpts: hcloud.ListOpts{LabelSelector: strings.Join(selector, ",")}})
+	if err != nil {
+		return fmt.Errorf("look for openings that were left behind: %w", err)
+	}
+	for _, f := range list {
+		end, err := strconv.ParseInt(f.Labels[expiresLabel], 10, 64)
+		if err == nil && d.Now().Before(time.Unix(end, 0)) {
+			continue // somebody else's, at work
+		}
+		if err := d.remove(ctx, f); err != nil {
+			return fmt.Errorf("remove the opening %s, which was left behind: %w", f.Name, err)
+		}
+		fmt.Fprintf(d.Out, "removed the opening %s, which was left behind\n", f.Name)
+	}
+	return nil
+}
+
+// remove takes the firewall from what it is applied to, and deletes it; the API refuses one in use.
+func (d Door) remove(ctx context.Context, f *hcloud.Firewall) error {
+	for {
+		now, _, err := d.API.Firewall.GetByID(ctx, f.ID)
+		if err == nil && now == nil {
+			return nil
+		}
+		if err == nil && len(now.AppliedTo) > 0 {
+			var actions []*hcloud.Action
+			if actions, _, err = d.API.Firewall.RemoveResources(ctx, now, now.AppliedTo); err == nil {
+				err = d.API.Action.WaitFor(ctx, actions...)
+			}
+		}
+		if err == nil {
+			if _, err = d.API.Firewall.Delete(ctx, f); err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second): // an action of the firewall may still be under way
+		}
+	}
+}
+
+// OwnAddress asks a service what address this machine has for it: one "ip=<address>" line, as Cloudflare's trace gives.
+func OwnAddress(ctx context.Context, url string) (netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("ask for this machine's address (--address names it instead): %w", err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 16<<10))
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("ask for this machine's address (--address names it instead): %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, found := strings.CutPrefix(strings.TrimSpace(line), "ip="); found {
+			if a, err := netip.ParseAddr(value); err == nil {
+				return a.Unmap(), nil
+			}
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("ask for this machine's address (--address names it instead): %s answers %d without one", url, response.StatusCode)
+}

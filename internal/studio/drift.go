@@ -1,0 +1,147 @@
+package studio
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
+)
+
+// Finding is one thing that is not what the last update left. It names resources and properties, never a value.
+type Finding struct {
+	Where  string `json:"where"` // cloud, service, task, network, secret, file, directory, timer
+	Name   string `json:"name"`
+	What   string `json:"what"`
+	Revert string `json:"revert"` // how to make it what the stack says
+	Adopt  string `json:"adopt"`  // how to make the stack say what it is
+	job    string // URN of the job that writes it, when one does
+}
+
+// CodeDrift is the exit code of a DriftError.
+const CodeDrift = 24
+
+// DriftError says that something is not what the last update left.
+type DriftError struct{ Findings []Finding }
+
+func (e DriftError) Error() string {
+	return fmt.Sprintf("%d of what the stack says is not so; nothing was changed", len(e.Findings))
+}
+
+// DriftOptions say how drift is looked for.
+type DriftOptions struct {
+	JSON  string // file to write the findings to
+	Allow Allow  // for the host's part only: an opened port would itself show in the cloud's
+}
+
+// Drift compares what the stack's state says with what is there, and changes nothing: the cloud by a refresh that
+// is only previewed, the host by questions of our own (a refresh of one-shot jobs would drop their records). It fails with
+// a DriftError when they differ, and with another error when something could not be asked.
+func (c CLI) Drift(ctx context.Context, o DriftOptions) error {
+	state, err := c.output(ctx, "stack", "export", "--show-secrets")
+	if err != nil {
+		return fmt.Errorf("read the state of stack %s: %w", c.Stack, err)
+	}
+	cloud, errCloud := c.cloudDrift(ctx, state)
+	var host []Finding
+	errHost := c.AllowSSH(ctx, o.Allow, func(ctx context.Context) (err error) {
+		host, err = c.hostDrift(ctx, state)
+		return err
+	})
+	findings := append(cloud, host...)
+	for _, f := range findings {
+		fmt.Fprintf(c.Out, "%s %s: %s\n    to revert: %s\n    to adopt: %s\n", f.Where, f.Name, f.What, f.Revert, f.Adopt)
+	}
+	if o.JSON != "" {
+		text, err := json.MarshalIndent(append([]Finding{}, findings...), "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(o.JSON, append(text, '\n'), 0o644); err != nil { //nolint:gosec // names only
+			return fmt.Errorf("write the findings: %w", err)
+		}
+	}
+	if err := errors.Join(errCloud, errHost); err != nil {
+		return fmt.Errorf("not everything could be asked:\n%w", err)
+	}
+	if len(findings) > 0 {
+		return DriftError{findings}
+	}
+	fmt.Fprintf(c.Out, "no drift: cloud, services, files, secrets and timers are what the last update of stack %s left\n", c.Stack)
+	return nil
+}
+
+// cloudDrift previews a refresh of everything that a cloud holds.
+func (c CLI) cloudDrift(ctx context.Context, state []byte) ([]Finding, error) {
+	records, err := resources(state)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"refresh", "--preview-only", "--json"}
+	for _, r := range records {
+		if strings.HasPrefix(r.Type, "hcloud:") || strings.HasPrefix(r.Type, "cloudflare:") {
+			args = append(args, "--target", r.URN)
+		}
+	}
+	if len(args) == 3 {
+		return nil, nil
+	}
+	cmd := c.command(ctx, args...)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		return nil, fault.Hint(fmt.Errorf("ask the clouds: %w\n%s%s", err, diagnostics(out.Bytes()), strings.TrimSpace(errOut.String())),
+			"HCLOUD_TOKEN and CLOUDFLARE_API_TOKEN of this stack must be set; tokens that only read are enough")
+	}
+	return parseRefresh(out.Bytes(), c.Stack)
+}
+
+// computed are properties that their cloud changes by itself.
+var computed = []string{"status", "modifiedOn", "createdOn"}
+
+// parseRefresh reads a previewed refresh's JSON: what changed is an update with the paths, what is gone a deletion.
+func parseRefresh(text []byte, stack string) ([]Finding, error) {
+	var doc struct {
+		Steps []struct {
+			Op           string                     `json:"op"`
+			URN          string                     `json:"urn"`
+			DetailedDiff map[string]json.RawMessage `json:"detailedDiff"`
+		} `json:"steps"`
+	}
+	if at := bytes.IndexByte(text, '{'); at > 0 {
+		text = text[at:]
+	}
+	if err := json.Unmarshal(text, &doc); err != nil {
+		return nil, errors.New("ask the clouds: the engine's answer is not the JSON that this program knows")
+	}
+	var out []Finding
+	for _, s := range doc.Steps {
+		f := Finding{
+			Where: "cloud", Name: resource{URN: s.URN}.name(),
+			Revert: fmt.Sprintf("pulumi up --stack %s --refresh --target '%s'", stack, s.URN),
+		}
+		switch s.Op {
+		case "delete":
+			f.What = "it is gone"
+			f.Adopt = "take it out of the stack's file or the program first, then `pulumi refresh --stack " + stack + " --target '" + s.URN + "'`"
+			f.Revert += "; what it held does not come back with it (docs/guides/restore.md)"
+		case "update":
+			paths := slices.DeleteFunc(slices.Sorted(maps.Keys(s.DetailedDiff)), func(p string) bool { return slices.Contains(computed, p) })
+			if len(paths) == 0 {
+				continue
+			}
+			f.What = "changed: " + strings.Join(paths, ", ")
+			f.Adopt = "write it into the stack's file, then `pulumi refresh --stack " + stack + " --target '" + s.URN + "'`"
+		default:
+			continue
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}

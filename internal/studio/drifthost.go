@@ -1,0 +1,309 @@
+package studio
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+)
+
+// hostWants is what of the host's state the program's last update left, beside the services.
+type hostWants struct {
+	files       map[string]fileWant // by path on the host
+	directories []string
+	timers      []string
+	things      map[string]resource // secrets and networks by "<kind> <name>"
+	jobs        map[string]string   // path of a file -> URN of the job that writes it
+	applyJob    string              // URN
+}
+
+type fileWant struct {
+	mode, sum string
+	uid       int
+}
+
+// wantsOfHost reads them from a state that was exported with its secrets.
+func wantsOfHost(state []byte) (hostWants, error) {
+	w := hostWants{files: map[string]fileWant{}, things: map[string]resource{}, jobs: map[string]string{}}
+	records, err := resources(state)
+	if err != nil {
+		return w, err
+	}
+	for _, r := range records {
+		var inputs map[string]any
+		if err := json.Unmarshal(r.Inputs, &inputs); err != nil && len(r.Inputs) > 0 {
+			return w, fmt.Errorf("the state's record of %s is not the JSON that this program knows", r.URN)
+		}
+		switch r.Type {
+		case "docker:index/secret:Secret", "docker:index/network:Network":
+			kind, _, _ := strings.Cut(strings.TrimPrefix(r.Type, "docker:index/"), ":")
+			w.things[kind+" "+fmt.Sprint(revealed(inputs["name"]))] = r
+		case jobType:
+			if err := w.takeJob(r.URN, inputs); err != nil {
+				return w, err
+			}
+		}
+	}
+	return w, nil
+}
+
+// takeJob takes the files that a job was given to write.
+func (w *hostWants) takeJob(urn string, inputs map[string]any) error {
+	uploads := map[string]string{}
+	list, _ := revealed(inputs["uploads"]).([]any)
+	for _, u := range list {
+		fields, _ := revealed(u).(map[string]any)
+		content, ok := revealed(fields["content"]).(string)
+		if !ok {
+			return fmt.Errorf("the state's record of %s has an upload without content", urn)
+		}
+		uploads[fmt.Sprint(revealed(fields["file"]))] = content
+	}
+	add := func(path, content string, mode uint32, uid int) {
+		sum := sha256.Sum256([]byte(content))
+		w.files[path] = fileWant{strconv.FormatUint(uint64(mode), 8), hex.EncodeToString(sum[:]), uid}
+		w.jobs[path] = urn
+	}
+	switch text, isApply := uploads[hostspec.ApplySpec]; {
+	case isApply:
+		var spec hostspec.Apply
+		if err := json.Unmarshal([]byte(text), &spec); err != nil {
+			return fmt.Errorf("the state's record of %s has no specification that this program knows", urn)
+		}
+		for _, f := range spec.Files {
+			add(f.Path, f.Content, f.Mode, 0)
+		}
+		for _, s := range spec.Secrets {
+			add(s.Path, uploads[s.Upload], 0o400, s.UID)
+		}
+		for _, d := range spec.Directories {
+			w.directories = append(w.directories, d.Path)
+			w.jobs[d.Path] = urn
+		}
+		w.timers, w.applyJob = spec.Timers, urn
+	case uploads[hostspec.ApplyInbox+"/Caddyfile"] != "":
+		for in, content := range uploads {
+			add(hostspec.CaddyConfigDir+strings.TrimPrefix(in, hostspec.ApplyInbox), content, 0o600, 0)
+		}
+	}
+	return nil
+}
+
+// secretSignature marks an encrypted or revealed secret in an exported state (sdk/go/common/resource/properties.go).
+const secretSignature = "4dabf18193072939515e22adb298388d"
+
+// revealed is a value of a state that was exported with its secrets, without the wrapping of a secret.
+func revealed(v any) any {
+	m, ok := v.(map[string]any)
+	if !ok || m[secretSignature] == nil {
+		return v
+	}
+	text, _ := m["plaintext"].(string)
+	var plain any
+	if json.Unmarshal([]byte(text), &plain) != nil {
+		return nil
+	}
+	return plain
+}
+
+// script asks the host for all of it; what it prints are names, modes and hashes.
+func (w hostWants) script() string {
+	var b strings.Builder
+	b.WriteString("echo \"boot $(systemctl show --property=UserspaceTimestamp --value --timestamp=unix)\"\n")
+	b.WriteString("for p in")
+	for _, path := range slices.Concat(slices.Sorted(maps.Keys(w.files)), w.directories) {
+		b.WriteString(" " + shellQuote(path))
+	}
+	b.WriteString(`; do
+if [ -d "$p" ]; then echo "directory $p"
+elif [ -e "$p" ]; then echo "file $(stat -c '%a %u' "$p") $(sha256sum < "$p" | cut -d' ' -f1) $p"; fi
+done
+for u in`)
+	for _, unit := range w.timers {
+		b.WriteString(" " + shellQuote(unit))
+	}
+	b.WriteString(`; do echo "timer $(systemctl is-enabled "$u" 2>/dev/null) $(systemctl is-active "$u" 2>/dev/null) $u"; done
+docker secret ls --format 'id {{.ID}} secret {{.Name}}'
+docker network ls --no-trunc --format 'id {{.ID}} network {{.Name}}'
+docker service ls --format 'service {{.Name}}'
+for s in $(docker service ls --quiet --filter label=momentstudio.server); do
+  changed="$(docker service inspect --format '{{.UpdatedAt.Unix}} {{.Spec.Name}}' "$s")"
+  for t in $(docker service ps --quiet --no-trunc --filter desired-state=shutdown "$s"); do
+    docker inspect --type task --format "task $changed {{.Status.Timestamp.Unix}} {{.Status.State}} {{.Status.Err}}" "$t"
+  done
+done
+`)
+	return b.String()
+}
+
+// hostDrift asks the host's engine for its services and the host for everything else.
+func (c CLI) hostDrift(ctx context.Context, state []byte) ([]Finding, error) {
+	services, err := wantedServices(state)
+	if err != nil {
+		return nil, err
+	}
+	wants, err := wantsOfHost(state)
+	if err != nil || len(services) == 0 && wants.applyJob == "" {
+		return nil, err
+	}
+	if err := c.SSHConfig(ctx); err != nil {
+		return nil, err
+	}
+	o, err := c.Outputs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	have, err := c.runningServices(ctx, o.Address)
+	if err != nil {
+		return nil, err
+	}
+	up := "studio up --stack " + c.Stack
+	var out []Finding
+	for _, d := range compare(services, have) {
+		out = append(out, Finding{Where: "service", Name: d.service, What: strings.Join(d.why, "; "), Revert: up, Adopt: "write it into the stack's file, then " + up})
+	}
+	text, err := c.ssh(ctx, o.Address, wants.script())
+	if err != nil {
+		return out, fmt.Errorf("ask the host: %w", err)
+	}
+	more, err := wants.compare(string(text), services, c.Stack, time.Now())
+	return append(out, more...), err
+}
+
+// driftedJobs are the URNs of the jobs that write what was found to be changed on the host. A stack without a host has none.
+func (c CLI) driftedJobs(ctx context.Context, address string, state []byte) ([]string, error) {
+	wants, err := wantsOfHost(state)
+	if err != nil || wants.applyJob == "" || address == "" {
+		return nil, err
+	}
+	text, err := c.ssh(ctx, address, wants.script())
+	if err != nil {
+		return nil, nil //nolint:nilerr // a host that does not answer is what the update is about to mend, or to report
+	}
+	findings, err := wants.compare(string(text), nil, c.Stack, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	var urns []string
+	for _, f := range findings {
+		if f.job == "" {
+			continue
+		}
+		fmt.Fprintf(c.Out, "%s %s is not what the state says: %s\n", f.Where, f.Name, f.What)
+		if !slices.Contains(urns, f.job) {
+			urns = append(urns, f.job)
+		}
+	}
+	return urns, nil
+}
+
+// restless is the time after a boot in which tasks may fail because others are not there yet.
+const restless = 15 * time.Minute
+
+// compare words what the host answered and the state says otherwise.
+func (w hostWants) compare(answer string, services []service, stack string, now time.Time) ([]Finding, error) {
+	const inProgram = "it is the program's: change it there or in the stack's file, then update"
+	up := "studio up --stack " + stack
+	var out []Finding
+	written := func(where, name, what, job string) {
+		out = append(out, Finding{Where: where, Name: name, What: what, Revert: up, Adopt: inProgram, job: job})
+	}
+	var boot time.Time
+	seen, ids := map[string]bool{}, map[string]string{}
+	for line := range strings.Lines(answer) {
+		kind, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		fields := strings.Fields(rest)
+		if len(fields) < map[string]int{"boot": 1, "directory": 1, "file": 4, "timer": 1, "id": 3, "service": 1, "task": 4}[kind] {
+			return nil, fmt.Errorf("ask the host: it answers %q, which is nothing that this program asked for", strings.TrimSpace(line))
+		}
+		switch kind {
+		case "boot":
+			boot = unix(strings.TrimPrefix(fields[0], "@"))
+		case "directory":
+			seen[fields[0]] = true
+		case "file":
+			path := fields[3]
+			seen[path] = true
+			if why := w.files[path].differs(fields[0], fields[1], fields[2]); why != "" {
+				written("file", path, why, w.jobs[path])
+			}
+		case "timer":
+			unit, state := fields[len(fields)-1], strings.Join(fields[:len(fields)-1], " and ")
+			if state != "enabled and active" {
+				written("timer", unit, "it is "+state+", want enabled and active", w.applyJob)
+			}
+		case "id":
+			ids[fields[1]+" "+fields[2]] = fields[0]
+		case "service":
+			if !slices.ContainsFunc(services, func(s service) bool { return s.Name == fields[0] }) {
+				out = append(out, Finding{
+					Where: "service", Name: fields[0], What: "nobody asked for it",
+					Revert: "docker service rm " + fields[0] + " on the host", Adopt: "declare it in the program",
+				})
+			}
+		case "task":
+			ended, state := unix(fields[2]), fields[3]
+			if (state != "failed" && state != "rejected") || !ended.After(unix(fields[0])) || ended.Before(boot.Add(restless)) || now.Sub(ended) > 24*time.Hour {
+				continue
+			}
+			out = append(out, Finding{
+				Where: "task", Name: fields[1], What: fmt.Sprintf("one ended at %s (%s); Swarm starts another", ended.UTC().Format(time.RFC3339), strings.Join(fields[4:], " ")),
+				Revert: "nothing is to be done when its service runs", Adopt: "docker service logs " + fields[1] + " on the host tells why",
+			})
+		default:
+			return nil, fmt.Errorf("ask the host: it answers %q, which is nothing that this program asked for", strings.TrimSpace(line))
+		}
+	}
+	for path := range w.files {
+		if !seen[path] {
+			written("file", path, "it is gone", w.jobs[path])
+		}
+	}
+	for _, path := range w.directories {
+		if !seen[path] {
+			written("directory", path, "it is gone", w.jobs[path])
+		}
+	}
+	for name, r := range w.things {
+		kind, plain, _ := strings.Cut(name, " ")
+		f := Finding{
+			Where: kind, Name: plain, What: "it is gone", Adopt: inProgram,
+			Revert: fmt.Sprintf("pulumi refresh --stack %s --target '%s', then %s", stack, r.URN, up),
+		}
+		switch ids[name] {
+		case r.ID:
+			continue
+		case "":
+		default:
+			f.What, f.Revert = "it is another one under the same name", fmt.Sprintf("docker %s rm %s on the host, %s", kind, plain, f.Revert)
+		}
+		out = append(out, f)
+	}
+	slices.SortStableFunc(out, func(a, b Finding) int { return strings.Compare(a.Where+" "+a.Name, b.Where+" "+b.Name) })
+	return out, nil
+}
+
+func unix(seconds string) time.Time {
+	n, _ := strconv.ParseInt(seconds, 10, 64)
+	return time.Unix(n, 0)
+}
+
+// differs words what of a file is not as wanted; "" when all of it is.
+func (f fileWant) differs(mode, uid, sum string) string {
+	var why []string
+	if sum != f.sum {
+		why = append(why, "its content was changed")
+	}
+	if mode != f.mode || uid != strconv.Itoa(f.uid) {
+		why = append(why, fmt.Sprintf("its mode and owner are %s and %s, want %s and %d", mode, uid, f.mode, f.uid))
+	}
+	return strings.Join(why, "; ")
+}

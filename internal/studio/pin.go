@@ -1,0 +1,88 @@
+package studio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// pinned are the keys of the stack's file that hold an image, by the name that Pin takes.
+var pinned = map[string]string{
+	"backend": "release.backend", "frontend": "release.frontend",
+	"ops": "images.ops", "edge": "images.edge", "postgres": "images.postgres", "redis": "images.redis",
+}
+
+// platform is that of every host.
+var platform = v1.Platform{OS: "linux", Architecture: "amd64"}
+
+var fullCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
+
+// Pin resolves each reference with a tag ("backend" -> "ghcr.io/o/backend:v1") to its digest and writes it into the
+// stack's file, with the release's name when one is given. It writes nothing unless every image is there for the
+// hosts' platform.
+func (c CLI) Pin(ctx context.Context, release string, images map[string]string) error {
+	var bad []error
+	values := map[string]any{}
+	if release != "" {
+		if !fullCommit.MatchString(release) {
+			bad = append(bad, fmt.Errorf("--release %q is not a full commit of 40 characters", release))
+		}
+		values["release.name"] = release
+	}
+	for _, what := range slices.Sorted(maps.Keys(images)) {
+		key, known := pinned[what]
+		if !known {
+			bad = append(bad, fmt.Errorf("%q is no image of a stack; there are %s", what, strings.Join(slices.Sorted(maps.Keys(pinned)), ", ")))
+			continue
+		}
+		ref, err := resolve(ctx, images[what])
+		if err != nil {
+			bad = append(bad, fmt.Errorf("%s: %w", what, err))
+			continue
+		}
+		fmt.Fprintf(c.Out, "%s: %s\n", key, ref)
+		values[key] = ref
+	}
+	if len(values) == 0 && len(bad) == 0 {
+		bad = append(bad, errors.New("name at least one image, as backend=ghcr.io/owner/backend:tag, or --release"))
+	}
+	if len(bad) > 0 {
+		return fmt.Errorf("%s stays as it is:\n%w", c.stackFile(), errors.Join(bad...))
+	}
+	return setPlain(c.stackFile(), values)
+}
+
+// resolve asks the registry for the digest of a reference, and whether the image runs on the hosts.
+func resolve(ctx context.Context, text string) (string, error) {
+	ref, err := name.ParseReference(text, name.StrictValidation)
+	if err != nil {
+		return "", fmt.Errorf("%q is no image reference with a tag or a digest", text)
+	}
+	// Of the platform's own image when the reference is an index: asked for by that, it has to be there.
+	img, err := remote.Image(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithPlatform(platform))
+	if err != nil {
+		return "", fmt.Errorf("look %s up: %w", text, err)
+	}
+	file, err := img.ConfigFile()
+	if err != nil {
+		return "", fmt.Errorf("look %s up: %w", text, err)
+	}
+	if file.OS != platform.OS || file.Architecture != platform.Architecture {
+		return "", fmt.Errorf("%s is for %s/%s, the hosts are %s", text, file.OS, file.Architecture, platform.String())
+	}
+	top, err := remote.Head(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	if err != nil {
+		return "", fmt.Errorf("look %s up: %w", text, err)
+	}
+	repository := strings.Replace(ref.Context().Name(), name.DefaultRegistry+"/", "docker.io/", 1) // as everybody writes it
+	return repository + "@" + top.Digest.String(), nil
+}
