@@ -25,6 +25,14 @@ sandbox-down: ## remove everything that the sandbox made (PURGE=1: its build cac
 # The sandbox's tests share the build cache of `make sandbox`; the Go cache stays where it is.
 TEST_ENV = GOCACHE="$$(go env GOCACHE)" XDG_CACHE_HOME=/var/cache
 
+.PHONY: studio
+studio: ## build bin/studio, the operator's command
+	go build -trimpath -o bin/ ./cmd/studio
+
+.PHONY: images
+images: ## build and push the images ops and edge: PUSH=ghcr.io/owner/repository
+	@go run ./cmd/images -push "$(PUSH)"
+
 .PHONY: prepare
 prepare: ## install and start what the tests need (root, Debian)
 	@scripts/prepare.sh
@@ -55,9 +63,10 @@ race: ## the pure and graph tests under the race detector
 	go test -race ./internal/... ./stacks/...
 
 .PHONY: lint
-lint: ## the linters of .golangci.yml, and vet for the other modules
+lint: ## the linters of .golangci.yml and of the workflows, and vet for the other modules
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -w these files" >&2; exit 1; }
 	go tool -modfile=tools/go.mod golangci-lint run ./...
+	go tool -modfile=tools/actionlint/go.mod actionlint
 	cd images/edge && go vet ./...
 	cd sandbox && go vet ./...
 

@@ -175,19 +175,25 @@ func (w *world) unexpected() []json.RawMessage {
 	return all
 }
 
-func (w *world) control(api, path string, into any) {
+// trust knows the sandbox's own authority.
+func (w *world) trust() *tls.Config {
 	w.t.Helper()
-	base := "http://" + w.s.Gateway().String() + ":8080/_sandbox/"
-	if api == "cloudflare" {
-		base = "https://" + w.s.Gateway().String() + ":8443/_sandbox/"
-	}
 	roots, err := os.ReadFile(w.s.CAFile())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(roots)
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+}
+
+func (w *world) control(api, path string, into any) {
+	w.t.Helper()
+	base := "http://" + w.s.Gateway().String() + ":8080/_sandbox/"
+	if api == "cloudflare" {
+		base = "https://" + w.s.Gateway().String() + ":8443/_sandbox/"
+	}
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: w.trust()}}
 	response, err := client.Get(base + path) //nolint:noctx // a loopback request with a time limit
 	if err != nil {
 		w.t.Fatal(err)

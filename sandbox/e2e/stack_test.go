@@ -38,6 +38,8 @@ func TestTheWholeStack(t *testing.T) {
 		{"a release and its rollback lose no request", releases},
 		{"a release that cannot work is told as it is, and loses no request", failures},
 		{"what was changed behind the engine's back is found, and mended by updates that take turns", turns},
+		{"drift made by hand is found and named, and its own commands revert it", drifts},
+		{"a pull request is previewed, commented, approved, applied and verified by the workflows", pullRequest},
 		{"images of old releases are pruned, and nothing else", pruning},
 		{"a migration runs once, after a dump, and forward only", migrations},
 		{"backups are read back from where they are, and can be restored", backups},
@@ -248,6 +250,9 @@ func secondUp(t *testing.T, w *world) {
 	r, out := w.up()
 	if !r.Unchanged {
 		t.Errorf("the second run changed something:\n%s", tail(out, 40))
+	}
+	if found := w.drift(); len(found) > 0 {
+		t.Errorf("a fresh stack has drift: %v", found)
 	}
 }
 

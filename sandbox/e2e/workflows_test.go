@@ -1,0 +1,346 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hetznercloud/hcloud-go/v2/hcloud"
+	"gopkg.in/yaml.v3"
+)
+
+// script is what a workflow's step runs.
+func script(t testing.TB, root, workflow, job, step string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, ".github", "workflows", workflow+".yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Jobs map[string]struct {
+			Steps []struct{ Name, Run string } `yaml:"steps"`
+		} `yaml:"jobs"`
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range file.Jobs[job].Steps {
+		if s.Name == step || s.Name == "" && s.Run == step {
+			return s.Run
+		}
+	}
+	t.Fatalf("workflow %s, job %s has no step %q", workflow, job, step)
+	return ""
+}
+
+// machine runs steps of workflows.
+type machine struct {
+	root string
+	env  []string
+}
+
+// step runs one as GitHub does, and returns what it printed and its exit code.
+func (m *machine) step(t testing.TB, workflow, job, step string) (string, int) {
+	t.Helper()
+	cmd := exec.Command("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script(t, m.root, workflow, job, step))
+	cmd.Dir, cmd.Env = m.root, m.env
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+func (m *machine) must(t testing.TB, workflow, job, step string, wants ...string) {
+	t.Helper()
+	out, code := m.step(t, workflow, job, step)
+	if code != 0 {
+		t.Fatalf("%s, %s, %s: exit code %d\n%s", workflow, job, step, code, tail(out, 40))
+	}
+	for _, want := range wants {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s, %s, %s: no %q in\n%s", workflow, job, step, want, tail(out, 40))
+		}
+	}
+}
+
+// hub is GitHub and Sentry, as far as the workflows ask them.
+type hub struct {
+	*httptest.Server
+	mu       sync.Mutex
+	comments []string
+	deploys  int
+}
+
+func newHub(t testing.TB, release string) *hub {
+	h := &hub{}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		var body struct{ Body string }
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		answer := func(v any) { _ = json.NewEncoder(w).Encode(v) }
+		switch at := r.Method + " " + r.URL.Path; at {
+		case "GET /repos/owner/infra/pulls/7":
+			answer(map[string]any{"head": map[string]string{"sha": "head"}})
+		case "GET /repos/owner/infra/issues/7/comments":
+			list := []map[string]any{}
+			for i, c := range h.comments {
+				list = append(list, map[string]any{"id": i + 1, "body": c, "user": map[string]string{"type": "Bot"}})
+			}
+			answer(list)
+		case "POST /repos/owner/infra/issues/7/comments":
+			h.comments = append(h.comments, body.Body)
+			answer(map[string]int{"id": len(h.comments)})
+		case "PATCH /repos/owner/infra/issues/comments/1":
+			h.comments[0] = body.Body
+			answer(map[string]int{"id": 1})
+		case "GET /api/0/organizations/shop/releases/" + release + "/":
+			answer(map[string]any{"projects": []map[string]string{{"slug": "momentstudio"}}})
+		case "POST /api/0/organizations/shop/releases/" + release + "/deploys/":
+			h.deploys++
+			answer(map[string]int{"id": 1})
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+// pullRequest takes a risky change through the workflows' own scripts: preview, comment, approval, apply, verify.
+func pullRequest(t *testing.T, w *world) {
+	github := newHub(t, w.configured("release")["name"].(string))
+	m := &machine{root: w.s.Project, env: append(w.s.Env(w.tools),
+		"STACK="+w.s.Stack, "STACKS="+w.s.Stack, "PULL=7", "HEAD=head", "FORK=false", "GITHUB_STEP_SUMMARY="+filepath.Join(t.TempDir(), "summary.md"),
+		"GITHUB_TOKEN=canary-token", "GITHUB_REPOSITORY=owner/infra", "GITHUB_API_URL="+github.URL,
+		"SENTRY_AUTH_TOKEN=canary-token", "SENTRY_ORG=shop", "SENTRY_PROJECT=momentstudio", "SENTRY_URL="+github.URL,
+		"STUDIO_ADDRESS="+w.s.Gateway().String(),
+	)}
+	// The workflows know the stack's own file only. What `make sandbox` filled in is put there, and taken back.
+	own := filepath.Join(w.s.Project, "Pulumi."+w.s.Stack+".yaml")
+	committed, err := os.ReadFile(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(own, committed, 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	push := func() {
+		t.Helper()
+		text, err := os.ReadFile(w.s.ConfigFile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(own, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	review := func(wantCode int, wants ...string) {
+		t.Helper()
+		push()
+		m.must(t, "preview", "preview", "Remember the pull request")
+		out, code := m.step(t, "preview", "preview", "Review")
+		if code != wantCode {
+			t.Fatalf("the review ends with %d, want %d:\n%s", code, wantCode, tail(out, 40))
+		}
+		// As `gh run download` lays the artifacts out.
+		reviews := filepath.Join(m.root, "reviews", "review-"+w.s.Stack)
+		if err := os.MkdirAll(filepath.Dir(reviews), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.RemoveAll(reviews)
+		if err := os.Rename(filepath.Join(m.root, "review"), reviews); err != nil {
+			t.Fatal(err)
+		}
+		m.must(t, "comment", "comment", "Comment")
+		if len(github.comments) != 1 {
+			t.Fatalf("%d comments stand on the pull request", len(github.comments))
+		}
+		for _, want := range wants {
+			if !strings.Contains(github.comments[0], want) {
+				t.Errorf("the comment has no %q:\n%s", want, github.comments[0])
+			}
+		}
+	}
+
+	m.must(t, "preview", "preview", "make studio")
+	mode := w.configured("turnstile")["mode"]
+	w.configure("turnstile", "mode", "invisible")
+	review(21, "REFUSED until 1 change is approved", "turnstile-widget")
+	if out, code := m.step(t, "deploy", "review", "Review, for whoever approves"); code != 21 {
+		t.Errorf("a deploy of what nobody approved ends with %d:\n%s", code, tail(out, 20))
+	}
+
+	approval := filepath.Join(m.root, "approvals", "2026-widget.yaml")
+	urn := w.urn("turnstile-widget")
+	if err := os.WriteFile(approval, fmt.Appendf(nil, "- urn: %s\n  op: update\n  reason: Robots learned the old mode.\n  expires: %s\n", urn, time.Now().AddDate(0, 0, 7).Format("2006-01-02")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	review(0, "approved by file", "Robots learned the old mode.")
+
+	m.must(t, "deploy", "review", "Review, for whoever approves")
+	w.configure("host", "volumeSizeGB", w.configured("host")["volumeSizeGB"].(int)+1)
+	push()
+	if out, code := m.step(t, "deploy", "prod", "Review again"); code != 20 {
+		t.Errorf("a plan that became riskier ends with %d, want 20:\n%s", code, tail(out, 20))
+	}
+	w.configure("host", "volumeSizeGB", w.configured("host")["volumeSizeGB"].(int)-1)
+	push()
+	m.must(t, "deploy", "prod", "Review again")
+
+	reopen := closeSSH(t, w)
+	m.must(t, "deploy", "prod", "Ask Sentry for the release", "Sentry knows release")
+	m.must(t, "deploy", "prod", "Update and verify", "verified: https://momentstudio.test", "is closed to "+w.s.Gateway().String()+" again")
+	m.must(t, "deploy", "prod", "Mark the deploy", "marked as deployed")
+	if github.deploys != 1 {
+		t.Errorf("%d deploys are marked in Sentry", github.deploys)
+	}
+	doors(t, w, m)
+	reopen()
+	m.must(t, "drift", "drift", "Look", "no drift")
+
+	if err := os.Remove(approval); err != nil {
+		t.Fatal(err)
+	}
+	w.configure("turnstile", "mode", mode) // with the next update
+}
+
+// urn finds a resource's by its name, in the state.
+func (w *world) urn(name string) string {
+	w.t.Helper()
+	var state struct {
+		Deployment struct {
+			Resources []struct {
+				URN string `json:"urn"`
+			} `json:"resources"`
+		} `json:"deployment"`
+	}
+	if err := json.Unmarshal([]byte(w.mustPulumi("stack", "export")), &state); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, r := range state.Deployment.Resources {
+		if strings.HasSuffix(r.URN, "::"+name) {
+			return r.URN
+		}
+	}
+	w.t.Fatalf("the state has no %s", name)
+	return ""
+}
+
+// closeSSH takes the rules of port 22 away, as host.sshFrom without this machine would, and returns what brings
+// them back.
+func closeSSH(t *testing.T, w *world) (reopen func()) {
+	t.Helper()
+	api := w.hetzner()
+	list, err := api.Firewall.All(w.ctx)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d firewalls, %v", len(list), err)
+	}
+	var closed []hcloud.FirewallRule
+	for _, r := range list[0].Rules {
+		if r.Port == nil || *r.Port != "22" {
+			closed = append(closed, r)
+		}
+	}
+	if len(closed) == len(list[0].Rules) {
+		t.Fatal("there is no rule for SSH")
+	}
+	set := func(rules []hcloud.FirewallRule) {
+		t.Helper()
+		actions, _, err := api.Firewall.SetRules(w.ctx, list[0], hcloud.FirewallSetRulesOpts{Rules: rules})
+		if err == nil {
+			err = api.Action.WaitFor(w.ctx, actions...)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(closed)
+	if w.reachesSSH() {
+		t.Fatal("the SSH port is open without a rule")
+	}
+	return func() { set(list[0].Rules) }
+}
+
+func (w *world) hetzner() *hcloud.Client {
+	return hcloud.NewClient(hcloud.WithToken(w.env("HCLOUD_TOKEN")), hcloud.WithEndpoint("http://"+w.s.Gateway().String()+":8080/v1"),
+		hcloud.WithPollOpts(hcloud.PollOpts{BackoffFunc: hcloud.ConstantBackoff(100 * time.Millisecond)}))
+}
+
+// reachesSSH reports whether a connection to the host's port 22 comes about.
+func (w *world) reachesSSH() bool {
+	return exec.CommandContext(w.ctx, "timeout", "3", "bash", "-c", "</dev/tcp/"+w.address()+"/22").Run() == nil //nolint:gosec // the test's own host
+}
+
+// doors are closed however the command ended that they were opened for.
+func doors(t *testing.T, w *world, m *machine) {
+	firewalls := func() int {
+		t.Helper()
+		list, err := w.hetzner().Firewall.All(w.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	studio := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(filepath.Join(m.root, "bin", "studio"), append([]string{"ssh-allow", "--stack", w.s.Stack}, args...)...)
+		cmd.Dir, cmd.Env = m.root, m.env
+		return cmd
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+	}{
+		{"a command that ends well", []string{"--", "bash", "-c", "timeout 3 bash -c '</dev/tcp/" + w.address() + "/22'"}, 0},
+		{"one that fails", []string{"--", "sh", "-c", "exit 7"}, 7},
+		{"one that takes too long", []string{"--for", "2s", "--", "sleep", "60"}, 1},
+	} {
+		began := time.Now()
+		out, err := studio(c.args...).CombinedOutput()
+		code := 0
+		if exit := new(exec.ExitError); errors.As(err, &exit) {
+			code = exit.ExitCode()
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if code != c.code || !strings.Contains(string(out), "is closed to") || time.Since(began) > 50*time.Second {
+			t.Errorf("%s: exit code %d, want %d:\n%s", c.name, code, c.code, out)
+		}
+		if n := firewalls(); n != 1 || w.reachesSSH() {
+			t.Errorf("%s: %d firewalls are there, and the port is open: %v", c.name, n, w.reachesSSH())
+		}
+	}
+
+	killed := studio("--for", "3s", "--", "sleep", "20")
+	if err := killed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); firewalls() != 2; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the port is not opened")
+		}
+	}
+	_ = killed.Process.Kill()
+	_ = killed.Wait()
+	if firewalls() != 2 {
+		t.Fatal("a killed process has cleaned up")
+	}
+	time.Sleep(4 * time.Second)
+	out, err := studio("--", "true").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "was left behind") || firewalls() != 1 {
+		t.Errorf("after one that was killed: %v, %d firewalls\n%s", err, firewalls(), out)
+	}
+}
