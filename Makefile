@@ -55,8 +55,8 @@ plans: prepare ## record the plans of many changes again, for the tests of `stud
 	go test ./internal/review -update
 
 .PHONY: bench
-bench: prepare ## a release against its unavoidable parts, and against stop and recreate
-	cd sandbox && $(TEST_ENV) MOMENTSTUDIO_FULL=1 go test -p 1 -timeout 45m ./e2e -run '^$$' -bench . -benchtime 1x -v
+bench: prepare ## a release against its unavoidable parts and against stop and recreate, a preview against an empty program's
+	cd sandbox && $(TEST_ENV) go test -p 1 -timeout 45m ./e2e -run '^$$' -bench . -benchtime 1x -v
 
 .PHONY: race
 race: ## the pure and graph tests under the race detector

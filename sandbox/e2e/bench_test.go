@@ -24,7 +24,7 @@ func BenchmarkRelease(b *testing.B) {
 
 func benchmarkRelease(b *testing.B, w *world, number int) {
 	backend, frontend := w.releaseImages(images.Options{Release: fmt.Sprint("bench-", number)}, nil)
-	crowd := startLoad(b, w, fmt.Sprint("rolling-", number))
+	crowd := startCrowd(b, w, fmt.Sprint("rolling-", number))
 	w.release(number, backend, frontend)
 	began := time.Now()
 	ended := make(chan error, 1)
@@ -46,7 +46,7 @@ func benchmarkRelease(b *testing.B, w *world, number int) {
 	w.host("docker pull -q " + next + " && docker pull -q " + nextFrontend)
 	pull := time.Since(pulled)
 
-	crowd = startLoad(b, w, fmt.Sprint("recreate-", number))
+	crowd = startCrowd(b, w, fmt.Sprint("recreate-", number))
 	stopped := time.Now()
 	w.host("docker service scale momentstudio-backend=0 momentstudio-frontend=0")
 	w.host("docker service update --quiet --detach --image " + next + " --env-add APP_VERSION=" + releaseName(number+1) + " momentstudio-backend")

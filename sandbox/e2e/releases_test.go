@@ -183,7 +183,7 @@ func changes(t *testing.T, w *world) {
 	} {
 		run := "each-" + strings.ReplaceAll(c.name, " ", "-")
 		run = strings.ReplaceAll(run, "'", "")
-		crowd := startLoad(t, w, run)
+		crowd := startCrowd(t, w, run)
 		c.change()
 		crowd.stop(t, w, 500)
 		table += fmt.Sprintf("| %s | %.0f | %d | %d | %d | 0 |\n", c.name, crowd.rate, crowd.requests, len(crowd.failures), crowd.accepted)
