@@ -32,7 +32,11 @@ without an approval, 23 against a policy; of a look at the drift 24 something is
 type usageError struct{ error }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ends := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "studio:", err)
@@ -200,6 +204,9 @@ func sshAllowCommand(cli *studio.CLI) *cobra.Command {
 however the command ended. When the time is over, the command is interrupted first. An opening that was left behind by
 a process that was killed is removed by the next one. The exit code is the command's.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.For <= 0 {
+				return usageError{fmt.Errorf("--for %s is no time", a.For)}
+			}
 			return cli.AllowSSH(cmd.Context(), a, func(ctx context.Context) error {
 				return studio.Command(ctx, os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], args[1:]...)
 			})

@@ -267,6 +267,9 @@ func (b *builder) server() (err error) {
 		ShutdownBeforeDeletion: pulumi.Bool(true), // Postgres ends cleanly before its volume is taken away
 		Labels:                 b.labels,
 	}, pulumi.Parent(b.host), pulumi.Protect(a.Protect), fixedLocation(),
+		// An opening for SSH (internal/sshallow) is one more of them for a while: an update would take it away, through
+		// which it came. `studio drift` compares them.
+		pulumi.IgnoreChanges([]string{"firewallIds"}),
 		pulumi.DeleteBeforeReplace(true), // name and address are free only then
 		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "15m"}))
 	if err != nil {

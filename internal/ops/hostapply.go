@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
@@ -207,11 +208,24 @@ func ensureFile(path string, content []byte, mode os.FileMode) (bool, error) {
 	return ensureOwned(path, content, mode, os.Getuid())
 }
 
-// ensureOwned replaces the file whole when content or mode differ, so that a reader sees either the
+// owner is the numeric owner of a file.
+func owner(info fs.FileInfo) (uid int, known bool) {
+	if info == nil {
+		return 0, false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return int(stat.Uid), true
+}
+
+// ensureOwned replaces the file whole when content, mode or owner differ, so that a reader sees either the
 // old or the new one, and a full disk leaves the old.
 func ensureOwned(path string, content []byte, mode os.FileMode, uid int) (bool, error) {
 	if old, err := os.ReadFile(path); err == nil && string(old) == string(content) {
-		if info, err := os.Stat(path); err == nil && info.Mode().Perm() == mode {
+		info, err := os.Stat(path)
+		if owner, known := owner(info); err == nil && info.Mode().Perm() == mode && (!known || owner == uid) {
 			return false, nil
 		}
 	}

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,18 +27,17 @@ const (
 	closeLimit   = 2 * time.Minute
 )
 
-// Door is one server's SSH port.
+// Door is the SSH port of a stack's host.
 type Door struct {
-	API    *hcloud.Client
-	Stack  string
-	Server string // name
-	Out    io.Writer
-	Now    func() time.Time // default time.Now
+	API   *hcloud.Client
+	Stack string
+	Out   io.Writer
+	Now   func() time.Time // default time.Now
 }
 
 // Open opens the door to from until work ends or limit is over, when work's context ends, and closes it however work
-// ended; it first removes expired openings of the same stack. An opening that cannot be closed is an error, also when
-// work succeeded.
+// ended; it first removes expired openings of the same stack. The opening is of a host that is there and of one that
+// work makes. One that cannot be closed is an error, also when work succeeded.
 func (d Door) Open(ctx context.Context, from netip.Addr, limit time.Duration, work func(context.Context) error) (err error) {
 	if d.Now == nil {
 		d.Now = time.Now
@@ -44,53 +45,60 @@ func (d Door) Open(ctx context.Context, from netip.Addr, limit time.Duration, wo
 	if err := d.sweep(ctx); err != nil {
 		return err
 	}
-	server, _, err := d.API.Server.GetByName(ctx, d.Server)
-	if err != nil {
-		return fmt.Errorf("look for server %s: %w", d.Server, err)
-	}
-	if server == nil {
-		return fmt.Errorf("there is no server %s in this project: HCLOUD_TOKEN is of another one, or the stack has no host yet", d.Server)
-	}
 	until := d.Now().Add(limit)
 	labels := naming.Labels(d.Stack, component)
 	labels[expiresLabel] = strconv.FormatInt(until.Unix(), 10)
+	name := fmt.Sprintf("%s-%d", naming.Physical(d.Stack, component), d.Now().UnixNano())
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+		defer cancel()
+		if errClose := d.removeNamed(ctx, name); errClose != nil {
+			err = errors.Join(err, fmt.Errorf("the SSH port may still be open to %s: %w; delete firewall %s in the console", from, errClose, name))
+			return
+		}
+		fmt.Fprintf(d.Out, "the SSH port is closed to %s again\n", from)
+	}()
 	made, _, err := d.API.Firewall.Create(ctx, hcloud.FirewallCreateOpts{
-		Name:   fmt.Sprintf("%s-%d", naming.Physical(d.Stack, component), d.Now().UnixNano()),
-		Labels: labels,
+		Name: name, Labels: labels,
 		Rules: []hcloud.FirewallRule{{
 			Direction: hcloud.FirewallRuleDirectionIn, Protocol: hcloud.FirewallRuleProtocolTCP, Port: hcloud.Ptr("22"),
 			SourceIPs: []net.IPNet{{IP: from.AsSlice(), Mask: net.CIDRMask(from.BitLen(), from.BitLen())}},
 		}},
-		ApplyTo: []hcloud.FirewallResource{{Type: hcloud.FirewallResourceTypeServer, Server: &hcloud.FirewallResourceServer{ID: server.ID}}},
+		ApplyTo: []hcloud.FirewallResource{{
+			Type: hcloud.FirewallResourceTypeLabelSelector, LabelSelector: &hcloud.FirewallResourceLabelSelector{Selector: selector(d.Stack, "host")},
+		}},
 	})
+	if err == nil {
+		err = d.API.Action.WaitFor(ctx, made.Actions...)
+	}
 	if err != nil {
-		return fmt.Errorf("open the SSH port of %s: %w", d.Server, err)
+		return fmt.Errorf("open the SSH port of stack %s: %w", d.Stack, err)
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
-		defer cancel()
-		if errClose := d.remove(ctx, made.Firewall); errClose != nil {
-			err = errors.Join(err, fmt.Errorf("the SSH port of %s is still open to %s: %w; delete firewall %s in the console", d.Server, from, errClose, made.Firewall.Name))
-			return
-		}
-		fmt.Fprintf(d.Out, "the SSH port of %s is closed to %s again\n", d.Server, from)
-	}()
-	if err := d.API.Action.WaitFor(ctx, made.Actions...); err != nil {
-		return fmt.Errorf("open the SSH port of %s: %w", d.Server, err)
-	}
-	fmt.Fprintf(d.Out, "the SSH port of %s is open to %s until %s\n", d.Server, from, until.UTC().Format("15:04:05 MST"))
+	fmt.Fprintf(d.Out, "the SSH port is open to %s until %s\n", from, until.UTC().Format("15:04:05 MST"))
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return work(ctx)
 }
 
+// Openings are the firewalls of openings of a stack, also those that were left behind.
+func Openings(ctx context.Context, api *hcloud.Client, stack string) ([]*hcloud.Firewall, error) {
+	return api.Firewall.AllWithOpts(ctx, hcloud.FirewallListOpts{ListOpts: hcloud.ListOpts{LabelSelector: selector(stack, component)}})
+}
+
+func selector(stack, part string) string {
+	labels := naming.Labels(stack, part)
+	terms := make([]string, 0, len(labels))
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		terms = append(terms, k+"="+labels[k])
+	}
+	return strings.Join(terms, ",")
+}
+
 // sweep removes this stack's openings whose time is over.
 func (d Door) sweep(ctx context.Context) error {
-	var selector []string
-	for k, v := range naming.Labels(d.Stack, component) {
-		selector = append(selector, k+"="+v)
-	}
-	list, err := d.API.Firewall.AllWithOpts(ctx, hcloud.FirewallListOpts{ListOpts: hcloud.ListOpts{LabelSelector: strings.Join(selector, ",")}})
+	ctx, cancel := context.WithTimeout(ctx, closeLimit)
+	defer cancel()
+	list, err := Openings(ctx, d.API, d.Stack)
 	if err != nil {
 		return fmt.Errorf("look for openings that were left behind: %w", err)
 	}
@@ -99,7 +107,7 @@ func (d Door) sweep(ctx context.Context) error {
 		if err == nil && d.Now().Before(time.Unix(end, 0)) {
 			continue // somebody else's, at work
 		}
-		if err := d.remove(ctx, f); err != nil {
+		if err := d.removeNamed(ctx, f.Name); err != nil {
 			return fmt.Errorf("remove the opening %s, which was left behind: %w", f.Name, err)
 		}
 		fmt.Fprintf(d.Out, "removed the opening %s, which was left behind\n", f.Name)
@@ -107,16 +115,17 @@ func (d Door) sweep(ctx context.Context) error {
 	return nil
 }
 
-// remove takes the firewall from what it is applied to, and deletes it; the API refuses one in use.
-func (d Door) remove(ctx context.Context, f *hcloud.Firewall) error {
+// removeNamed takes the firewall from what it is applied to, and deletes it; the API refuses one in use. One whose
+// creation got no answer may be there or not: it is looked for by its name.
+func (d Door) removeNamed(ctx context.Context, name string) error {
 	for {
-		now, _, err := d.API.Firewall.GetByID(ctx, f.ID)
-		if err == nil && now == nil {
+		f, _, err := d.API.Firewall.GetByName(ctx, name)
+		if err == nil && f == nil {
 			return nil
 		}
-		if err == nil && len(now.AppliedTo) > 0 {
+		if err == nil && len(f.AppliedTo) > 0 {
 			var actions []*hcloud.Action
-			if actions, _, err = d.API.Firewall.RemoveResources(ctx, now, now.AppliedTo); err == nil {
+			if actions, _, err = d.API.Firewall.RemoveResources(ctx, f, f.AppliedTo); err == nil {
 				err = d.API.Action.WaitFor(ctx, actions...)
 			}
 		}
@@ -124,6 +133,9 @@ func (d Door) remove(ctx context.Context, f *hcloud.Firewall) error {
 			if _, err = d.API.Firewall.Delete(ctx, f); err == nil {
 				return nil
 			}
+		}
+		if hcloud.IsError(err, hcloud.ErrorCodeUnauthorized, hcloud.ErrorCodeForbidden, hcloud.ErrorCodeTokenReadonly) {
+			return err // asking again changes nothing
 		}
 		select {
 		case <-ctx.Done():

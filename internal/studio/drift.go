@@ -9,9 +9,11 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/sshallow"
 )
 
 // Finding is one thing that is not what the last update left. It names resources and properties, never a value.
@@ -99,7 +101,69 @@ func (c CLI) cloudDrift(ctx context.Context, state []byte) ([]Finding, error) {
 		return nil, fault.Hint(fmt.Errorf("ask the clouds: %w\n%s%s", err, diagnostics(out.Bytes()), strings.TrimSpace(errOut.String())),
 			"HCLOUD_TOKEN and CLOUDFLARE_API_TOKEN of this stack must be set; tokens that only read are enough")
 	}
-	return parseRefresh(out.Bytes(), c.Stack)
+	findings, err := parseRefresh(out.Bytes(), c.Stack)
+	if err != nil {
+		return nil, err
+	}
+	firewalls, err := c.firewallDrift(ctx, records)
+	return append(findings, firewalls...), err
+}
+
+// firewallDrift compares the firewalls that the server has with the stack's own. The engine ignores them: while the
+// SSH port is open to somebody, there is one more.
+func (c CLI) firewallDrift(ctx context.Context, records []resource) ([]Finding, error) {
+	var server resource
+	own := map[string]string{} // ID -> name
+	for _, r := range records {
+		switch r.Type {
+		case "hcloud:index/server:Server":
+			server = r
+		case "hcloud:index/firewall:Firewall":
+			own[r.ID] = r.name()
+		}
+	}
+	id, err := strconv.ParseInt(server.ID, 10, 64)
+	if err != nil {
+		return nil, nil //nolint:nilerr // there is no server
+	}
+	api, err := c.hetzner()
+	if err != nil {
+		return nil, err
+	}
+	found, _, err := api.Server.GetByID(ctx, id)
+	if err != nil || found == nil {
+		return nil, err // a server that is gone is found already
+	}
+	openings, err := sshallow.Openings(ctx, api, c.Stack)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the openings of the SSH port: %w", err)
+	}
+	open := map[string]bool{}
+	for _, f := range openings {
+		open[strconv.FormatInt(f.ID, 10)] = true
+	}
+	has := map[string]bool{}
+	for _, f := range found.PublicNet.Firewalls {
+		has[strconv.FormatInt(f.Firewall.ID, 10)] = true
+	}
+	var out []Finding
+	for _, id := range slices.Sorted(maps.Keys(own)) {
+		if !has[id] {
+			out = append(out, Finding{
+				Where: "cloud", Name: server.name(), What: "firewall " + own[id] + " is not applied to it",
+				Revert: "apply firewall " + id + " to server " + server.ID + " in Hetzner's console", Adopt: "take the firewall out of the program",
+			})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(has)) {
+		if own[id] == "" && !open[id] {
+			out = append(out, Finding{
+				Where: "cloud", Name: server.name(), What: "firewall " + id + ", which nobody asked for, is applied to it",
+				Revert: "remove it from server " + server.ID + " in Hetzner's console", Adopt: "declare it in the program",
+			})
+		}
+	}
+	return out, nil
 }
 
 // computed are properties that their cloud changes by itself.
@@ -114,10 +178,7 @@ func parseRefresh(text []byte, stack string) ([]Finding, error) {
 			DetailedDiff map[string]json.RawMessage `json:"detailedDiff"`
 		} `json:"steps"`
 	}
-	if at := bytes.IndexByte(text, '{'); at > 0 {
-		text = text[at:]
-	}
-	if err := json.Unmarshal(text, &doc); err != nil {
+	if err := json.Unmarshal(document(text), &doc); err != nil {
 		return nil, errors.New("ask the clouds: the engine's answer is not the JSON that this program knows")
 	}
 	var out []Finding
@@ -132,7 +193,9 @@ func parseRefresh(text []byte, stack string) ([]Finding, error) {
 			f.Adopt = "take it out of the stack's file or the program first, then `pulumi refresh --stack " + stack + " --target '" + s.URN + "'`"
 			f.Revert += "; what it held does not come back with it (docs/guides/restore.md)"
 		case "update":
-			paths := slices.DeleteFunc(slices.Sorted(maps.Keys(s.DetailedDiff)), func(p string) bool { return slices.Contains(computed, p) })
+			paths := slices.DeleteFunc(slices.Sorted(maps.Keys(s.DetailedDiff)), func(p string) bool {
+				return slices.Contains(computed, p) || strings.HasPrefix(p, "firewallIds") // firewallDrift has those
+			})
 			if len(paths) == 0 {
 				continue
 			}

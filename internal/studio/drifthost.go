@@ -17,7 +17,7 @@ import (
 
 // hostWants is what of the host's state the program's last update left, beside the services.
 type hostWants struct {
-	files       map[string]fileWant // by path on the host
+	wanted      map[string]fileWant // files by path on the host
 	directories []string
 	timers      []string
 	things      map[string]resource // secrets and networks by "<kind> <name>"
@@ -32,7 +32,7 @@ type fileWant struct {
 
 // wantsOfHost reads them from a state that was exported with its secrets.
 func wantsOfHost(state []byte) (hostWants, error) {
-	w := hostWants{files: map[string]fileWant{}, things: map[string]resource{}, jobs: map[string]string{}}
+	w := hostWants{wanted: map[string]fileWant{}, things: map[string]resource{}, jobs: map[string]string{}}
 	records, err := resources(state)
 	if err != nil {
 		return w, err
@@ -69,7 +69,7 @@ func (w *hostWants) takeJob(urn string, inputs map[string]any) error {
 	}
 	add := func(path, content string, mode uint32, uid int) {
 		sum := sha256.Sum256([]byte(content))
-		w.files[path] = fileWant{strconv.FormatUint(uint64(mode), 8), hex.EncodeToString(sum[:]), uid}
+		w.wanted[path] = fileWant{strconv.FormatUint(uint64(mode), 8), hex.EncodeToString(sum[:]), uid}
 		w.jobs[path] = urn
 	}
 	switch text, isApply := uploads[hostspec.ApplySpec]; {
@@ -114,12 +114,12 @@ func revealed(v any) any {
 	return plain
 }
 
-// script asks the host for all of it; what it prints are names, modes and hashes.
-func (w hostWants) script() string {
+// files asks the host for files, directories, timers, and the engine's IDs; what it prints are names, modes and
+// hashes. An engine that does not answer ends it: nothing would look like everything is gone.
+func (w hostWants) files() string {
 	var b strings.Builder
-	b.WriteString("echo \"boot $(systemctl show --property=UserspaceTimestamp --value --timestamp=unix)\"\n")
-	b.WriteString("for p in")
-	for _, path := range slices.Concat(slices.Sorted(maps.Keys(w.files)), w.directories) {
+	b.WriteString("set -e\nfor p in")
+	for _, path := range slices.Concat(slices.Sorted(maps.Keys(w.wanted)), w.directories) {
 		b.WriteString(" " + shellQuote(path))
 	}
 	b.WriteString(`; do
@@ -130,19 +130,29 @@ for u in`)
 	for _, unit := range w.timers {
 		b.WriteString(" " + shellQuote(unit))
 	}
-	b.WriteString(`; do echo "timer $(systemctl is-enabled "$u" 2>/dev/null) $(systemctl is-active "$u" 2>/dev/null) $u"; done
+	b.WriteString(`; do
+echo "timer $(systemctl is-enabled "$u" 2>/dev/null) $(systemctl is-active "$u" 2>/dev/null) $u"
+for x in "$u" "${u%.timer}.service"; do [ -z "$(systemctl show --property=DropInPaths --value "$x")" ] || echo "dropin $x"; done
+done
 docker secret ls --format 'id {{.ID}} secret {{.Name}}'
 docker network ls --no-trunc --format 'id {{.ID}} network {{.Name}}'
-docker service ls --format 'service {{.Name}}'
-for s in $(docker service ls --quiet --filter label=momentstudio.server); do
-  changed="$(docker service inspect --format '{{.UpdatedAt.Unix}} {{.Spec.Name}}' "$s")"
-  for t in $(docker service ps --quiet --no-trunc --filter desired-state=shutdown "$s"); do
-    docker inspect --type task --format "task $changed {{.Status.Timestamp.Unix}} {{.Status.State}} {{.Status.Err}}" "$t"
-  done
-done
 `)
 	return b.String()
 }
+
+// askTasks asks the host's engine for what runs that nobody asked for, and for tasks that ended.
+const askTasks = `set -e
+echo "boot $(systemctl show --property=UserspaceTimestamp --value --timestamp=unix)"
+docker service ls --format 'service {{.Name}}'
+services="$(docker service ls --quiet --filter label=momentstudio.server)"
+for s in $services; do
+  changed="$(docker service inspect --format '{{.UpdatedAt.Unix}} {{.Spec.Name}}' "$s")"
+  tasks="$(docker service ps --quiet --no-trunc --filter desired-state=shutdown "$s")"
+  for t in $tasks; do
+    docker inspect --type task --format "task $changed {{.Status.Timestamp.Unix}} {{.Status.State}} {{json .Status.Err}}" "$t"
+  done
+done
+`
 
 // hostDrift asks the host's engine for its services and the host for everything else.
 func (c CLI) hostDrift(ctx context.Context, state []byte) ([]Finding, error) {
@@ -161,6 +171,12 @@ func (c CLI) hostDrift(ctx context.Context, state []byte) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
+	// An update under way would look like drift.
+	release, err := c.lockServices(ctx, o.Address, "a look for drift")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	have, err := c.runningServices(ctx, o.Address)
 	if err != nil {
 		return nil, err
@@ -170,7 +186,7 @@ func (c CLI) hostDrift(ctx context.Context, state []byte) ([]Finding, error) {
 	for _, d := range compare(services, have) {
 		out = append(out, Finding{Where: "service", Name: d.service, What: strings.Join(d.why, "; "), Revert: up, Adopt: "write it into the stack's file, then " + up})
 	}
-	text, err := c.ssh(ctx, o.Address, wants.script())
+	text, err := c.ssh(ctx, o.Address, wants.files()+askTasks)
 	if err != nil {
 		return out, fmt.Errorf("ask the host: %w", err)
 	}
@@ -184,7 +200,7 @@ func (c CLI) driftedJobs(ctx context.Context, address string, state []byte) ([]s
 	if err != nil || wants.applyJob == "" || address == "" {
 		return nil, err
 	}
-	text, err := c.ssh(ctx, address, wants.script())
+	text, err := c.ssh(ctx, address, wants.files())
 	if err != nil {
 		return nil, nil //nolint:nilerr // a host that does not answer is what the update is about to mend, or to report
 	}
@@ -206,7 +222,7 @@ func (c CLI) driftedJobs(ctx context.Context, address string, state []byte) ([]s
 }
 
 // restless is the time after a boot in which tasks may fail because others are not there yet.
-const restless = 15 * time.Minute
+const restless = 5 * time.Minute
 
 // compare words what the host answered and the state says otherwise.
 func (w hostWants) compare(answer string, services []service, stack string, now time.Time) ([]Finding, error) {
@@ -217,22 +233,25 @@ func (w hostWants) compare(answer string, services []service, stack string, now 
 		out = append(out, Finding{Where: where, Name: name, What: what, Revert: up, Adopt: inProgram, job: job})
 	}
 	var boot time.Time
-	seen, ids := map[string]bool{}, map[string]string{}
+	seenFile, seenDirectory, ids := map[string]bool{}, map[string]bool{}, map[string]string{}
 	for line := range strings.Lines(answer) {
 		kind, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		fields := strings.Fields(rest)
-		if len(fields) < map[string]int{"boot": 1, "directory": 1, "file": 4, "timer": 1, "id": 3, "service": 1, "task": 4}[kind] {
+		if len(fields) < map[string]int{"boot": 1, "directory": 1, "file": 4, "timer": 1, "dropin": 1, "id": 3, "service": 1, "task": 4}[kind] {
 			return nil, fmt.Errorf("ask the host: it answers %q, which is nothing that this program asked for", strings.TrimSpace(line))
 		}
 		switch kind {
 		case "boot":
-			boot = unix(strings.TrimPrefix(fields[0], "@"))
+			boot = seconds(strings.TrimPrefix(fields[0], "@"))
 		case "directory":
-			seen[fields[0]] = true
+			seenDirectory[fields[0]] = true
 		case "file":
 			path := fields[3]
-			seen[path] = true
-			if why := w.files[path].differs(fields[0], fields[1], fields[2]); why != "" {
+			seenFile[path] = true
+			if slices.Contains(w.directories, path) {
+				continue // said below
+			}
+			if why := w.wanted[path].differs(fields[0], fields[1], fields[2]); why != "" {
 				written("file", path, why, w.jobs[path])
 			}
 		case "timer":
@@ -240,6 +259,11 @@ func (w hostWants) compare(answer string, services []service, stack string, now 
 			if state != "enabled and active" {
 				written("timer", unit, "it is "+state+", want enabled and active", w.applyJob)
 			}
+		case "dropin":
+			out = append(out, Finding{
+				Where: "file", Name: fields[0] + ".d", What: "somebody edited the unit beside the program's file",
+				Revert: "systemctl revert " + fields[0] + " on the host", Adopt: inProgram,
+			})
 		case "id":
 			ids[fields[1]+" "+fields[2]] = fields[0]
 		case "service":
@@ -250,8 +274,8 @@ func (w hostWants) compare(answer string, services []service, stack string, now 
 				})
 			}
 		case "task":
-			ended, state := unix(fields[2]), fields[3]
-			if (state != "failed" && state != "rejected") || !ended.After(unix(fields[0])) || ended.Before(boot.Add(restless)) || now.Sub(ended) > 24*time.Hour {
+			ended, state := seconds(fields[2]), fields[3]
+			if (state != "failed" && state != "rejected") || !ended.After(seconds(fields[0])) || ended.Before(boot.Add(restless)) || now.Sub(ended) > 24*time.Hour {
 				continue
 			}
 			out = append(out, Finding{
@@ -262,13 +286,13 @@ func (w hostWants) compare(answer string, services []service, stack string, now 
 			return nil, fmt.Errorf("ask the host: it answers %q, which is nothing that this program asked for", strings.TrimSpace(line))
 		}
 	}
-	for path := range w.files {
-		if !seen[path] {
+	for path := range w.wanted {
+		if !seenFile[path] {
 			written("file", path, "it is gone", w.jobs[path])
 		}
 	}
 	for _, path := range w.directories {
-		if !seen[path] {
+		if !seenDirectory[path] {
 			written("directory", path, "it is gone", w.jobs[path])
 		}
 	}
@@ -283,7 +307,8 @@ func (w hostWants) compare(answer string, services []service, stack string, now 
 			continue
 		case "":
 		default:
-			f.What, f.Revert = "it is another one under the same name", fmt.Sprintf("docker %s rm %s on the host, %s", kind, plain, f.Revert)
+			f.What = "it is another one under the same name"
+			f.Revert = fmt.Sprintf("take it from its services and remove it on the host (docker %s rm %s), then %s", kind, plain, f.Revert)
 		}
 		out = append(out, f)
 	}
@@ -291,8 +316,8 @@ func (w hostWants) compare(answer string, services []service, stack string, now 
 	return out, nil
 }
 
-func unix(seconds string) time.Time {
-	n, _ := strconv.ParseInt(seconds, 10, 64)
+func seconds(text string) time.Time {
+	n, _ := strconv.ParseInt(text, 10, 64)
 	return time.Unix(n, 0)
 }
 

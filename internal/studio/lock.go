@@ -46,6 +46,7 @@ func (c CLI) lockServices(ctx context.Context, address, what string) (release fu
 	script := "sh -c " + shellQuote(takeLock) + " sh " + shellQuote(whoAmI(what)) + fmt.Sprintf(" %d", int(c.Wait.Seconds()))
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "ssh", append(sshfiles.Options(c.Stack), address, script)...) //nolint:gosec // our own script
 	cmd.Dir = c.Root
+	interruptOnce(cmd) // a terminal's interrupt must not end it before the engine has ended
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
 	hold, err := cmd.StdinPipe()

@@ -67,8 +67,11 @@ func resolve(ctx context.Context, text string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%q is no image reference with a tag or a digest", text)
 	}
-	// Of the platform's own image when the reference is an index: asked for by that, it has to be there.
-	img, err := remote.Image(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithPlatform(platform))
+	found, err := remote.Get(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithPlatform(platform))
+	if err != nil {
+		return "", fmt.Errorf("look %s up: %w", text, err)
+	}
+	img, err := found.Image() // of the platform, when the reference is an index
 	if err != nil {
 		return "", fmt.Errorf("look %s up: %w", text, err)
 	}
@@ -79,10 +82,6 @@ func resolve(ctx context.Context, text string) (string, error) {
 	if file.OS != platform.OS || file.Architecture != platform.Architecture {
 		return "", fmt.Errorf("%s is for %s/%s, the hosts are %s", text, file.OS, file.Architecture, platform.String())
 	}
-	top, err := remote.Head(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
-	if err != nil {
-		return "", fmt.Errorf("look %s up: %w", text, err)
-	}
 	repository := strings.Replace(ref.Context().Name(), name.DefaultRegistry+"/", "docker.io/", 1) // as everybody writes it
-	return repository + "@" + top.Digest.String(), nil
+	return repository + "@" + found.Digest.String(), nil
 }

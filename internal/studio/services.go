@@ -54,7 +54,11 @@ func wantedServices(state []byte) ([]service, error) {
 			TaskSpec struct {
 				ContainerSpec struct {
 					Image       string            `json:"image"`
+					Commands    []string          `json:"commands"`
 					Args        []string          `json:"args"`
+					User        string            `json:"user"`
+					CapAdds     []string          `json:"capAdds"`
+					CapDrops    []string          `json:"capDrops"`
 					Env         map[string]string `json:"env"`
 					Healthcheck struct {
 						Tests []string `json:"tests"`
@@ -62,8 +66,12 @@ func wantedServices(state []byte) ([]service, error) {
 					Mounts  []mount `json:"mounts"`
 					Secrets []struct {
 						SecretName string `json:"secretName"`
+						FileName   string `json:"fileName"`
 					} `json:"secrets"`
 				} `json:"containerSpec"`
+				Networks []struct {
+					Name string `json:"name"` // its ID
+				} `json:"networksAdvanceds"`
 				Resources struct {
 					Limits struct {
 						MemoryBytes int64 `json:"memoryBytes"`
@@ -76,7 +84,17 @@ func wantedServices(state []byte) ([]service, error) {
 		}
 		spec := inputs.TaskSpec.ContainerSpec
 		s := service{urn: r.URN, Name: inputs.Name, Image: spec.Image, Replicas: inputs.Mode.Replicated.Replicas, Env: spec.Env}
-		s.Parts = parts(spec.Args, spec.Healthcheck.Tests, spec.Mounts, inputs.EndpointSpec.Ports, inputs.TaskSpec.Resources.Limits.MemoryBytes)
+		d := details{
+			Command: slices.Concat(spec.Commands, spec.Args), Health: spec.Healthcheck.Tests, User: spec.User, CapAdd: spec.CapAdds, CapDrop: spec.CapDrops,
+			Mounts: spec.Mounts, Ports: inputs.EndpointSpec.Ports, Memory: inputs.TaskSpec.Resources.Limits.MemoryBytes,
+		}
+		for _, n := range inputs.TaskSpec.Networks {
+			d.Networks = append(d.Networks, n.Name)
+		}
+		for _, secret := range spec.Secrets {
+			d.SecretFiles = append(d.SecretFiles, secret.SecretName+" "+secret.FileName)
+		}
+		s.Parts = d.parts()
 		for _, secret := range spec.Secrets {
 			s.Secrets = append(s.Secrets, secret.SecretName)
 		}
@@ -96,25 +114,38 @@ type port struct {
 	Protocol, PublishMode     string
 }
 
-// parts words the properties that a service may not lose unseen; lists whose order means nothing are sorted.
-func parts(args, health []string, mounts []mount, ports []port, memory int64) map[string]string {
-	words := func(n int, word func(int) string) string {
-		out := make([]string, n)
-		for i := range out {
-			out[i] = word(i)
-		}
-		slices.Sort(out)
-		return strings.Join(out, "\n")
+// details are the properties that a service may not lose unseen.
+type details struct {
+	Command, Health                        []string
+	User                                   string
+	CapAdd, CapDrop, Networks, SecretFiles []string
+	Mounts                                 []mount
+	Ports                                  []port
+	Memory                                 int64
+}
+
+// parts puts them into a form that can be compared; lists whose order means nothing are sorted.
+func (d details) parts() map[string]string {
+	sorted := func(words []string) string { return strings.Join(slices.Sorted(slices.Values(words)), "\n") }
+	mounts := make([]string, 0, len(d.Mounts))
+	for _, m := range d.Mounts {
+		mounts = append(mounts, fmt.Sprint(m))
+	}
+	ports := make([]string, 0, len(d.Ports))
+	for _, p := range d.Ports {
+		ports = append(ports, fmt.Sprint(p))
 	}
 	return map[string]string{
-		"command": strings.Join(args, "\x00"), "health check": strings.Join(health, "\x00"), "memory limit": fmt.Sprint(memory),
-		"mounts":          words(len(mounts), func(i int) string { return fmt.Sprint(mounts[i]) }),
-		"published ports": words(len(ports), func(i int) string { return fmt.Sprint(ports[i]) }),
+		"command": strings.Join(d.Command, "\x00"), "health check": strings.Join(d.Health, "\x00"), "user": d.User,
+		"capabilities": sorted(d.CapAdd) + "\x00" + sorted(d.CapDrop), "networks": sorted(d.Networks), "memory limit": fmt.Sprint(d.Memory),
+		"mounts": sorted(mounts), "published ports": sorted(ports), "secret files": sorted(d.SecretFiles),
 	}
 }
 
 // listServices prints every service of ours and its tasks, one JSON value a line.
-const listServices = `for s in $(docker service ls -q --filter label=momentstudio.server); do
+const listServices = `set -e
+services="$(docker service ls --quiet --filter label=momentstudio.server)"
+for s in $services; do
 docker service inspect --format '{{json .}}' "$s"
 docker service ps --no-trunc --filter desired-state=running --format '{"Task":{"State":{{json .CurrentState}}}}' "$s"
 done`
@@ -145,12 +176,19 @@ func parseServices(lines []byte) ([]service, error) {
 				TaskTemplate struct {
 					ContainerSpec struct {
 						Image       string
+						Command     []string
 						Args        []string
 						Env         []string
+						User        string
 						Healthcheck struct{ Test []string }
 						Mounts      []mount
-						Secrets     []struct{ SecretName string }
+						Secrets     []struct {
+							SecretName string
+							File       struct{ Name string }
+						}
+						CapabilityAdd, CapabilityDrop []string
 					}
+					Networks  []struct{ Target string }
 					Resources struct{ Limits struct{ MemoryBytes int64 } }
 				}
 			}
@@ -169,8 +207,18 @@ func parseServices(lines []byte) ([]service, error) {
 			s := service{
 				Name: line.Spec.Name, Image: spec.Image, Replicas: line.Spec.Mode.Replicated.Replicas,
 				Env: map[string]string{}, Update: line.UpdateStatus.State,
-				Parts: parts(spec.Args, spec.Healthcheck.Test, spec.Mounts, line.Spec.EndpointSpec.Ports, line.Spec.TaskTemplate.Resources.Limits.MemoryBytes),
 			}
+			d := details{
+				Command: slices.Concat(spec.Command, spec.Args), Health: spec.Healthcheck.Test, User: spec.User, CapAdd: spec.CapabilityAdd, CapDrop: spec.CapabilityDrop,
+				Mounts: spec.Mounts, Ports: line.Spec.EndpointSpec.Ports, Memory: line.Spec.TaskTemplate.Resources.Limits.MemoryBytes,
+			}
+			for _, n := range line.Spec.TaskTemplate.Networks {
+				d.Networks = append(d.Networks, n.Target)
+			}
+			for _, secret := range spec.Secrets {
+				d.SecretFiles = append(d.SecretFiles, secret.SecretName+" "+secret.File.Name)
+			}
+			s.Parts = d.parts()
 			for _, v := range spec.Env {
 				name, value, _ := strings.Cut(v, "=")
 				s.Env[name] = value

@@ -8,10 +8,12 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/hetznercloud/hcloud-go/v2/hcloud"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/prekzursil/momentstudio-infra/internal/naming"
@@ -32,6 +34,9 @@ func (c CLI) AllowSSH(ctx context.Context, a Allow, work func(context.Context) e
 	if a.For == 0 {
 		return work(ctx)
 	}
+	if a.For < 0 {
+		return fmt.Errorf("%s is no time for which a port could be open", a.For)
+	}
 	from, err := netip.ParseAddr(a.Address)
 	switch {
 	case a.Address == "":
@@ -42,20 +47,28 @@ func (c CLI) AllowSSH(ctx context.Context, a Allow, work func(context.Context) e
 	if err != nil {
 		return err
 	}
+	api, err := c.hetzner()
+	if err != nil {
+		return err
+	}
+	return sshallow.Door{API: api, Stack: c.Stack, Out: c.Err}.Open(ctx, from, a.For, work)
+}
+
+// hetzner reaches the stack's project.
+func (c CLI) hetzner() (*hcloud.Client, error) {
 	token := os.Getenv("HCLOUD_TOKEN")
 	if token == "" {
-		return errors.New("HCLOUD_TOKEN is not set: the firewall of the opening is made with it")
+		return nil, errors.New("HCLOUD_TOKEN is not set")
 	}
 	wanted, err := c.wanted()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options := []hcloud.ClientOption{hcloud.WithToken(token), hcloud.WithApplication(naming.Project+"-studio", "")}
 	if wanted.Endpoints.Hcloud != "" {
 		options = append(options, hcloud.WithEndpoint(wanted.Endpoints.Hcloud))
 	}
-	door := sshallow.Door{API: hcloud.NewClient(options...), Stack: c.Stack, Server: naming.Physical(c.Stack, "node-1"), Out: c.Err}
-	return door.Open(ctx, from, a.For, work)
+	return hcloud.NewClient(options...), nil
 }
 
 // CommandError is a command that ended with another exit code than 0.
@@ -67,13 +80,20 @@ type CommandError struct {
 func (e CommandError) Error() string { return e.err.Error() }
 func (e CommandError) Unwrap() error { return e.err }
 
-// Command runs a command with this process's streams. When ctx ends, the command is interrupted, and waited for.
+// patience is how long an interrupted command may take to end.
+const patience = 10 * time.Minute
+
+// Command runs a command with this process's streams. When ctx ends, the command and what it started are
+// interrupted, waited for, and after ten minutes killed.
 func Command(ctx context.Context, in *os.File, out, errOut io.Writer, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the operator's own command
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, errOut
 	interruptOnce(cmd)
-	if term.IsTerminal(int(in.Fd())) {
-		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(in.Fd())
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) } // a shell alone would wait for its child
+	cmd.WaitDelay = patience
+	if fd := int(in.Fd()); term.IsTerminal(fd) {
+		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, fd
+		defer takeTerminal(fd)
 	}
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -84,6 +104,13 @@ func Command(ctx context.Context, in *os.File, out, errOut io.Writer, name strin
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
+}
+
+// takeTerminal makes this process's group the terminal's again, so that what comes after may read from it.
+func takeTerminal(fd int) {
+	signal.Ignore(syscall.SIGTTOU) // which a group in the background gets for asking
+	defer signal.Reset(syscall.SIGTTOU)
+	_ = unix.IoctlSetPointerInt(fd, unix.TIOCSPGRP, syscall.Getpgrp())
 }
 
 // interruptOnce makes the end of the command's context its one interrupt. A terminal would send another to the whole

@@ -36,7 +36,9 @@ const slowRequest = 10 * time.Second
 
 // startLoad begins with visitors at some 20 requests a second: more would take the two cores of a test machine
 // from what is tested.
-func startLoad(t testing.TB, w *world, run string) *load { return visitors(t, w, run, 8, 400*time.Millisecond) }
+func startLoad(t testing.TB, w *world, run string) *load {
+	return visitors(t, w, run, 8, 400*time.Millisecond)
+}
 
 // startCrowd begins with at least 100 requests a second; many visitors, because some are slow while new tasks start.
 func startCrowd(t testing.TB, w *world, run string) *load {

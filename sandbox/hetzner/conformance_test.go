@@ -191,6 +191,42 @@ func TestAddressesMoveBetweenServersThatAreOff(t *testing.T) {
 	}
 }
 
+func TestFirewallsBySelectorMeetServersThatComeLater(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, hetzner.Config{})
+	c, ctx := p.client, p.ctx
+	by := func(selector string) []hcloud.FirewallResource {
+		return []hcloud.FirewallResource{{Type: hcloud.FirewallResourceTypeLabelSelector, LabelSelector: &hcloud.FirewallResourceLabelSelector{Selector: selector}}}
+	}
+	made := ok[hcloud.FirewallCreateResult](t)(c.Firewall.Create(ctx, hcloud.FirewallCreateOpts{
+		Name: "all", Rules: []hcloud.FirewallRule{rule(t, "22")}, ApplyTo: by("!absent"),
+	}))
+	other := ok[hcloud.FirewallCreateResult](t)(c.Firewall.Create(ctx, hcloud.FirewallCreateOpts{
+		Name: "other", Rules: []hcloud.FirewallRule{rule(t, "22")}, ApplyTo: by("stack=other"),
+	}))
+	server := p.server(t, "web", p.address(t, "web"))
+	server = ok[*hcloud.Server](t)(c.Server.GetByID(ctx, server.ID))
+	if on := server.PublicNet.Firewalls; len(on) != 1 || on[0].Firewall.ID != made.Firewall.ID {
+		t.Errorf("the server has firewalls %+v, want the one whose selector matches", on)
+	}
+	firewall := ok[*hcloud.Firewall](t)(c.Firewall.GetByID(ctx, made.Firewall.ID))
+	if len(firewall.AppliedTo) != 1 || len(firewall.AppliedTo[0].AppliedToResources) != 1 {
+		t.Errorf("applied to %+v", firewall.AppliedTo)
+	}
+	_, err := c.Firewall.Delete(ctx, firewall)
+	wantCode(t, err, 409, hcloud.ErrorCodeResourceInUse)
+	p.wait(t, ok[[]*hcloud.Action](t)(c.Firewall.RemoveResources(ctx, firewall, by("!absent")))...)
+	p.wait(t, ok[[]*hcloud.Action](t)(c.Firewall.RemoveResources(ctx, other.Firewall, by("stack=other")))...)
+	for _, f := range []*hcloud.Firewall{firewall, other.Firewall} {
+		if _, err := c.Firewall.Delete(ctx, f); err != nil {
+			t.Error(err)
+		}
+	}
+	if server = ok[*hcloud.Server](t)(c.Server.GetByID(ctx, server.ID)); len(server.PublicNet.Firewalls) != 0 {
+		t.Errorf("the server still has firewalls %+v", server.PublicNet.Firewalls)
+	}
+}
+
 func TestFirewallRulesAndResources(t *testing.T) {
 	t.Parallel()
 	p := newProject(t, hetzner.Config{})

@@ -47,7 +47,7 @@ func (a *API) createFirewall(q *request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	servers, err := a.serversOf("apply_to", body.ApplyTo)
+	servers, selectors, err := a.targets("apply_to", body.ApplyTo)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -58,6 +58,14 @@ func (a *API) createFirewall(q *request) (int, any, error) {
 	created(a, firewalls, q, f)
 	for _, srv := range servers {
 		applyTo(f, srv)
+	}
+	for _, text := range selectors {
+		f.AppliedTo = append(f.AppliedTo, schema.FirewallResource{Type: "label_selector", LabelSelector: &schema.FirewallResourceLabelSelector{Selector: text}})
+		for _, srv := range a.state.Servers {
+			if selectFor(f, srv) {
+				servers = append(servers, srv)
+			}
+		}
 	}
 	return http.StatusCreated, map[string]any{"firewall": f, "actions": a.firewallActions(q, "apply_firewall", f, servers)}, nil
 }
@@ -89,8 +97,10 @@ func (a *API) setFirewallRules(q *request) (int, any, error) {
 	}
 	f.Rules = rules
 	var servers []*server
-	for _, resource := range f.AppliedTo {
-		servers = append(servers, a.state.Servers[resource.Server.ID])
+	for id, srv := range a.state.Servers {
+		if appliedTo(f, id) {
+			servers = append(servers, srv)
+		}
 	}
 	actions := []schema.Action{a.begin(q, &task{command: "set_firewall_rules", resources: refs("firewall", f.ID)})}
 	actions = append(actions, a.firewallActions(q, "apply_firewall", f, servers)...)
@@ -106,9 +116,12 @@ func (a *API) applyFirewall(q *request) (int, any, error) {
 	if err := q.decode(&body); err != nil {
 		return 0, nil, err
 	}
-	servers, err := a.serversOf("apply_to", body.ApplyTo)
+	servers, selectors, err := a.targets("apply_to", body.ApplyTo)
 	if err != nil {
 		return 0, nil, err
+	}
+	if len(selectors) > 0 {
+		return 0, nil, unsupported("firewalls that are applied by label later than they are made")
 	}
 	for _, srv := range servers {
 		if appliedTo(f, srv.ID) {
@@ -133,9 +146,20 @@ func (a *API) removeFirewall(q *request) (int, any, error) {
 	if err := q.decode(&body); err != nil {
 		return 0, nil, err
 	}
-	servers, err := a.serversOf("remove_from", body.RemoveFrom)
+	servers, selectors, err := a.targets("remove_from", body.RemoveFrom)
 	if err != nil {
 		return 0, nil, err
+	}
+	for _, text := range selectors {
+		at := slices.IndexFunc(f.AppliedTo, func(r schema.FirewallResource) bool {
+			return r.LabelSelector != nil && r.LabelSelector.Selector == text
+		})
+		if at < 0 {
+			return 0, nil, conflict("firewall_already_removed", "firewall %d is not applied to %s", f.ID, text)
+		}
+		for _, r := range f.AppliedTo[at].AppliedToResources {
+			servers = append(servers, a.state.Servers[r.Server.ID])
+		}
 	}
 	for _, srv := range servers {
 		if !appliedTo(f, srv.ID) {
@@ -145,26 +169,42 @@ func (a *API) removeFirewall(q *request) (int, any, error) {
 	for _, srv := range servers {
 		removeFrom(f, srv)
 	}
+	f.AppliedTo = slices.DeleteFunc(f.AppliedTo, func(r schema.FirewallResource) bool {
+		return r.LabelSelector != nil && slices.Contains(selectors, r.LabelSelector.Selector)
+	})
 	return http.StatusCreated, map[string]any{"actions": a.firewallActions(q, "remove_firewall", f, servers)}, nil
 }
 
-func (a *API) serversOf(field string, resources []schema.FirewallResource) ([]*server, error) {
-	var servers []*server
+// targets are the servers and the label selectors that a request names.
+func (a *API) targets(field string, resources []schema.FirewallResource) (servers []*server, selectors []string, err error) {
 	for _, resource := range resources {
-		if resource.Type != "server" || resource.Server == nil {
-			return nil, unsupported("firewalls applied by " + resource.Type)
+		switch {
+		case resource.Type == "label_selector" && resource.LabelSelector != nil:
+			if _, err := parseSelector(resource.LabelSelector.Selector); err != nil {
+				return nil, nil, err
+			}
+			selectors = append(selectors, resource.LabelSelector.Selector)
+		case resource.Type == "server" && resource.Server != nil:
+			srv := a.state.Servers[resource.Server.ID]
+			if srv == nil {
+				return nil, nil, unprocessable("firewall_resource_not_found", "%s: server %d does not exist", field, resource.Server.ID)
+			}
+			servers = append(servers, srv)
+		default:
+			return nil, nil, unsupported("firewalls applied by " + resource.Type)
 		}
-		srv := a.state.Servers[resource.Server.ID]
-		if srv == nil {
-			return nil, unprocessable("firewall_resource_not_found", "%s: server %d does not exist", field, resource.Server.ID)
-		}
-		servers = append(servers, srv)
 	}
-	return servers, nil
+	return servers, selectors, nil
+}
+
+func is(id int64) func(schema.FirewallResource) bool {
+	return func(r schema.FirewallResource) bool { return r.Server != nil && r.Server.ID == id }
 }
 
 func appliedTo(f *schema.Firewall, id int64) bool {
-	return slices.ContainsFunc(f.AppliedTo, func(r schema.FirewallResource) bool { return r.Server.ID == id })
+	return slices.ContainsFunc(f.AppliedTo, func(r schema.FirewallResource) bool {
+		return is(id)(r) || slices.ContainsFunc(r.AppliedToResources, is(id))
+	})
 }
 
 func applyTo(f *schema.Firewall, srv *server) {
@@ -172,8 +212,28 @@ func applyTo(f *schema.Firewall, srv *server) {
 	srv.PublicNet.Firewalls = append(srv.PublicNet.Firewalls, schema.ServerFirewall{ID: f.ID, Status: "applied"})
 }
 
+// selectFor applies a firewall to a server that one of its label selectors matches, and reports whether it did.
+// Labels that change later have no effect here.
+func selectFor(f *schema.Firewall, srv *server) bool {
+	for i, r := range f.AppliedTo {
+		if r.LabelSelector == nil || appliedTo(f, srv.ID) {
+			continue
+		}
+		if s, err := parseSelector(r.LabelSelector.Selector); err != nil || !s.matches(srv.Labels) {
+			continue
+		}
+		f.AppliedTo[i].AppliedToResources = append(r.AppliedToResources, schema.FirewallResource{Type: "server", Server: &schema.FirewallResourceServer{ID: srv.ID}})
+		srv.PublicNet.Firewalls = append(srv.PublicNet.Firewalls, schema.ServerFirewall{ID: f.ID, Status: "applied"})
+		return true
+	}
+	return false
+}
+
 func removeFrom(f *schema.Firewall, srv *server) {
-	f.AppliedTo = slices.DeleteFunc(f.AppliedTo, func(r schema.FirewallResource) bool { return r.Server.ID == srv.ID })
+	f.AppliedTo = slices.DeleteFunc(f.AppliedTo, is(srv.ID))
+	for i := range f.AppliedTo {
+		f.AppliedTo[i].AppliedToResources = slices.DeleteFunc(f.AppliedTo[i].AppliedToResources, is(srv.ID))
+	}
 	srv.PublicNet.Firewalls = slices.DeleteFunc(srv.PublicNet.Firewalls, func(s schema.ServerFirewall) bool { return s.ID == f.ID })
 }
 

@@ -92,6 +92,9 @@ func (a *API) createServer(q *request) (int, any, error) {
 	for _, f := range firewalls {
 		applyTo(f, srv)
 	}
+	for _, f := range a.state.Firewalls {
+		selectFor(f, srv)
+	}
 	for _, version := range []string{"ipv4", "ipv6"} {
 		p := addresses[version]
 		if p == nil {
