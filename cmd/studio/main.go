@@ -159,7 +159,7 @@ approves. Exit codes: 0 passes, 20 riskier than the plan that was reviewed, 21 d
 		RunE: func(cmd *cobra.Command, _ []string) error { return cli.Review(cmd.Context(), o, time.Now()) },
 	}
 	cmd.Flags().StringVar(&o.Preview, "preview", "", "file with the output of pulumi preview --json, instead of running it")
-	cmd.Flags().BoolVar(&o.Placeholders, "placeholders", false, "say that secrets and credentials were placeholders")
+	cmd.Flags().BoolVar(&o.Placeholders, "placeholders", false, "preview with placeholders and an empty state, as a stranger does; with --preview or --config-file: say that those are of one")
 	cmd.Flags().StringVar(&o.Approvals, "approvals", "approvals", "directory of approvals")
 	cmd.Flags().StringVar(&o.Reviewed, "reviewed", "", "an earlier report (--json), which this plan may not exceed")
 	cmd.Flags().StringVar(&o.Markdown, "markdown", "", "file to write a comment for a pull request to")

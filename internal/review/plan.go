@@ -4,9 +4,11 @@
 package review
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"reflect"
 	"regexp"
@@ -17,12 +19,137 @@ import (
 
 // plan is the part of the preview's JSON that counts.
 type plan struct {
-	Steps       []planStep `json:"steps"`
-	Diagnostics []struct {
-		URN      string `json:"urn"`
-		Message  string `json:"message"`
-		Severity string `json:"severity"`
-	} `json:"diagnostics"`
+	Steps       []planStep   `json:"steps"`
+	Diagnostics []diagnostic `json:"diagnostics"`
+}
+
+type diagnostic struct {
+	URN      string `json:"urn"`
+	Message  string `json:"message"`
+	Severity string `json:"severity"`
+}
+
+// errors are what the engine and the program said that ended the preview.
+func (p plan) errors() (messages []string) {
+	for _, d := range p.Diagnostics {
+		if d.Severity == "error" {
+			messages = append(messages, strings.TrimSpace(d.Message))
+		}
+	}
+	return messages
+}
+
+// Errors are the errors that a failed preview has in its output.
+func Errors(preview []byte) []string {
+	p, err := parse(preview)
+	if err != nil {
+		return nil
+	}
+	return p.errors()
+}
+
+// parse reads the output of `pulumi preview --json`: one document, or, with PULUMI_ENABLE_STREAMING_JSON_PREVIEW, an
+// event a line. The CLI ends with a panic where the document would hold a secret that is not known yet (of releases
+// 3.250 to 3.259, pkg/backend/display/json.go); the events have a place for it.
+func parse(preview []byte) (plan, error) {
+	var p plan
+	noPreview := errors.New("this is not the output of `pulumi preview --json`")
+	// The CLI prints notices before the document when it has something to say.
+	dec := json.NewDecoder(bytes.NewReader(preview[max(0, bytes.IndexByte(preview, '{')):]))
+	var first json.RawMessage
+	if err := dec.Decode(&first); err != nil {
+		return p, noPreview
+	}
+	var e event
+	if err := json.Unmarshal(first, &e); err != nil {
+		return p, noPreview
+	}
+	if !e.any() {
+		err := json.Unmarshal(first, &p)
+		if err != nil {
+			err = noPreview
+		}
+		return p, err
+	}
+	for {
+		p.take(e)
+		e = event{}
+		switch err := dec.Decode(&e); {
+		case errors.Is(err, io.EOF):
+			return p, nil
+		case err != nil:
+			return p, noPreview
+		}
+	}
+}
+
+// event is the part of an engine's event that counts (sdk/go/common/apitype/events.go).
+type event struct {
+	Timestamp int64           `json:"timestamp"`
+	Prelude   json.RawMessage `json:"preludeEvent"`
+	Step      *struct {
+		Metadata struct {
+			Op           string              `json:"op"`
+			URN          string              `json:"urn"`
+			Old          *state              `json:"old"`
+			New          *state              `json:"new"`
+			Keys         []string            `json:"keys"`
+			Diffs        []string            `json:"diffs"`
+			DetailedDiff map[string]struct{} `json:"detailedDiff"`
+		} `json:"metadata"`
+	} `json:"resourcePreEvent"`
+	Diagnostic *struct {
+		URN       string `json:"urn"`
+		Prefix    string `json:"prefix"`
+		Message   string `json:"message"`
+		Severity  string `json:"severity"`
+		Ephemeral bool   `json:"ephemeral"`
+	} `json:"diagnosticEvent"`
+}
+
+func (e event) any() bool {
+	return e.Timestamp != 0 || e.Prelude != nil || e.Step != nil || e.Diagnostic != nil
+}
+
+// take adds what an event says of the plan.
+func (p *plan) take(e event) {
+	if d := e.Diagnostic; d != nil && !d.Ephemeral {
+		p.Diagnostics = append(p.Diagnostics, diagnostic{URN: d.URN, Message: d.Prefix + d.Message, Severity: d.Severity})
+	}
+	if e.Step == nil {
+		return
+	}
+	m := e.Step.Metadata
+	for _, s := range []*state{m.Old, m.New} {
+		if s != nil {
+			s.Inputs, _ = blind(s.Inputs).(map[string]any)
+			s.Outputs, _ = blind(s.Outputs).(map[string]any)
+		}
+	}
+	p.Steps = append(p.Steps, planStep{
+		Op: m.Op, URN: m.URN, OldState: m.Old, NewState: m.New, DiffReasons: m.Diffs, ReplaceReasons: m.Keys, DetailedDiff: m.DetailedDiff,
+	})
+}
+
+// secretSignature marks a secret in an event, whose value is not in it (sdk/go/common/resource/properties.go).
+const secretSignature = "4dabf18193072939515e22adb298388d" //nolint:gosec // a mark, no credential
+
+// blind words secrets as the document does.
+func blind(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		if v[secretSignature] != nil {
+			return "[secret]"
+		}
+		for key, value := range v {
+			v[key] = blind(value)
+		}
+	case []any:
+		for i, value := range v {
+			v[i] = blind(value)
+		}
+	}
+	return v
 }
 
 type planStep struct {
@@ -85,18 +212,12 @@ var ops = map[string]Op{
 
 // read turns a preview's JSON into the changes of a plan, one for each resource.
 func read(preview []byte) ([]Change, error) {
-	var p plan
-	// The CLI prints notices before the document when it has something to say.
-	if at := strings.IndexByte(string(preview), '{'); at > 0 {
-		preview = preview[at:]
+	p, err := parse(preview)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(preview, &p); err != nil {
-		return nil, errors.New("this is not the output of `pulumi preview --json`")
-	}
-	for _, d := range p.Diagnostics {
-		if d.Severity == "error" {
-			return nil, fmt.Errorf("the preview failed: %s", cause(d.Message))
-		}
+	if failed := p.errors(); len(failed) > 0 {
+		return nil, fmt.Errorf("the preview failed: %s", cause(failed[0]))
 	}
 	if len(p.Steps) == 0 {
 		return nil, errors.New("the preview has no step at all, not even of what stays the same: it failed, or is not of this program")

@@ -1,12 +1,15 @@
 package review_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/review"
 )
@@ -124,4 +127,74 @@ func TestRecordedPlans(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || string(text) != golden.String() {
 		t.Errorf("%s is stale; `go test ./internal/review -update` rewrites it, then read its diff (%v)", file, err)
 	}
+}
+
+// The engine's events, one a line, hold what the document holds.
+func TestEventsAreReadAsTheDocumentIs(t *testing.T) {
+	for _, name := range []string{"whole-release", "no-turnstile", "host-generation"} {
+		document, err := os.ReadFile("testdata/plans/" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var plan struct {
+			Steps []map[string]any `json:"steps"`
+		}
+		if err := json.Unmarshal(document, &plan); err != nil {
+			t.Fatal(err)
+		}
+		events := []map[string]any{
+			{"sequence": 0, "timestamp": 1, "preludeEvent": map[string]any{"config": nil}},
+			{"sequence": 1, "timestamp": 1, "diagnosticEvent": map[string]any{"prefix": "warning: ", "message": "x", "severity": "warning"}},
+		}
+		for _, s := range plan.Steps {
+			events = append(events, map[string]any{"timestamp": 1, "resourcePreEvent": map[string]any{"metadata": map[string]any{
+				"op": s["op"], "urn": s["urn"], "old": wrapped(s["oldState"]), "new": wrapped(s["newState"]),
+				"keys": s["replaceReasons"], "diffs": s["diffReasons"], "detailedDiff": s["detailedDiff"],
+			}}})
+		}
+		events = append(events, map[string]any{"timestamp": 1, "summaryEvent": map[string]any{}})
+		var lines bytes.Buffer
+		lines.WriteString("warning: a new version\n")
+		for _, e := range events {
+			if err := json.NewEncoder(&lines).Encode(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		subject := review.Subject{Stack: "sandbox", Now: time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)}
+		want, err := review.New(document, subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := review.New(lines.Bytes(), subject)
+		if err != nil || got.Text() != want.Text() || got.Fingerprint != want.Fingerprint {
+			t.Errorf("%s: %v, as events\n%s\nas a document\n%s", name, err, got.Text(), want.Text())
+		}
+
+		failed := strings.Replace(lines.String(), `"severity":"warning"`, `"severity":"error"`, 1)
+		if _, err := review.New([]byte(failed), subject); err == nil || !strings.Contains(err.Error(), "the preview failed") {
+			t.Errorf("%s: an error among the events is %v", name, err)
+		}
+		if _, err := review.New([]byte(lines.String()[:lines.Len()-5]), subject); err == nil {
+			t.Errorf("%s: events that are cut off are taken", name)
+		}
+	}
+}
+
+// wrapped words secrets as events do.
+func wrapped(v any) any {
+	switch v := v.(type) {
+	case string:
+		if v == "[secret]" {
+			return map[string]any{"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "[secret]"}
+		}
+	case map[string]any:
+		for key, value := range v {
+			v[key] = wrapped(value)
+		}
+	case []any:
+		for i, value := range v {
+			v[i] = wrapped(value)
+		}
+	}
+	return v
 }

@@ -25,6 +25,8 @@ type CLI struct {
 	Parallel   int           // resources at a time; sshd's limits allow 8
 	Wait       time.Duration // for somebody else who changes the host's services; default 0: refuse at once
 	Out, Err   io.Writer
+
+	env []string // beside the process's own
 }
 
 // FindRoot returns the nearest directory with a Pulumi.yaml, from dir upwards.
@@ -48,7 +50,7 @@ func (c CLI) command(ctx context.Context, args ...string) *exec.Cmd {
 		}
 	}
 	cmd := exec.CommandContext(ctx, "pulumi", full...) //nolint:gosec // the arguments are ours
-	cmd.Dir = c.Root
+	cmd.Dir, cmd.Env = c.Root, append(os.Environ(), c.env...)
 	interruptOnce(cmd) // lets the engine save its state
 	return cmd
 }

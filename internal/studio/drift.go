@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/review"
 	"github.com/prekzursil/momentstudio-infra/internal/sshallow"
 )
 
@@ -98,7 +99,7 @@ func (c CLI) cloudDrift(ctx context.Context, state []byte) ([]Finding, error) {
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		return nil, fault.Hint(fmt.Errorf("ask the clouds: %w\n%s%s", err, diagnostics(out.Bytes()), strings.TrimSpace(errOut.String())),
+		return nil, fault.Hint(fmt.Errorf("ask the clouds: %w\n%s", err, strings.Join(append(review.Errors(out.Bytes()), strings.TrimSpace(errOut.String())), "\n")),
 			"HCLOUD_TOKEN and CLOUDFLARE_API_TOKEN of this stack must be set; tokens that only read are enough")
 	}
 	findings, err := parseRefresh(out.Bytes(), c.Stack)

@@ -98,7 +98,7 @@ func (w *hostWants) takeJob(urn string, inputs map[string]any) error {
 }
 
 // secretSignature marks an encrypted or revealed secret in an exported state (sdk/go/common/resource/properties.go).
-const secretSignature = "4dabf18193072939515e22adb298388d"
+const secretSignature = "4dabf18193072939515e22adb298388d" //nolint:gosec // a mark, no credential
 
 // revealed is a value of a state that was exported with its secrets, without the wrapping of a secret.
 func revealed(v any) any {

@@ -84,7 +84,7 @@ func (c CLI) listImport(result importenv.Result) {
 func (c CLI) setSecret(ctx context.Context, file, key, value string) error {
 	cmd := exec.CommandContext(ctx, "pulumi", "config", "set", "--non-interactive", "--stack", c.Stack, //nolint:gosec // the arguments are ours
 		"--config-file", file, "--secret", config.Namespace+":"+key)
-	cmd.Dir, cmd.Stdin = c.Root, strings.NewReader(value)
+	cmd.Dir, cmd.Env, cmd.Stdin = c.Root, append(os.Environ(), c.env...), strings.NewReader(value)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("set the secret %s: %w: %s", key, err, strings.ReplaceAll(string(out), value, "[secret]"))
 	}

@@ -19,8 +19,10 @@ import (
 
 // ReviewOptions say how a stack is reviewed.
 type ReviewOptions struct {
-	Preview      string // file with the output of `pulumi preview --json`; default: it is run
-	Placeholders bool   // the preview was, or is, made with placeholders instead of secrets
+	Preview string // file with the output of `pulumi preview --json`; default: it is run
+	// Placeholders says that the preview was made with placeholders instead of secrets, or makes it so: without Preview and
+	// a config file, with an empty state of its own.
+	Placeholders bool
 	Approvals    string // directory of approvals, relative to the project's root
 	Reviewed     string // a report of before (JSON), which this one may not exceed
 	Markdown     string // file to write the comment to
@@ -38,6 +40,16 @@ func (e ReviewError) Unwrap() error { return e.err }
 
 // Review previews the stack, judges the plan, and fails when it holds what nobody approved.
 func (c CLI) Review(ctx context.Context, o ReviewOptions, now time.Time) error {
+	if o.Placeholders && o.Preview == "" && c.ConfigFile == "" {
+		dir, err := os.MkdirTemp("", "review-*")
+		if err != nil {
+			return fmt.Errorf("make a place for an empty stack: %w", err)
+		}
+		defer os.RemoveAll(dir)
+		if c, err = c.asStranger(ctx, dir); err != nil {
+			return err
+		}
+	}
 	preview, err := c.previewJSON(ctx, o)
 	if err != nil {
 		return err
@@ -113,11 +125,11 @@ func (c CLI) previewJSON(ctx context.Context, o ReviewOptions) ([]byte, error) {
 	// Without these, the plan does not tell of locks that are lifted, of generations that are there, and of what an
 	// interrupted replacement left to be deleted.
 	cmd := c.command(ctx, "preview", "--json", "--show-sames", "--show-replacement-steps")
-	cmd.Env = withTokens(os.Environ())
+	cmd.Env = append(withTokens(cmd.Env), "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true", "NO_COLOR=1")
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("pulumi preview: %w\n%s%s", err, diagnostics(out.Bytes()), strings.TrimSpace(errOut.String()))
+		return nil, fmt.Errorf("pulumi preview: %w\n%s", err, strings.Join(append(review.Errors(out.Bytes()), strings.TrimSpace(errOut.String())), "\n"))
 	}
 	return out.Bytes(), nil
 }
@@ -135,26 +147,6 @@ func withTokens(env []string) []string {
 // document is the JSON in what the CLI printed, which prints notices before it when it has something to say.
 func document(text []byte) []byte {
 	return text[max(0, bytes.IndexByte(text, '{')):]
-}
-
-// diagnostics are the errors that a failed preview has in its JSON.
-func diagnostics(preview []byte) string {
-	var doc struct {
-		Diagnostics []struct {
-			Message  string `json:"message"`
-			Severity string `json:"severity"`
-		} `json:"diagnostics"`
-	}
-	if json.Unmarshal(document(preview), &doc) != nil {
-		return ""
-	}
-	var b strings.Builder
-	for _, d := range doc.Diagnostics {
-		if d.Severity == "error" {
-			fmt.Fprintln(&b, strings.TrimSpace(d.Message))
-		}
-	}
-	return b.String()
 }
 
 // commit is the program's, marked when files differ from it; empty outside git.

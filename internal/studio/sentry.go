@@ -39,7 +39,7 @@ func SentryFromEnv(get func(string) string) (s Sentry, there bool, err error) {
 	if len(missing) == 3 {
 		return s, false, nil
 	}
-	return s, false, fmt.Errorf("Sentry is only half set: %s is missing", strings.Join(missing, ", ")) //nolint:staticcheck // a name
+	return s, false, fmt.Errorf("Sentry is only half set: %s is missing", strings.Join(missing, ", "))
 }
 
 // MarkDeploy checks that Sentry knows the stack's release and, unless checkOnly, marks that it was deployed.
@@ -58,7 +58,7 @@ func (c CLI) MarkDeploy(ctx context.Context, s Sentry, checkOnly bool) error {
 	case err != nil:
 		return err
 	case status == http.StatusNotFound || !slices.ContainsFunc(known.Projects, func(p struct{ Slug string }) bool { return p.Slug == s.Project }):
-		return fault.Hint(fmt.Errorf("Sentry has no release %s of project %s: its errors would show without source maps", release, s.Project), //nolint:staticcheck // a name
+		return fault.Hint(fmt.Errorf("Sentry has no release %s of project %s: its errors would show without source maps", release, s.Project),
 			"the application's repository makes it, with workflow sentry-release; run that for this commit")
 	}
 	fmt.Fprintf(c.Out, "Sentry knows release %s of %s\n", release, s.Project)
@@ -103,7 +103,7 @@ func (s Sentry) ask(ctx context.Context, method, path string, body, into any) (i
 	case response.StatusCode == http.StatusNotFound && method == http.MethodGet:
 		return response.StatusCode, nil
 	case response.StatusCode/100 != 2:
-		return 0, fmt.Errorf("Sentry refuses %s %s with status %d; the token needs project:releases and org:read", method, path, response.StatusCode) //nolint:staticcheck // a name
+		return 0, fmt.Errorf("Sentry refuses %s %s with status %d; the token needs project:releases and org:read", method, path, response.StatusCode)
 	case into != nil && json.Unmarshal(text, into) != nil:
 		return 0, fmt.Errorf("ask Sentry: %s answers no JSON", path)
 	}

@@ -33,7 +33,7 @@ func (w *world) env(name string) string {
 func (w *world) drift() map[string]string {
 	w.t.Helper()
 	file := filepath.Join(w.t.TempDir(), "drift.json")
-	out, err := w.studio("drift", "--json", file)
+	out, err := w.studio("drift", "--json", file, "--config-file", w.s.ConfigFile())
 	text, errRead := os.ReadFile(file)
 	if errRead != nil {
 		w.t.Fatalf("studio drift: %v\n%s", err, tail(out, 40))

@@ -232,10 +232,47 @@ func pullRequest(t *testing.T, w *world) {
 	reopen()
 	m.must(t, "drift", "drift", "Look", "no drift")
 
+	fork(t, w, m, github)
+
 	if err := os.Remove(approval); err != nil {
 		t.Fatal(err)
 	}
 	w.configure("turnstile", "mode", mode) // with the next update
+}
+
+// fork is a pull request of somebody who has no secret, on a stack whose file holds some.
+func fork(t *testing.T, w *world, m *machine, github *hub) {
+	file := filepath.Join(m.root, "Pulumi.prod.yaml")
+	committed, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(file, committed, 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	sealed := "encryptionsalt: v1:AAAAAAAAAAA=:v1:AAAAAAAAAAAAAAAA:AAAA\n" +
+		strings.Replace(string(committed), "config:\n", "config:\n  momentstudio:sentryDsn:\n    secure: v1:AAAAAAAAAAAAAAAA:AAAA\n", 1)
+	if err := os.WriteFile(file, []byte(sealed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stranger := &machine{root: m.root, env: append(slices.Clone(m.env), "STACK=prod", "STACKS=prod", "FORK=true",
+		"HCLOUD_TOKEN=", "CLOUDFLARE_API_TOKEN=", "PULUMI_BACKEND_URL=", "PULUMI_CONFIG_PASSPHRASE=")}
+	stranger.must(t, "preview", "fork", "Remember the pull request")
+	stranger.must(t, "preview", "fork", "Review with placeholders", "prod: ", "host-server")
+	reviews := filepath.Join(m.root, "reviews")
+	_ = os.RemoveAll(reviews)
+	if err := os.MkdirAll(reviews, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(m.root, "review"), filepath.Join(reviews, "review-prod")); err != nil {
+		t.Fatal(err)
+	}
+	stranger.must(t, "comment", "comment", "Comment")
+	if n := len(github.comments); n != 2 || !strings.Contains(github.comments[1], "**From a fork:**") || !strings.Contains(github.comments[1], "placeholders instead of secrets") {
+		t.Errorf("%d comments; the fork's is\n%s", n, github.comments[n-1])
+	}
 }
 
 // urn finds a resource's by its name, in the state.
