@@ -176,18 +176,22 @@ func changes(t *testing.T, w *world) {
 		{"rotation of the database's login", func() { w.configure("secrets", "databaseLogin", login+1); w.mustUpdate() }},
 		{"rollback", func() {
 			if out, err := w.studio("rollback", "--yes", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile()); err != nil {
-				t.Fatalf("studio rollback: %v\n%s", err, tail(out, 60))
+				w.t.Fatalf("studio rollback: %v\n%s", err, tail(out, 60))
 			}
 			w.serves(2)
 		}},
 	} {
 		run := "each-" + strings.ReplaceAll(c.name, " ", "-")
 		run = strings.ReplaceAll(run, "'", "")
-		crowd := startCrowd(t, w, run)
-		c.change()
-		crowd.stop(t, w, 500)
-		table += fmt.Sprintf("| %s | %.0f | %d | %d | %d | 0 |\n", c.name, crowd.rate, crowd.requests, len(crowd.failures), crowd.accepted)
+		t.Run(c.name, func(t *testing.T) {
+			w.t = t
+			crowd := startCrowd(t, w, run)
+			c.change()
+			crowd.stop(t, w, 500)
+			table += fmt.Sprintf("| %s | %.0f | %d | %d | %d | %d |\n", c.name, crowd.rate, crowd.requests, len(crowd.failures), crowd.accepted, crowd.lost)
+		})
 	}
+	w.t = t
 	t.Log(table)
 	w.release(1, backend, frontend)
 	w.mustUpdate()
