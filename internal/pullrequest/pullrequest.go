@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-github/v80/github"
+
+	"github.com/prekzursil/momentstudio-infra/internal/review"
 )
 
 // Comment is what is to stand on a pull request.
@@ -23,9 +25,6 @@ type Comment struct {
 
 // ErrOutdated means that the pull request has newer commits than the comment speaks of.
 var ErrOutdated = errors.New("the pull request has newer commits by now")
-
-// MaxLength is GitHub's limit, in characters.
-const MaxLength = 65_536
 
 // Client reaches GitHub, or the API at address (GITHUB_API_URL) when it is not empty.
 func Client(token, address string) (*github.Client, error) {
@@ -52,8 +51,8 @@ func Post(ctx context.Context, api *github.Client, c Comment) error {
 		return fmt.Errorf("%d is no pull request", c.Number)
 	case !strings.HasPrefix(c.Text, c.Marker+"\n"):
 		return fmt.Errorf("the comment does not begin with its marker %s", c.Marker)
-	case utf8.RuneCountInString(c.Text) > MaxLength:
-		return fmt.Errorf("the comment has %d characters, GitHub takes %d", utf8.RuneCountInString(c.Text), MaxLength)
+	case utf8.RuneCountInString(c.Text) > review.MaxComment:
+		return fmt.Errorf("the comment has %d characters, GitHub takes %d", utf8.RuneCountInString(c.Text), review.MaxComment)
 	}
 	if c.Head != "" {
 		pull, _, err := api.PullRequests.Get(ctx, owner, repo, c.Number)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/prekzursil/momentstudio-infra/internal/pullrequest"
+	"github.com/prekzursil/momentstudio-infra/internal/review"
 )
 
 const marker = "<!-- ours: prod -->"
@@ -110,7 +111,7 @@ func TestWhatIsNotPosted(t *testing.T) {
 	}{
 		{"of an older commit", "token", func(c *pullrequest.Comment) { c.Head = "older" }, "newer commits"},
 		{"without its marker", "token", func(c *pullrequest.Comment) { c.Text = "x" }, "marker"},
-		{"too long", "token", func(c *pullrequest.Comment) { c.Text += strings.Repeat("ă", pullrequest.MaxLength) }, "GitHub takes"},
+		{"too long", "token", func(c *pullrequest.Comment) { c.Text += strings.Repeat("ă", review.MaxComment) }, "GitHub takes"},
 		{"on no repository", "token", func(c *pullrequest.Comment) { c.Repository = "r" }, "owner/name"},
 		{"on no pull request", "token", func(c *pullrequest.Comment) { c.Number = 0 }, "no pull request"},
 		{"on one that does not exist", "token", func(c *pullrequest.Comment) { c.Number = 8 }, "404"},

@@ -54,8 +54,7 @@ func Errors(preview []byte) []string {
 func parse(preview []byte) (plan, error) {
 	var p plan
 	noPreview := errors.New("this is not the output of `pulumi preview --json`")
-	// The CLI prints notices before the document when it has something to say.
-	dec := json.NewDecoder(bytes.NewReader(preview[max(0, bytes.IndexByte(preview, '{')):]))
+	dec := json.NewDecoder(bytes.NewReader(Document(preview)))
 	var first json.RawMessage
 	if err := dec.Decode(&first); err != nil {
 		return p, noPreview
@@ -81,6 +80,11 @@ func parse(preview []byte) (plan, error) {
 			return p, noPreview
 		}
 	}
+}
+
+// Document is the JSON in what the CLI printed, which prints notices before it when it has something to say.
+func Document(text []byte) []byte {
+	return text[max(0, bytes.IndexByte(text, '{')):]
 }
 
 // event is the part of an engine's event that counts (sdk/go/common/apitype/events.go).
@@ -131,14 +135,14 @@ func (p *plan) take(e event) {
 	})
 }
 
-// secretSignature marks a secret in an event, whose value is not in it (sdk/go/common/resource/properties.go).
-const secretSignature = "4dabf18193072939515e22adb298388d" //nolint:gosec // a mark, no credential
+// SecretSignature marks a secret in an event or an exported state (sdk/go/common/resource/properties.go).
+const SecretSignature = "4dabf18193072939515e22adb298388d" //nolint:gosec // a mark, no credential
 
 // blind words secrets as the document does.
 func blind(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
-		if v[secretSignature] != nil {
+		if v[SecretSignature] != nil {
 			return "[secret]"
 		}
 		for key, value := range v {

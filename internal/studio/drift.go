@@ -40,7 +40,7 @@ func (e DriftError) Error() string {
 // DriftOptions say how drift is looked for.
 type DriftOptions struct {
 	JSON  string // file to write the findings to
-	Allow Allow  // for the host's part only: an opened port would itself show in the cloud's
+	Allow Allow  // for the host's part, which alone needs it
 }
 
 // Drift compares what the stack's state says with what is there, and changes nothing: the cloud by a refresh that
@@ -179,7 +179,7 @@ func parseRefresh(text []byte, stack string) ([]Finding, error) {
 			DetailedDiff map[string]json.RawMessage `json:"detailedDiff"`
 		} `json:"steps"`
 	}
-	if err := json.Unmarshal(document(text), &doc); err != nil {
+	if err := json.Unmarshal(review.Document(text), &doc); err != nil {
 		return nil, errors.New("ask the clouds: the engine's answer is not the JSON that this program knows")
 	}
 	var out []Finding

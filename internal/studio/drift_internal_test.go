@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/review"
 )
 
 const (
@@ -27,7 +28,7 @@ func driftState(t *testing.T) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return map[string]any{secretSignature: "1b47061264138c4ac30d75fd1eb44270", "plaintext": string(text)}
+		return map[string]any{review.SecretSignature: "1b47061264138c4ac30d75fd1eb44270", "plaintext": string(text)}
 	}
 	spec, err := json.Marshal(hostspec.Apply{
 		Directories: []hostspec.Directory{{Path: "/mnt/momentstudio/uploads"}},

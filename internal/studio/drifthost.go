@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/review"
 )
 
 // hostWants is what of the host's state the program's last update left, beside the services.
@@ -97,13 +98,10 @@ func (w *hostWants) takeJob(urn string, inputs map[string]any) error {
 	return nil
 }
 
-// secretSignature marks an encrypted or revealed secret in an exported state (sdk/go/common/resource/properties.go).
-const secretSignature = "4dabf18193072939515e22adb298388d" //nolint:gosec // a mark, no credential
-
 // revealed is a value of a state that was exported with its secrets, without the wrapping of a secret.
 func revealed(v any) any {
 	m, ok := v.(map[string]any)
-	if !ok || m[secretSignature] == nil {
+	if !ok || m[review.SecretSignature] == nil {
 		return v
 	}
 	text, _ := m["plaintext"].(string)

@@ -144,11 +144,6 @@ func withTokens(env []string) []string {
 	return env
 }
 
-// document is the JSON in what the CLI printed, which prints notices before it when it has something to say.
-func document(text []byte) []byte {
-	return text[max(0, bytes.IndexByte(text, '{')):]
-}
-
 // commit is the program's, marked when files differ from it; empty outside git.
 func (c CLI) commit(ctx context.Context) string {
 	git := func(args ...string) string {
