@@ -18,6 +18,9 @@ import (
 // TypeToken is part of every child's URN: changing it needs an alias.
 const TypeToken = "momentstudio:caddy:Caddy"
 
+// stopGrace holds a load that is under way, the handover's delay and the grace of render's Caddyfile: 5, 5 and 30 seconds.
+const stopGrace = 60 * time.Second
+
 // Args describes the edge.
 type Args struct {
 	EdgeImage string // reference with digest; a change restarts Caddy, stop-first
@@ -28,7 +31,8 @@ type Args struct {
 	TLSDir    string             // host directory with certificate.pem and key.pem in file mode; empty otherwise
 	TLSHash   pulumi.StringInput // identifies the certificate there, whose change makes Caddy load it; nil outside file mode
 	Applied   pulumi.StringInput
-	MemoryMB  int // default 512
+	MemoryMB  int  // default 512
+	Closed    bool // no port of the host leads to it; who is on the network calls it "edge"
 }
 
 // Caddy is the edge with its configuration loaded.
@@ -70,7 +74,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	valid, err := workload.NewJob(ctx, name+"-validate", workload.Job{
 		Image:   pulumi.String(args.EdgeImage),
-		Command: []string{"validate", "--config", hostspec.CaddyfilePath, "--adapter", "caddyfile"},
+		Command: []string{"validate", "--config", hostspec.CaddyfilePath, "--adapter", hostspec.CaddyAdapter},
 		Uploads: check, Env: env, Mounts: tls, Caps: []string{"CAP_DAC_OVERRIDE"}, After: []pulumi.StringInput{args.Applied},
 	}, pulumi.Parent(c))
 	if err != nil {
@@ -91,22 +95,26 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err != nil {
 		return nil, err
 	}
+	ports := []workload.Port{{Number: 80, Protocol: "tcp"}, {Number: 443, Protocol: "tcp"}, {Number: 443, Protocol: "udp"}}
+	if args.Closed {
+		ports = nil
+	}
 	_, err = workload.NewService(ctx, name+"-service", "caddy", workload.Service{
 		Image: pulumi.String(args.EdgeImage),
-		Args:  []string{"run", "--config", hostspec.CaddyfilePath, "--adapter", "caddyfile"},
+		Args:  []string{"run", "--config", hostspec.CaddyfilePath, "--adapter", hostspec.CaddyAdapter},
 		Env:   pulumi.StringMap{"XDG_DATA_HOME": pulumi.String("/data"), "XDG_CONFIG_HOME": pulumi.String("/tmp")},
 		Mounts: append([]workload.Mount{
 			{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"},
 			{Source: hostspec.CaddyDataDir, Target: "/data"},
 			{Source: hostspec.BundlesDir, Target: render.BundlesDir, ReadOnly: true},
 		}, tls...),
-		Network: args.Network, Alias: "edge",
+		Network: args.Network, Alias: hostspec.EdgeHost,
 		Health: &workload.Health{
 			Command:  []string{"/caddy", "healthcheck"},
-			Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 6, StartPeriod: 30 * time.Second,
+			Interval: 5 * time.Second, Timeout: 10 * time.Second, Retries: 6, StartPeriod: 30 * time.Second,
 		},
-		Ports:    []workload.Port{{Number: 80, Protocol: "tcp"}, {Number: 443, Protocol: "tcp"}, {Number: 443, Protocol: "udp"}},
-		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: 45 * time.Second,
+		Ports:    ports,
+		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: stopGrace,
 		Caps:     []string{"CAP_NET_BIND_SERVICE"},
 		Converge: 3 * time.Minute, After: []pulumi.StringInput{loaded.Done},
 	}, pulumi.Parent(c), pulumi.DependsOn([]pulumi.Resource{loaded.Container}))

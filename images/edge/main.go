@@ -37,7 +37,8 @@ func main() {
 }
 
 func healthcheck() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	// A load keeps the configuration locked for as long as its handover takes, five seconds.
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", adminSocket)

@@ -29,7 +29,7 @@ func adapt(t *testing.T, path string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	adapted, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(text, map[string]any{"filename": "Caddyfile"})
+	adapted, warnings, err := caddyconfig.GetAdapter("edge").Adapt(text, map[string]any{"filename": "Caddyfile"})
 	if err != nil {
 		t.Fatalf("Caddy cannot read %s: %v", path, err)
 	}
@@ -80,7 +80,7 @@ func TestCaddyRefusesADamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	damaged := strings.Replace(string(text), "redir @www", "redirect @www", 1)
-	if _, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(damaged), nil); err == nil || !strings.Contains(err.Error(), "redirect") {
+	if _, _, err := caddyconfig.GetAdapter("edge").Adapt([]byte(damaged), nil); err == nil || !strings.Contains(err.Error(), "redirect") {
 		t.Errorf("got %v, want an error that names the directive: the checks of this file would see nothing", err)
 	}
 }
@@ -101,7 +101,7 @@ func TestAdminEndpointIsTheSocketThatTheHealthCheckAsks(t *testing.T) {
 	}
 }
 
-// rewrite points a configuration at this test: it listens on one loopback address without TLS,
+// rewrite points a configuration at this test: it listens on the given address without TLS,
 // every upstream is the given one, and nothing leaves the machine or the test's directory. Routes
 // and headers stay as they were rendered.
 func rewrite(t *testing.T, adapted []byte, listen, upstream, dir string) []byte {
@@ -116,6 +116,7 @@ func rewrite(t *testing.T, adapted []byte, listen, upstream, dir string) []byte 
 	apps := c["apps"].(map[string]any)
 	delete(apps, "tls")
 	delete(apps, "pki")
+	delete(apps["http"].(map[string]any), "shutdown_delay") // nobody is there to be waited for
 	servers := apps["http"].(map[string]any)["servers"].(map[string]any)
 	if len(servers) != 1 {
 		t.Fatalf("got %d servers, want one", len(servers))

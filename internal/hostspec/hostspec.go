@@ -5,7 +5,7 @@ package hostspec
 
 // ContractVersion is raised when hostops and the program stop understanding each other's files
 // or flags. Every job passes it; hostops refuses another one.
-const ContractVersion = 3
+const ContractVersion = 4
 
 // The data volume and what lies on it. Everything that must survive the server is below DataDir.
 const (
@@ -41,6 +41,7 @@ const (
 	AppEnvFile     = "/app/.env" // the file the application reads its settings from (app-contract §2.1)
 	CaddyAdminSock = "/etc/caddy/admin.sock"
 	CaddyfilePath  = "/etc/caddy/Caddyfile"
+	CaddyAdapter   = "edge" // what reads the Caddyfile in the edge image (images/edge/handover.go)
 )
 
 // Networks. The provider's private network lies in 10.0.0.0/8, so everything of Docker's keeps
@@ -49,6 +50,7 @@ const (
 	AppNetwork         = "momentstudio-app"
 	AppSubnet          = "172.25.0.0/24"
 	AppGateway         = "172.25.0.1" // Docker's own choice; written down, or a refresh shows it as a change
+	NoResolver         = "192.0.2.1"  // leads nowhere (RFC 5737): Docker's own resolver would ask outside for a network that has no way out
 	DockerBridgeCIDR   = "172.26.0.1/24"
 	DockerAddressPool  = "172.27.0.0/16"
 	SwarmAddressPool   = "172.28.0.0/16"
@@ -66,6 +68,7 @@ const (
 	RedisHost    = "redis"
 	BackendHost  = "backend" // the static frontend's nginx has this name compiled in (app-contract §1.3)
 	FrontendHost = "frontend"
+	EdgeHost     = "edge"
 )
 
 // AdminIPHeader carries the client's address to the application's admin allow-list. Caddy always

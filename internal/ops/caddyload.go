@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 // CaddyLoad puts a checked Caddyfile, and the files beside it, from one directory into another and
@@ -69,7 +71,7 @@ func loadIntoCaddy(ctx context.Context, socket string, caddyfile []byte, force b
 	if err != nil {
 		return false, fmt.Errorf("ask Caddy: %w", err)
 	}
-	request.Header.Set("Content-Type", "text/caddyfile")
+	request.Header.Set("Content-Type", "text/"+hostspec.CaddyAdapter)
 	if force {
 		request.Header.Set("Cache-Control", "must-revalidate")
 	}

@@ -64,7 +64,7 @@ func TestCaddyLoad(t *testing.T) {
 				file, _ := os.ReadFile(filepath.Join(w.to, "Caddyfile"))
 				root, _ := os.ReadFile(filepath.Join(w.to, "acme-root.pem"))
 				if r.Method != http.MethodPost || r.URL.Path != "/load" || r.Host != "127.0.0.1" ||
-					r.Header.Get("Content-Type") != "text/caddyfile" || string(body) != "new" {
+					r.Header.Get("Content-Type") != "text/edge" || string(body) != "new" {
 					t.Errorf("Caddy was asked %s %s at %s with %q", r.Method, r.URL, r.Host, body)
 				}
 				if string(file) != "old" || string(root) != "root" {

@@ -16,8 +16,9 @@ import (
 // full asks for the whole list of faults and the whole load (make test-full).
 var full = os.Getenv("MOMENTSTUDIO_FULL") != ""
 
-// load is a crowd of visitors: pages, API reads and POSTs that each write one row, on connections
-// that are kept and on new ones, and always one POST that takes ten seconds to arrive.
+// load is a crowd of visitors: pages, API reads and POSTs that each write one row, and always one POST that
+// takes ten seconds to arrive. Half of them speak HTTP/2, a quarter HTTP/1.1 on a connection that they keep, and
+// a quarter need a new connection for each request.
 type load struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -34,7 +35,10 @@ type load struct {
 	least    float64 // rate below which the test fails
 }
 
-const slowRequest = 10 * time.Second
+const (
+	slowRequest  = 10 * time.Second
+	slowVisitors = 1000 // number of the first of them
+)
 
 // startLoad begins with visitors at some 20 requests a second: more would take the two cores of a test machine
 // from what is tested.
@@ -57,6 +61,7 @@ func visitors(t testing.TB, w *world, run string, number int, pause time.Duratio
 		client := newSite(t, w).client
 		transport := client.Transport.(*http.Transport)
 		transport.DisableKeepAlives = visitor%4 == 3
+		transport.ForceAttemptHTTP2 = visitor%4 == 2 || visitor%4 == 1 && visitor < slowVisitors
 		if client.Timeout > 0 {
 			client.Timeout += slowRequest
 		}
@@ -80,7 +85,7 @@ func visitors(t testing.TB, w *world, run string, number int, pause time.Duratio
 	}
 	// Two that overlap: while one begins anew, the other is in the middle of its body.
 	for visitor := range 2 {
-		visit(1000+visitor, time.Millisecond, l.dawdle)
+		visit(slowVisitors+visitor, time.Millisecond, l.dawdle)
 		time.Sleep(slowRequest / 2 * time.Duration(1-visitor))
 	}
 	t.Cleanup(func() { cancel(); l.done.Wait() })

@@ -242,7 +242,7 @@ func failures(t *testing.T, w *world) {
 	if full {
 		// Whoever is replaced does not listen to SIGTERM: it is killed at the end of its grace, with no request lost.
 		deaf, _ := w.releaseImages(images.Options{Release: "deaf"}, map[string]func(*v1.Config){
-			images.Backend: instead(`trap "" TERM; /docker-entrypoint.sh "$@" & while :; do wait; sleep 1; done`),
+			images.Backend: instead(`[ "$1" = sh ] || exec /docker-entrypoint.sh "$@"; trap "" TERM; /docker-entrypoint.sh "$@" & while :; do wait; sleep 1; done`),
 		})
 		w.release(4, deaf, frontend)
 		w.mustUpdate()
