@@ -484,16 +484,18 @@ func TestMediaMovesBetweenRootsAndTheWorkerMakesVariants(t *testing.T) {
 	at(true, "private_uploads/"+key)
 	s.api.want(404, "GET", "/media/"+key, nil)
 	content.want(200, "POST", assets+"/"+id+"/approve", nil)
-	content.want(200, "DELETE", assets+"/"+id, nil)
+	content.want(204, "DELETE", assets+"/"+id, nil)
 	at(true, "private_uploads/trash/"+id+"/wide-picture.png")
 	at(false, "uploads/"+key)
 	list := content.want(200, "GET", assets, nil).decode(t)
 	if n := len(list["items"].([]any)); n != 0 {
 		t.Errorf("assets outside the trash: %d, want 0", n)
 	}
+	content.want(403, "POST", assets+"/"+id+"/purge", nil) // an owner's or an admin's to do
 	content.want(200, "POST", assets+"/"+id+"/restore", nil)
-	at(true, "uploads/"+key)
-	at(true, "uploads/variants/"+id+"/thumb-320.jpg")
+	at(true, "private_uploads/"+key) // a draft again
+	at(true, "private_uploads/variants/"+id+"/thumb-320.jpg")
+	at(false, "private_uploads/trash/"+id+"/wide-picture.png")
 	preview := content.want(200, "GET", assets+"/"+id, nil).decode(t)["preview_url"].(string)
 	if got := s.api.want(200, "GET", preview, nil); got.body != picture.String() || got.header.Get("Cache-Control") != "private, no-store" {
 		t.Error("the signed preview does not stream the original privately")

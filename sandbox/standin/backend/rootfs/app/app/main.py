@@ -60,13 +60,16 @@ async def startup() -> None:
     Path(settings.media_root).mkdir(parents=True, exist_ok=True)
     Path(settings.private_media_root).mkdir(parents=True, exist_ok=True)
     await theme.seed_default()
-    app.state.leader = asyncio.create_task(leader_lock.hold("admin_reports"))
+    app.state.schedulers = []
+    if settings.admin_reports_scheduler_enabled:
+        app.state.schedulers.append(asyncio.create_task(leader_lock.hold("admin_reports")))
 
 
 @app.on_event("shutdown")
 async def shutdown() -> None:
     """Gives the side connection and the pool back."""
-    app.state.leader.cancel()
-    await asyncio.gather(app.state.leader, return_exceptions=True)
+    for scheduler in app.state.schedulers:
+        scheduler.cancel()
+    await asyncio.gather(*app.state.schedulers, return_exceptions=True)
     if session.engine is not None:
         await session.engine.dispose()

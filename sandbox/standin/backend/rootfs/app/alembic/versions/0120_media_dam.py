@@ -26,7 +26,6 @@ def upgrade() -> None:
         sa.Column("mime_type", sa.String(100), nullable=False),
         sa.Column("checksum_sha256", sa.String(64), nullable=False),
         sa.Column("size_bytes", sa.BigInteger, nullable=False),
-        sa.Column("status_before_trash", sa.String(20)),
         sa.Column("trashed_at", sa.DateTime(timezone=True)),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=NOW),
     )

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Query, UploadFile
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel
 
 from app.core import security
 from app.core.config import settings
-from app.core.dependencies import require_section
+from app.core.dependencies import User, require_section
 from app.db import session
 from app.services import media, redis_client
 
@@ -49,7 +49,7 @@ async def _shown(connection: Any, asset: dict[str, Any]) -> dict[str, Any]:
     signature = security.sign(f"preview:{asset['id']}:{expires}".encode())
     preview = f"/api/v1/content/admin/media/assets/{asset['id']}/preview?exp={expires}&sig={signature}"
     return {
-        **{key: value for key, value in asset.items() if key != "status_before_trash"},
+        **asset,
         "public_url": f"/media/{asset['storage_key']}" if public else None,
         "preview_url": preview,
         "variants": [
@@ -196,26 +196,40 @@ async def reject(asset_id: uuid.UUID) -> dict[str, Any]:
     return await _change(asset_id, status="rejected")
 
 
-@router.delete("/assets/{asset_id}", dependencies=CONTENT)
-async def trash(asset_id: uuid.UUID) -> dict[str, Any]:
+def _key(folder: str, asset: dict[str, Any]) -> str:
+    return f"{folder}/{asset['id']}/{Path(asset['storage_key']).name}"
+
+
+@router.delete("/assets/{asset_id}", status_code=204, response_class=Response, dependencies=CONTENT)
+async def trash(asset_id: uuid.UUID) -> Response:
     """Moves to private_uploads/trash/<id>/. Nothing ever purges it by itself (contract 5)."""
     before = await _current(asset_id)
-    if before["status"] == "trashed":
-        raise HTTPException(409, "Asset is in the trash")
-    return await _change(
-        asset_id, status="trashed", status_before_trash=before["status"], trashed_at=datetime.now().astimezone()
+    await _change(
+        asset_id, status="trashed", storage_key=_key("trash", before), trashed_at=datetime.now().astimezone()
     )
+    return Response(status_code=204)
 
 
 @router.post("/assets/{asset_id}/restore", dependencies=CONTENT)
 async def restore(asset_id: uuid.UUID) -> dict[str, Any]:
-    """Takes an asset out of the trash, back to the state it had."""
+    """Takes an asset out of the trash: it is a draft then, and not public any more."""
     before = await _current(asset_id)
     if before["status"] != "trashed":
-        raise HTTPException(409, "Asset is not in the trash")
-    return await _change(
-        asset_id, status=before["status_before_trash"] or "draft", status_before_trash=None, trashed_at=None
-    )
+        async with session.begin() as connection:
+            return await _shown(connection, before)
+    return await _change(asset_id, status="draft", storage_key=_key("originals", before), trashed_at=None)
+
+
+@router.post("/assets/{asset_id}/purge", status_code=204, response_class=Response)
+async def purge(asset_id: uuid.UUID, user: User = Depends(require_section("content"))) -> Response:
+    """Removes an asset and its files for good, in the trash or not; owners and admins only."""
+    if user["role"] not in ("owner", "admin"):
+        raise HTTPException(403, "Only owner/admin can purge assets")
+    async with session.begin() as connection:
+        asset = await _asset(connection, asset_id, lock=True)
+        media.remove_files(asset)
+        await session.row(connection, "DELETE FROM media_assets WHERE id = :id RETURNING id", id=asset_id)
+    return Response(status_code=204)
 
 
 @router.get("/assets/{asset_id}/preview")

@@ -105,6 +105,7 @@ FIELDS: dict[str, tuple[str, Any]] = {
     "sameday_mirror_stale_after_seconds": ("int", 30 * 86400),
     "lockers_use_overpass_fallback": ("bool", True),
     "fx_refresh_enabled": ("bool", False),
+    "admin_reports_scheduler_enabled": ("bool", True),
     "audit_hash_chain_enabled": ("bool", False),
     "audit_hash_chain_secret": ("str?", None),
     "audit_log_request_payload": ("bool", True),

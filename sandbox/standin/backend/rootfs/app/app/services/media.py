@@ -28,7 +28,7 @@ def private_root() -> Path:
 
 
 def is_public(asset: dict[str, Any]) -> bool:
-    """Only assets that are public and approved and not in the trash live under uploads/."""
+    """Only assets that are public and approved live under uploads/."""
     return asset["visibility"] == "public" and asset["status"] == "approved"
 
 
@@ -39,15 +39,11 @@ def root_of(asset: dict[str, Any]) -> Path:
 
 def original_path(asset: dict[str, Any]) -> Path:
     """Returns where the original of an asset in this state belongs."""
-    if asset["status"] == "trashed":
-        return private_root() / "trash" / str(asset["id"]) / Path(asset["storage_key"]).name
     return root_of(asset) / asset["storage_key"]
 
 
 def variant_dir(asset: dict[str, Any]) -> Path:
     """Returns the directory of the variants of an asset in this state."""
-    if asset["status"] == "trashed":
-        return private_root() / "trash" / str(asset["id"]) / "variants"
     return root_of(asset) / "variants" / str(asset["id"])
 
 
@@ -70,6 +66,12 @@ def move_files(before: dict[str, Any], after: dict[str, Any]) -> None:
     """Moves original and variants from where one state puts them to where the next one does."""
     _move(variant_dir(before), variant_dir(after))
     _move(original_path(before), original_path(after))
+
+
+def remove_files(asset: dict[str, Any]) -> None:
+    """Removes original and variants."""
+    original_path(asset).unlink(missing_ok=True)
+    shutil.rmtree(variant_dir(asset), ignore_errors=True)
 
 
 async def enqueue(connection: AsyncConnection, asset_id: uuid.UUID, job_type: str) -> uuid.UUID:
