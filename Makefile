@@ -24,6 +24,8 @@ sandbox-down: ## remove everything that the sandbox made (PURGE=1: its build cac
 
 # The sandbox's tests share the build cache of `make sandbox`; the Go cache stays where it is.
 TEST_ENV = GOCACHE="$$(go env GOCACHE)" XDG_CACHE_HOME=/var/cache
+# Where a test leaves what is worth keeping of its run: the drill's report.
+ARTIFACTS = -artifacts -outputdir "$(CURDIR)/.momentstudio/artifacts"
 
 .PHONY: studio
 studio: ## build bin/studio, the operator's command
@@ -41,13 +43,15 @@ prepare: ## install and start what the tests need (root, Debian)
 test: prepare lint ## run every test: pure, golden, graph, emulators, hosts, the whole stack
 	go test ./...
 	cd images/edge && go test ./...
-	cd sandbox && $(TEST_ENV) go test -p 1 -timeout 80m ./...
+	@mkdir -p .momentstudio/artifacts
+	cd sandbox && $(TEST_ENV) go test -p 1 -timeout 80m $(ARTIFACTS) ./...
 	cd sandbox/engine && go test -tags no_compose ./...
 	cd sandbox/engine/langhost && go test ./...
 
 .PHONY: test-full
 test-full: prepare ## the whole stack with the full load and the full list of faults (an hour)
-	cd sandbox && $(TEST_ENV) MOMENTSTUDIO_FULL=1 go test -p 1 -timeout 90m ./e2e -v
+	@mkdir -p .momentstudio/artifacts
+	cd sandbox && $(TEST_ENV) MOMENTSTUDIO_FULL=1 go test -p 1 -timeout 90m $(ARTIFACTS) ./e2e -v
 
 .PHONY: plans
 plans: prepare ## record the plans of many changes again, for the tests of `studio review`

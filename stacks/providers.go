@@ -12,6 +12,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/components/host"
 	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
 
@@ -29,6 +30,13 @@ func cloudProviders(ctx *pulumi.Context, c config.Config) (pulumi.ResourceOption
 	if err != nil {
 		return nil, fmt.Errorf("declare the Hetzner provider: %w", err)
 	}
+	chance, err := random.NewProvider(ctx, "random", &random.ProviderArgs{})
+	if err != nil {
+		return nil, fmt.Errorf("declare the random provider: %w", err)
+	}
+	if c.Kind == config.Drill { // it has nothing at Cloudflare, and no token for it
+		return pulumi.Providers(hetzner, chance), nil
+	}
 	cf := &cloudflare.ProviderArgs{}
 	if c.Endpoints.CloudflareHost != "" {
 		cf.ApiHostname = pulumi.String(c.Endpoints.CloudflareHost)
@@ -37,10 +45,6 @@ func cloudProviders(ctx *pulumi.Context, c config.Config) (pulumi.ResourceOption
 	flare, err := cloudflare.NewProvider(ctx, "cloudflare", cf)
 	if err != nil {
 		return nil, fmt.Errorf("declare the Cloudflare provider: %w", err)
-	}
-	chance, err := random.NewProvider(ctx, "random", &random.ProviderArgs{})
-	if err != nil {
-		return nil, fmt.Errorf("declare the random provider: %w", err)
 	}
 	return pulumi.Providers(hetzner, flare, chance), nil
 }
@@ -66,35 +70,49 @@ func dockerProvider(ctx *pulumi.Context, c config.Config, h *host.Host) (pulumi.
 	return pulumi.Providers(p), nil
 }
 
+// withoutNames gives services and jobs a resolver that leads nowhere. A network without a way out keeps their packets in, but
+// Docker's own resolver would still ask outside on their behalf (CVE-2024-29018).
+func withoutNames(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
+	servers := pulumi.StringArray{pulumi.String(hostspec.NoResolver)}
+	switch p := args.Props.(type) {
+	case *docker.ServiceArgs:
+		task := p.TaskSpec.(*docker.ServiceTaskSpecArgs)
+		task.ContainerSpec.(*docker.ServiceTaskSpecContainerSpecArgs).DnsConfig = &docker.ServiceTaskSpecContainerSpecDnsConfigArgs{Nameservers: servers}
+	case *docker.ContainerArgs:
+		p.Dns = servers
+	default:
+		return nil
+	}
+	return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: args.Opts}
+}
+
 // livesOn ties everything on the host to the server, by a label that holds the server's ID and
 // whose change replaces the resource: a preview of a rebuild shows it, and an update can never keep
 // records of a machine that is gone (pitfalls 1.4). `studio up` drops those records before a
 // rebuild; a bare `pulumi up` stops at a secret that is still in use.
 // When the stack is destroyed, nothing dials the host for each resource first.
-func livesOn(server pulumi.CustomResource) pulumi.ResourceOption {
+func livesOn(server pulumi.CustomResource) pulumi.ResourceTransformation {
 	const label = "momentstudio.server"
 	id := server.ID().ToStringOutput()
-	return pulumi.Transformations([]pulumi.ResourceTransformation{
-		func(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
-			switch p := args.Props.(type) {
-			case *docker.ServiceArgs:
-				have, _ := p.Labels.(docker.ServiceLabelArray)
-				p.Labels = append(have, &docker.ServiceLabelArgs{Label: pulumi.String(label), Value: id})
-			case *docker.ContainerArgs:
-				have, _ := p.Labels.(docker.ContainerLabelArray)
-				p.Labels = append(have, &docker.ContainerLabelArgs{Label: pulumi.String(label), Value: id})
-			case *docker.SecretArgs:
-				have, _ := p.Labels.(docker.SecretLabelArray)
-				p.Labels = append(have, &docker.SecretLabelArgs{Label: pulumi.String(label), Value: id})
-			case *docker.NetworkArgs:
-				have, _ := p.Labels.(docker.NetworkLabelArray)
-				p.Labels = append(have, &docker.NetworkLabelArgs{Label: pulumi.String(label), Value: id})
-			default:
-				return nil
-			}
-			return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: slices.Concat(args.Opts, []pulumi.ResourceOption{
-				pulumi.DeletedWith(server), pulumi.ReplaceOnChanges([]string{"labels"}),
-			})}
-		},
-	})
+	return func(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
+		switch p := args.Props.(type) {
+		case *docker.ServiceArgs:
+			have, _ := p.Labels.(docker.ServiceLabelArray)
+			p.Labels = append(have, &docker.ServiceLabelArgs{Label: pulumi.String(label), Value: id})
+		case *docker.ContainerArgs:
+			have, _ := p.Labels.(docker.ContainerLabelArray)
+			p.Labels = append(have, &docker.ContainerLabelArgs{Label: pulumi.String(label), Value: id})
+		case *docker.SecretArgs:
+			have, _ := p.Labels.(docker.SecretLabelArray)
+			p.Labels = append(have, &docker.SecretLabelArgs{Label: pulumi.String(label), Value: id})
+		case *docker.NetworkArgs:
+			have, _ := p.Labels.(docker.NetworkLabelArray)
+			p.Labels = append(have, &docker.NetworkLabelArgs{Label: pulumi.String(label), Value: id})
+		default:
+			return nil
+		}
+		return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: slices.Concat(args.Opts, []pulumi.ResourceOption{
+			pulumi.DeletedWith(server), pulumi.ReplaceOnChanges([]string{"labels"}),
+		})}
+	}
 }

@@ -1,5 +1,5 @@
 // Package stacks composes the components into one stack. Production, staging and the sandbox are
-// the same composition with other values.
+// the same composition with other values; a drill is that without whatever others would notice.
 package stacks
 
 import (
@@ -54,24 +54,30 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
+	name := c.Domain
+	if c.Kind == config.Drill { // the shop's name is the shop's
+		name = ""
+	}
 	h, err := host.New(ctx, "host", host.Args{
-		Stack: c.Stack, Domain: c.Domain, Location: c.Host.Location, NetworkZone: c.Host.NetworkZone,
+		Stack: c.Stack, Domain: name, Location: c.Host.Location, NetworkZone: c.Host.NetworkZone,
 		ServerType: c.Host.ServerType, Image: c.Host.Image, Generation: c.Host.Generation, SSHFrom: c.Host.SSHFrom,
 		PrivateNetwork: c.Host.PrivateNetwork, PrivateSubnet: c.Host.PrivateSubnet, PrivateAddress: c.Host.PrivateAddress,
 		VolumeSizeGB: c.Host.VolumeSizeGB, Protect: c.Protect, ReadyTimeout: c.Host.ReadyTimeout(),
 		DeployKeySeed: s.DeployKeySeed, OldDeployKeySeed: s.OldDeployKeySeed, DeployKeyNumber: c.Secrets.DeployKey,
 		BootstrapHostSeed: s.BootstrapHostSeed, HostKeySeed: s.HostKeySeed, OldHostKeySeed: s.OldHostKeySeed,
 		OldHostKey:          c.Secrets.HostKey > 1 && c.Secrets.HostKeyDropped < c.Secrets.HostKey-1,
-		BootstrapKeyDropped: c.Host.BootstrapKeyDropped,
+		BootstrapKeyDropped: c.Host.BootstrapKeyDropped, Expires: expires(c),
 	}, clouds)
 	if err != nil {
 		return err
 	}
-	_, err = dns.New(ctx, "dns", dns.Args{
-		ZoneID: c.DNS.ZoneID, Domain: c.Domain, Address: h.Address, Proxied: c.DNS.Proxied, TTL: c.DNS.TTL,
-	}, clouds)
-	if err != nil {
-		return err
+	if c.Kind != config.Drill {
+		_, err = dns.New(ctx, "dns", dns.Args{
+			ZoneID: c.DNS.ZoneID, Domain: c.Domain, Address: h.Address, Proxied: c.DNS.Proxied, TTL: c.DNS.TTL,
+		}, clouds)
+		if err != nil {
+			return err
+		}
 	}
 	captcha := captchaKeys{site: pulumi.String("").ToStringOutput(), secret: pulumi.String("").ToStringOutput()}
 	if c.Turnstile.Enabled {
@@ -101,7 +107,19 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 		"backend": c.Release.Backend, "frontend": c.Release.Frontend, "ops": c.Images.Ops, "edge": c.Images.Edge,
 		"postgres": c.Images.Postgres, "redis": c.Images.Redis,
 	}))
+	if c.Kind == config.Drill {
+		ctx.Export("expires", pulumi.String(c.Drill.Expires))
+	}
 	return nil
+}
+
+// expires is when the stack may be removed; zero: never.
+func expires(c config.Config) time.Time {
+	if c.Kind != config.Drill {
+		return time.Time{}
+	}
+	at, _ := time.Parse(time.RFC3339, c.Drill.Expires) // the rules have parsed it
+	return at
 }
 
 // hostFiles are the host's plain files, beside the timers' units.
@@ -116,8 +134,9 @@ func hostFiles(c config.Config) ([]hostspec.File, error) {
 		return nil, err
 	}
 	files = append(files, upgrades...)
-	command, err := render.HostopsCommand(c.Images.Ops, hostspec.AppNetwork, everything(hostspec.EtcDir))
-	if err != nil || !c.Backup.Enabled {
+	drill := c.Kind == config.Drill
+	command, err := render.HostopsCommand(c.Images.Ops, hostspec.AppNetwork, everything(hostspec.EtcDir), drill)
+	if err != nil || drill || !c.Backup.Enabled {
 		return append(files, command), err
 	}
 	notice, err := render.Notice(c.Images.Ops, hostspec.AppNetwork, everything(hostspec.SecretsDir))
@@ -145,7 +164,12 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	if err != nil {
 		return err
 	}
-	onHost := []pulumi.ResourceOption{engine, livesOn(h.Server)}
+	drill := c.Kind == config.Drill
+	transform := []pulumi.ResourceTransformation{livesOn(h.Server)} // the last one: the SDK keeps the options of no other
+	if drill {
+		transform = slices.Insert(transform, 0, pulumi.ResourceTransformation(withoutNames))
+	}
+	onHost := []pulumi.ResourceOption{engine, pulumi.Transformations(transform)}
 
 	container := c.Postgres.Mode == "container"
 	logins := map[string]pulumi.StringInput{"a": s.LoginA, "b": s.LoginB}
@@ -184,7 +208,9 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	timers := []render.Timer{prune(c)}
 	if c.Backup.Enabled {
 		jobSecrets[hostspec.BackupSecret] = backupSpec(c, s)
-		timers = append(timers, backupTimers(c)...)
+		if !drill {
+			timers = append(timers, backupTimers(c)...)
+		}
 	}
 	files, err := hostFiles(c)
 	if err != nil {
@@ -202,12 +228,16 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	done := applied.Job.Done
 	afterApply := append([]pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{applied.Job.Container})}, onHost...)
 
-	network, err := docker.NewNetwork(ctx, "app-network", &docker.NetworkArgs{
+	inside := &docker.NetworkArgs{
 		Name: pulumi.String(hostspec.AppNetwork), Driver: pulumi.String("overlay"), Attachable: pulumi.Bool(true),
 		IpamConfigs: docker.NetworkIpamConfigArray{&docker.NetworkIpamConfigArgs{
 			Subnet: pulumi.String(hostspec.AppSubnet), Gateway: pulumi.String(hostspec.AppGateway),
 		}},
-	}, afterApply...)
+	}
+	if drill {
+		inside.Internal = pulumi.Bool(true)
+	}
+	network, err := docker.NewNetwork(ctx, "app-network", inside, afterApply...)
 	if err != nil {
 		return fmt.Errorf("declare the app network: %w", err)
 	}
@@ -277,7 +307,7 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	}
 	_, err = caddy.New(ctx, "caddy", caddy.Args{
 		EdgeImage: c.Images.Edge, OpsImage: c.Images.Ops, Network: networkID, Config: edge,
-		ACMERoot: c.TLS.ACMERootPEM, TLSDir: tls, TLSHash: tlsHash, Applied: done,
+		ACMERoot: c.TLS.ACMERootPEM, TLSDir: tls, TLSHash: tlsHash, Applied: done, Closed: drill,
 	}, append([]pulumi.ResourceOption{pulumi.DependsOn(shop)}, onHost...)...)
 	return err
 }

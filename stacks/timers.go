@@ -3,6 +3,7 @@ package stacks
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -73,6 +74,10 @@ func everything(etc string) []string {
 // backupSpec is what the backup is told: a secret as a whole, because it holds credentials.
 func backupSpec(c config.Config, s *secrets.Secrets) pulumi.StringOutput {
 	passwords := []any{s.BackupPassword}
+	drill := c.Kind == config.Drill
+	if drill {
+		passwords[0] = secretInput(c.BackupPassword)
+	}
 	for _, p := range s.OldBackupPasswords {
 		passwords = append(passwords, p)
 	}
@@ -83,6 +88,7 @@ func backupSpec(c config.Config, s *secrets.Secrets) pulumi.StringOutput {
 				"backend": c.Release.Backend, "frontend": c.Release.Frontend, "ops": c.Images.Ops, "postgres": c.Images.Postgres,
 			},
 			MaxAgeHours: c.Backup.MaxAgeHours, Notify: notify(c), Compatible: c.Release.CompatibleRevisions, Password: v[0].(string), Destinations: destinations(c),
+			ReadOnly: drill,
 		}
 		for _, old := range v[1:] {
 			spec.OldPasswords = append(spec.OldPasswords, old.(string))
@@ -121,6 +127,12 @@ func destinations(c config.Config) []hostspec.Destination {
 		}
 		out = append(out, hostspec.Destination{
 			Name: "s3", Repository: fmt.Sprintf("s3:%s/%s/%s", strings.TrimSuffix(b.S3.Endpoint, "/"), b.S3.Bucket, b.S3.Prefix), Env: env, CACert: b.S3.CAPEM, Prune: b.S3.Prune,
+		})
+	}
+	if s := b.SFTP; s.Host != "" {
+		out = append(out, hostspec.Destination{
+			Name: "sftp", Repository: fmt.Sprintf("sftp:%s@%s:%s", s.User, s.Host, s.Path), Prune: s.Prune,
+			SSH: &hostspec.SSH{Address: net.JoinHostPort(s.Host, strconv.Itoa(s.Port)), User: s.User, HostKey: s.HostKey, Key: c.BackupSFTPKey.Reveal()},
 		})
 	}
 	return out

@@ -104,3 +104,20 @@ func notifyCommand() *cobra.Command {
 	_ = cmd.MarkFlagRequired("unit")
 	return cmd
 }
+
+func sftpCommand() *cobra.Command {
+	var destination string
+	cmd := &cobra.Command{
+		Use: "sftp-connect", Short: "Join standard input and output with a destination's SFTP server; restic runs it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+			if err != nil {
+				return err
+			}
+			return ops.ConnectSFTP(cmd.Context(), spec, destination, cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&destination, "destination", "", "the destination's name; required")
+	_ = cmd.MarkFlagRequired("destination")
+	return cmd
+}

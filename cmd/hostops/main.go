@@ -96,7 +96,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), prepareCommand(), migrateCommand(),
-		caddyLoadCommand(), pruneCommand(), backupCommand(), backupAgeCommand(), backupCheckCommand(), notifyCommand(), restoreCommand())
+		caddyLoadCommand(), pruneCommand(), backupCommand(), backupAgeCommand(), backupCheckCommand(), notifyCommand(), restoreCommand(), proveCommand(), sftpCommand())
 	return root
 }
 

@@ -76,7 +76,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(upCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli), sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli))
+	root.AddCommand(upCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli), sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli), drillCommand(&cli))
 	return root
 }
 

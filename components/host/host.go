@@ -27,7 +27,7 @@ const TypeToken = "momentstudio:host:Host"
 // Args describes the host.
 type Args struct {
 	Stack          string   // names the resources; required
-	Domain         string   // reverse DNS of the address; required
+	Domain         string   // reverse DNS of the address; empty: none
 	Location       string   // Hetzner location; required; fixed once the host exists
 	NetworkZone    string   // required
 	ServerType     string   // required; changed in place with a reboot
@@ -51,6 +51,7 @@ type Args struct {
 	// BootstrapKeyDropped is the generation whose bootstrap host key is no longer accepted; the
 	// key that was never in user data is then the only one.
 	BootstrapKeyDropped int
+	Expires             time.Time // written on everything as the label "expires", in Unix seconds; zero: no label
 }
 
 // Host is a server with its address and its data volume.
@@ -77,10 +78,11 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err := ctx.RegisterComponentResource(TypeToken, name, h, opts...); err != nil {
 		return nil, fmt.Errorf("register host %q: %w", name, err)
 	}
-	b := &builder{
-		ctx: ctx, name: name, args: args, host: h,
-		labels: pulumi.ToStringMap(naming.Labels(args.Stack, "host")),
+	labels := naming.Labels(args.Stack, "host")
+	if !args.Expires.IsZero() {
+		labels[naming.Expires] = strconv.FormatInt(args.Expires.Unix(), 10)
 	}
+	b := &builder{ctx: ctx, name: name, args: args, host: h, labels: pulumi.ToStringMap(labels)}
 	for _, step := range []func() error{b.address, b.network, b.volume, b.server, b.attach} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("provision host %q: %w", name, err)
@@ -96,7 +98,6 @@ func (a Args) validate(name string) error {
 	var bad []error
 	for _, f := range []struct{ field, value string }{
 		{"stack", a.Stack},
-		{"domain", a.Domain},
 		{"location", a.Location},
 		{"networkZone", a.NetworkZone},
 		{"serverType", a.ServerType},
@@ -153,6 +154,9 @@ func (b *builder) address() (err error) {
 		return err
 	}
 	b.host.Address = b.ip.IpAddress
+	if b.args.Domain == "" {
+		return nil
+	}
 	_, err = hcloud.NewRdns(b.ctx, b.name+"-rdns", &hcloud.RdnsArgs{
 		PrimaryIpId: number(b.ip.ID()), IpAddress: b.ip.IpAddress, DnsPtr: pulumi.String(b.args.Domain),
 	}, pulumi.Parent(b.host))

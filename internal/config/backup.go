@@ -5,6 +5,9 @@ import (
 	"net/mail"
 	"net/url"
 	"regexp"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
 
 	"github.com/prekzursil/momentstudio-infra/internal/secret"
 )
@@ -21,6 +24,7 @@ type Backup struct {
 	Local                bool       `json:"local"`                // also keeps a copy on the data volume; default true: quick to restore, and gone with the volume
 	Rest                 BackupRest `json:"rest"`
 	S3                   BackupS3   `json:"s3"`
+	SFTP                 BackupSFTP `json:"sftp"`
 }
 
 // BackupRest is a restic rest-server.
@@ -41,9 +45,23 @@ type BackupS3 struct {
 	Prune    bool   `json:"prune"`    // as with rest; default false
 }
 
+// BackupSFTP is a directory on a server that speaks SFTP, a Hetzner Storage Box for example. Such a server lets the host
+// delete what it may write: one of the others keeps backups from whoever breaks into the host.
+type BackupSFTP struct {
+	Host    string `json:"host"`    // name or address, e.g. "u123456.your-storagebox.de"
+	Port    int    `json:"port"`    // default 22
+	User    string `json:"user"`    // required with host; backupSftpKey logs in as it
+	Path    string `json:"path"`    // directory, from the root or from the user's own; default "momentstudio"
+	HostKey string `json:"hostKey"` // the server's public key, "ssh-ed25519 AAAA…", as ssh-keyscan prints it; the only one that is accepted; required with host
+	Prune   bool   `json:"prune"`   // as with rest; default false
+}
+
 var (
-	bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	prefixPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$`)
+	hostPattern     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$`)
+	userPattern     = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+	sftpPathPattern = regexp.MustCompile(`^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
+	bucketPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	prefixPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$`)
 )
 
 // leastDays is the shop's baseline for what it keeps (production-guide §6).
@@ -64,6 +82,7 @@ func (c *Config) validateBackup(p *problems) {
 	}
 	c.validateRest(p)
 	c.validateS3(p)
+	c.validateSFTP(p)
 	c.validateNotices(p)
 	if !b.Enabled {
 		if c.Kind == Production {
@@ -72,11 +91,11 @@ func (c *Config) validateBackup(p *problems) {
 		return
 	}
 	switch {
-	case b.Rest.URL != "" || b.S3.Endpoint != "":
+	case b.offHost():
 	case !b.Local:
-		p.set("backup.local", false, "true, or a destination in backup.rest or backup.s3: without any there is no backup", "true")
+		p.set("backup.local", false, "true, or a destination in backup.rest, backup.s3 or backup.sftp: without any there is no backup", "true")
 	case c.Kind == Production:
-		c.warn(p, "momentstudio:backup: the only backup lies on the disk that it is to save; set backup.rest or backup.s3")
+		c.warn(p, "momentstudio:backup: the only backup lies on the disk that it is to save; set backup.rest, backup.s3 or backup.sftp")
 	}
 	if c.Kind == Production && b.NotifyMail == "" && !c.BackupWebhook.Set() && !c.BackupCheckIn.Set() {
 		c.warn(p, "momentstudio:backup: nobody is told when a backup fails; set backup.notifyMail, backupWebhook or backupCheckIn")
@@ -143,5 +162,36 @@ func (c *Config) validateS3(p *problems) {
 	}
 	if !c.BackupS3SecretKey.Set() {
 		c.missingSecret(p, "backupS3SecretKey", "the secret of the access key for backup.s3")
+	}
+}
+
+// offHost reports whether a destination lies elsewhere than on the data volume.
+func (b Backup) offHost() bool { return b.Rest.URL != "" || b.S3.Endpoint != "" || b.SFTP.Host != "" }
+
+func (c *Config) validateSFTP(p *problems) {
+	s := c.Backup.SFTP
+	if s.Host == "" {
+		if s.User != "" || s.HostKey != "" {
+			p.set("backup.sftp.host", nil, "the server's name, because other fields of backup.sftp are set", "u123456.your-storagebox.de")
+		}
+		return
+	}
+	if !hostPattern.MatchString(s.Host) {
+		p.set("backup.sftp.host", s.Host, "a host name or an address, without user and port", "u123456.your-storagebox.de")
+	}
+	between(p, "backup.sftp.port", s.Port, 1, 65535)
+	if !userPattern.MatchString(s.User) {
+		p.set("backup.sftp.user", s.User, "the user's name there", "u123456")
+	}
+	if !sftpPathPattern.MatchString(s.Path) || strings.Contains("/"+s.Path+"/", "/../") {
+		p.set("backup.sftp.path", s.Path, "a directory of letters, digits, dots, - and _", "momentstudio")
+	}
+	if _, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(s.HostKey)); err != nil || len(rest) > 0 {
+		p.set("backup.sftp.hostKey", s.HostKey, "the server's public key on one line, its type first; `ssh-keyscan -p <port> <host>` prints it, compare it with what the provider publishes", "'ssh-ed25519 AAAA…'")
+	}
+	if k := c.BackupSFTPKey; !k.Set() {
+		c.missingSecret(p, "backupSftpKey", "the private key (PEM) that logs in as backup.sftp.user (… < FILE reads it from there)")
+	} else if _, err := ssh.ParsePrivateKey([]byte(k.Reveal())); err != nil && !k.IsPlaceholder() {
+		p.addFix("backupSftpKey", "[secret]", "a private key in PEM form, without a passphrase", fmt.Sprintf("pulumi config set --secret %s:backupSftpKey --stack %s < FILE", Namespace, c.Stack))
 	}
 }

@@ -23,6 +23,7 @@ const (
 	Production Kind = "production"
 	Staging    Kind = "staging"
 	Sandbox    Kind = "sandbox"
+	Drill      Kind = "drill" // restores a backup on a host of its own, without a way out, and is thrown away
 )
 
 // Public reports whether strangers and their money reach stacks of this kind.
@@ -31,7 +32,7 @@ func (k Kind) Public() bool { return k == Production || k == Staging }
 // Config is one stack's configuration, validated and read-only.
 type Config struct {
 	Stack   string // name of the Pulumi stack; used in names, never to decide anything
-	Kind    Kind   // "production", "staging" or "sandbox": the shape of the stack; required
+	Kind    Kind   // "production", "staging", "sandbox" or "drill": the shape of the stack; required
 	Protect bool   // locks everything stateful in the engine and in the cloud; default true for production and staging
 	Domain  string // apex domain without scheme, e.g. "momentstudio.ro"; required
 
@@ -52,6 +53,7 @@ type Config struct {
 	Secrets   SecretGenerations
 	Registry  Registry
 	Endpoints Endpoints
+	Drill     DrillOptions
 
 	AppSecrets appsettings.Secrets // the application's own, each a top-level key
 
@@ -63,6 +65,8 @@ type Config struct {
 	BackupRestPassword secret.Value // top-level "backupRestPassword"; required when backup.rest.url is set
 	BackupS3AccessKey  secret.Value // top-level "backupS3AccessKey"; required when backup.s3.endpoint is set
 	BackupS3SecretKey  secret.Value // top-level "backupS3SecretKey"; required when backup.s3.endpoint is set
+	BackupSFTPKey      secret.Value // top-level "backupSftpKey", PEM; required when backup.sftp.host is set
+	BackupPassword     secret.Value // top-level "backupPassword", of the backups that a drill restores; required with kind drill, refused otherwise
 	BackupWebhook      secret.Value // top-level "backupWebhook": https URL that is told of failed backups and checks, as JSON with a "text"; optional
 	BackupCheckIn      secret.Value // top-level "backupCheckIn": https URL of a Sentry cron monitor, told how every backup ends; optional
 
@@ -193,7 +197,7 @@ type Registry struct {
 	Username string `json:"username"` // registryPassword belongs to it
 }
 
-// Endpoints replace the public cloud APIs; only stacks of kind sandbox may set them.
+// Endpoints replace the public cloud APIs; only stacks of kind sandbox and drills may set them.
 type Endpoints struct {
 	Hcloud             string `json:"hcloud"`             // e.g. "http://127.0.0.1:8080/v1"
 	HcloudPollInterval string `json:"hcloudPollInterval"` // e.g. "100ms"

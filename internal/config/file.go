@@ -29,6 +29,7 @@ func FromFile(path, stack string) (Source, error) {
 			src.Values[key] = v
 		case map[string]any:
 			if _, encrypted := v["secure"]; encrypted && len(v) == 1 {
+				src.Encrypted = append(src.Encrypted, key)
 				continue
 			}
 			if err := src.setJSON(key, v); err != nil {

@@ -21,6 +21,7 @@ type Source struct {
 	Dir        string            // the project's root, where key files lie; default: the working directory
 	Values     map[string]string // "momentstudio:domain" -> value; objects as JSON
 	SecretKeys []string          // keys that are encrypted in the stack file
+	Encrypted  []string          // keys whose values FromFile could not read, for want of the passphrase
 	DryRun     bool              // a preview; placeholders are accepted
 }
 
@@ -72,6 +73,7 @@ func (c *Config) groups() []group {
 		{"secrets", &c.Secrets},
 		{"registry", &c.Registry},
 		{"endpoints", &c.Endpoints},
+		{"drill", &c.Drill},
 	}
 }
 
@@ -90,6 +92,8 @@ func (c *Config) secretKeys() []secretKey {
 		{"backupRestPassword", &c.BackupRestPassword},
 		{"backupS3AccessKey", &c.BackupS3AccessKey},
 		{"backupS3SecretKey", &c.BackupS3SecretKey},
+		{"backupSftpKey", &c.BackupSFTPKey},
+		{"backupPassword", &c.BackupPassword},
 		{"backupWebhook", &c.BackupWebhook},
 		{"backupCheckIn", &c.BackupCheckIn},
 	}

@@ -112,6 +112,16 @@ func TestCommittedStackFilesAreValid(t *testing.T) {
 	}
 }
 
+// sftp is a good destination with one field changed.
+func sftp(field string, value any) map[string]any {
+	m := map[string]any{
+		"host": "u1.box.example", "user": "u1",
+		"hostKey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMfkLZmAU5FVsBmLeA5mVn06J0mTQbS9Y8cIvJKrCGxB",
+	}
+	m[field] = value
+	return m
+}
+
 func TestRules(t *testing.T) {
 	long := strings.Repeat("a", 64)
 	for _, c := range []struct {
@@ -157,6 +167,14 @@ func TestRules(t *testing.T) {
 		{"a bucket of two letters", "", []edit{set("backup.s3", map[string]any{"endpoint": "https://s3.example", "bucket": "ab"}), secretKey("backupS3AccessKey", canary), secretKey("backupS3SecretKey", canary)}, "backup.s3.bucket", `"ab"`, "a bucket's name", false},
 		{"a bucket without its store", "", []edit{set("backup.s3", map[string]any{"bucket": "abc"})}, "backup.s3.endpoint", "nothing", "because backup.s3.bucket is set", false},
 		{"a folder that climbs", "", []edit{set("backup.s3", map[string]any{"endpoint": "https://s3.example", "bucket": "abc", "prefix": "../x"}), secretKey("backupS3AccessKey", canary), secretKey("backupS3SecretKey", canary)}, "backup.s3.prefix", `"../x"`, "a folder of", true},
+		{"an SFTP server with its user", "", []edit{set("backup.sftp", sftp("host", "u1@box.example")), secretKey("backupSftpKey", "placeholder-backupSftpKey")}, "backup.sftp.host", `"u1@box.example"`, "without user and port", false},
+		{"an SFTP server without a user", "", []edit{set("backup.sftp", sftp("user", "")), secretKey("backupSftpKey", "placeholder-backupSftpKey")}, "backup.sftp.user", `""`, "user's name there", false},
+		{"a directory that climbs", "", []edit{set("backup.sftp", sftp("path", "a/../../b")), secretKey("backupSftpKey", "placeholder-backupSftpKey")}, "backup.sftp.path", `"a/../../b"`, "a directory of", false},
+		{"an SFTP server whose key is not pinned", "", []edit{set("backup.sftp", sftp("hostKey", "")), secretKey("backupSftpKey", "placeholder-backupSftpKey")}, "backup.sftp.hostKey", `""`, "ssh-keyscan", false},
+		{"a port of SFTP that is none", "", []edit{set("backup.sftp", sftp("port", 0)), secretKey("backupSftpKey", "placeholder-backupSftpKey")}, "backup.sftp.port", "0", "from 1 to 65535", false},
+		{"an SFTP server without a login key", "", []edit{set("backup.sftp", sftp("port", 23))}, "backupSftpKey", "nothing", "logs in as backup.sftp.user", false},
+		{"a login key that is none", "", []edit{set("backup.sftp", sftp("port", 23)), secretKey("backupSftpKey", canary)}, "backupSftpKey", "[secret]", "PEM form", false},
+		{"an SFTP user without a server", "", []edit{set("backup.sftp", map[string]any{"user": "u1"})}, "backup.sftp.host", "nothing", "other fields of backup.sftp are set", false},
 		{"a store without its access key", "", []edit{set("backup.s3", map[string]any{"endpoint": "https://s3.example", "bucket": "abc"}), secretKey("backupS3SecretKey", canary)}, "backupS3AccessKey", "nothing", "access key's ID", false},
 		{"a store without its secret key", "", []edit{set("backup.s3", map[string]any{"endpoint": "https://s3.example", "bucket": "abc"}), secretKey("backupS3AccessKey", canary)}, "backupS3SecretKey", "nothing", "secret of the access key", false},
 		{"a Postgres image by tag", "", []edit{set("images.postgres", "postgres:16")}, "images.postgres", `"postgres:16"`, "pinned by digest", false},

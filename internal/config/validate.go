@@ -39,7 +39,7 @@ func defaults() Config {
 		TLS:       TLS{Mode: "acme", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory"},
 		Edge:      Edge{RateLimits: true, MaxBodyMB: 540},
 		App:       appsettings.Defaults(),
-		Backup:    Backup{Enabled: true, At: "01:30", CheckAt: "05:30", MaxAgeHours: 30, KeepDays: leastDays, Local: true, S3: BackupS3{Prefix: "restic"}},
+		Backup:    Backup{Enabled: true, At: "01:30", CheckAt: "05:30", MaxAgeHours: 30, KeepDays: leastDays, Local: true, S3: BackupS3{Prefix: "restic"}, SFTP: BackupSFTP{Port: 22, Path: "momentstudio"}},
 		Secrets: SecretGenerations{
 			AppKey: 1, Tokens: 1, DatabaseLogin: 1, Superuser: 1,
 			DeployKey: 1, HostKey: 1, BackupPassword: 1,
@@ -55,10 +55,11 @@ func (c *Config) derive() {
 	if len(c.Turnstile.Hostnames) == 0 && domainPattern.MatchString(c.Domain) {
 		c.Turnstile.Hostnames = []string{c.Domain, "www." + c.Domain}
 	}
+	c.deriveDrill()
 }
 
 func (c *Config) validate(p *problems) {
-	oneOf(p, "kind", string(c.Kind), string(Production), string(Staging), string(Sandbox))
+	oneOf(p, "kind", string(c.Kind), string(Production), string(Staging), string(Sandbox), string(Drill))
 	switch {
 	case !domainPattern.MatchString(c.Domain):
 		p.set("domain", c.Domain, "a lower-case domain without scheme or path", "momentstudio.ro")
@@ -72,6 +73,7 @@ func (c *Config) validate(p *problems) {
 	c.validateApp(p)
 	c.validateTLS(p)
 	c.validateBackup(p)
+	c.validateDrill(p)
 }
 
 func (c *Config) validateImages(p *problems) {
@@ -149,14 +151,16 @@ func (c *Config) validateHost(p *problems) {
 }
 
 func (c *Config) validateCloudflare(p *problems) {
-	required(p, "dns.zoneId", c.DNS.ZoneID, "the Cloudflare zone's ID", "<zone id>")
+	if c.Kind != Drill {
+		required(p, "dns.zoneId", c.DNS.ZoneID, "the Cloudflare zone's ID", "<zone id>")
+	}
 	if !c.DNS.Proxied {
 		between(p, "dns.ttlSeconds", c.DNS.TTL, 60, 86400)
 	}
 	c.validateTurnstile(p)
 	e := c.Endpoints
-	if e != (Endpoints{}) && c.Kind != Sandbox {
-		p.add("endpoints", "a value", "nothing: only stacks of kind sandbox replace the cloud APIs")
+	if e != (Endpoints{}) && c.Kind != Sandbox && c.Kind != Drill {
+		p.add("endpoints", "a value", "nothing: only stacks of kind sandbox or drill replace the cloud APIs")
 	}
 	if e.Hcloud != "" {
 		if u, err := url.Parse(e.Hcloud); err != nil || u.Host == "" {
@@ -278,7 +282,7 @@ func usableDatabase(text string) bool {
 // validateApp checks the application's settings by the rules of its catalogue.
 func (c *Config) validateApp(p *problems) {
 	// A kind that is none is judged as the strictest.
-	sandbox, staging := c.Kind == Sandbox, c.Kind == Staging
+	sandbox, staging := c.Kind == Sandbox || c.Kind == Drill, c.Kind == Staging
 	found, warnings := appsettings.Check(&c.App, &c.AppSecrets, appsettings.Context{
 		Production: !sandbox && !staging, Public: !sandbox, Domain: c.Domain, Widget: c.Turnstile.Enabled,
 		MaxBodyMB: c.Edge.MaxBodyMB, Processes: c.Backend.Replicas, ProxyHeaders: hostspec.ClientAddressHeaders(), Dir: p.src.Dir,

@@ -15,7 +15,7 @@ const (
 )
 
 // DestinationNames are the names that a destination can have.
-var DestinationNames = []string{"local", "rest", "s3"}
+var DestinationNames = []string{"local", "rest", "s3", "sftp"}
 
 // Backup is what `hostops backup` is told.
 type Backup struct {
@@ -31,6 +31,7 @@ type Backup struct {
 	Destinations []Destination     `json:"destinations"`
 	MaxAgeHours  int               `json:"maxAgeHours"` // age of the newest verified backup that is a failure
 	Notify       Notify            `json:"notify"`
+	ReadOnly     bool              `json:"readOnly,omitempty"` // the destinations are another stack's: nothing is backed up here, and nothing removed there
 }
 
 // Notify says who is told when a timer's service fails. Every way is optional.
@@ -58,4 +59,13 @@ type Destination struct {
 	Env        map[string]string `json:"env,omitempty"`    // credentials that restic takes from the environment only
 	Prune      bool              `json:"prune"`            // whether old snapshots are removed from here
 	CACert     string            `json:"caCert,omitempty"` // PEM of further authorities
+	SSH        *SSH              `json:"ssh,omitempty"`    // of the destination "sftp"
+}
+
+// SSH is how an SFTP server is reached.
+type SSH struct {
+	Address string `json:"address"` // host and port
+	User    string `json:"user"`
+	HostKey string `json:"hostKey"` // the only one that is accepted, as in authorized_keys
+	Key     string `json:"key"`     // private key, PEM
 }

@@ -40,6 +40,9 @@ func ContentHash(content string) string {
 	return hex.EncodeToString(sum[:6])
 }
 
+// Expires is the label of what may be removed after a time, in Unix seconds.
+const Expires = "expires"
+
 // Labels are put on everything that can carry them.
 func Labels(stack, component string) map[string]string {
 	return map[string]string{"managed-by": "pulumi-" + Project, "stack": stack, "component": component}

@@ -68,6 +68,9 @@ var mediaParts = []string{uploadsPart, privatePart}
 // Backup backs the shop up to every destination and reads it back from there. It succeeds only when
 // all of them hold a verified copy; what succeeded stays when another destination fails.
 func Backup(ctx context.Context, spec hostspec.Backup, p BackupPaths, out io.Writer) error {
+	if spec.ReadOnly {
+		return errors.New("the destinations are another stack's: a drill makes no backup")
+	}
 	now := time.Now().UTC()
 	state := BackupRun{ID: now.Format("20060102T150405Z"), Started: now, Destinations: map[string]BackupAtDestination{}}
 	err := backUp(ctx, spec, p, &state, out)

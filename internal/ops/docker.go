@@ -168,6 +168,13 @@ func create(ctx context.Context, docker *client.Client, t task) (id string, err 
 		t.host.NetworkMode = "none"
 	} else {
 		networks = &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{t.net: {}}}
+		on, err := docker.NetworkInspect(ctx, t.net, network.InspectOptions{})
+		if err != nil {
+			return "", fmt.Errorf("look at network %s: %w", t.net, err)
+		}
+		if on.Internal { // Docker would still ask for names outside
+			t.host.DNS = []string{hostspec.NoResolver}
+		}
 	}
 	made, err := docker.ContainerCreate(ctx, &t.config, &t.host, networks, nil, t.name)
 	if err != nil {

@@ -54,6 +54,13 @@ func (r repository) restic(ctx context.Context, stdout io.Writer, args ...string
 	if r.CACert != "" {
 		flags = append(flags, "--cacert", "/dev/fd/5")
 	}
+	if r.SSH != nil {
+		own, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		flags = append(flags, "-o", "sftp.command="+own+" sftp-connect --destination "+r.Name)
+	}
 	cmd := exec.CommandContext(ctx, r.program, append(flags, args...)...) //nolint:gosec // our own arguments
 	cmd.Env = []string{"PATH=/", "HOME=/tmp", "TMPDIR=/tmp", "RESTIC_CACHE_DIR=/tmp/restic", "RESTIC_PROGRESS_FPS=0"}
 	for _, name := range slices.Sorted(maps.Keys(r.Env)) {

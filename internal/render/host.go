@@ -55,12 +55,14 @@ func (t Timer) Files() ([]hostspec.File, error) {
 	return files, nil
 }
 
-// HostopsCommand renders the command by which an operator on the host runs hostops.
-func HostopsCommand(image, network string, mounts []string) (hostspec.File, error) {
+// HostopsCommand renders the command by which an operator on the host runs hostops. With wayOut it is on Docker's own
+// bridge too, for a network that has no way out.
+func HostopsCommand(image, network string, mounts []string, wayOut bool) (hostspec.File, error) {
 	text, err := fill("hostops.sh", struct {
 		Path, Image, Network string
 		Mounts               []string
-	}{hostspec.HostopsCommand, image, network, mounts})
+		WayOut               bool
+	}{hostspec.HostopsCommand, image, network, mounts, wayOut})
 	return hostspec.File{Path: hostspec.HostopsCommand, Mode: 0o700, Content: text}, err
 }
 

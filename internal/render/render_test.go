@@ -1,6 +1,7 @@
 package render_test
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"os/exec"
@@ -178,7 +179,7 @@ func TestUnattendedUpgradesReadByAPT(t *testing.T) {
 }
 
 func TestHostopsCommand(t *testing.T) {
-	file, err := render.HostopsCommand("registry.example/ops@sha256:0a", "app", []string{"type=bind,source=/a,target=/a", "type=bind,source=/b,target=/b,readonly"})
+	file, err := render.HostopsCommand("registry.example/ops@sha256:0a", "app", []string{"type=bind,source=/a,target=/a", "type=bind,source=/b,target=/b,readonly"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,5 +199,47 @@ func TestHostopsCommand(t *testing.T) {
 	}
 	if want := "type=bind,source=/b,target=/b,readonly\nregistry.example/ops@sha256:0a\nrestore\n--backup\ntwo words\n"; !strings.HasSuffix(string(out), want) || strings.Contains(string(out), "--tty") {
 		t.Errorf("docker is called with:\n%s", out)
+	}
+}
+
+// Where the network has no way out, hostops gets one beside it, and its exit code is still the command's.
+func TestHostopsCommandWithAWayOut(t *testing.T) {
+	file, err := render.HostopsCommand("registry.example/ops@sha256:0a", "app", []string{"type=bind,source=/a,target=/a"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "hostops-way-out", file.Content)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"hostops": file.Content,
+		"docker":  "#!/bin/sh\necho \"$*\" >> \"$LOG\"\ncase $1 in create) echo id-of-it;; network) exit ${CONNECTS:-0};; start) exit 12;; esac\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil { //nolint:gosec // it is a program
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		connects, last string
+		code           int
+	}{
+		{"0", "start --attach --interactive id-of-it", 12},
+		{"3", "rm --force id-of-it", 1},
+	} {
+		log := filepath.Join(t.TempDir(), "log")
+		cmd := exec.Command(filepath.Join(dir, "hostops"), "restore", "--backup", "two words") //nolint:gosec // our own
+		cmd.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "LOG=" + log, "CONNECTS=" + c.connects}
+		var exit *exec.ExitError
+		if out, err := cmd.CombinedOutput(); !errors.As(err, &exit) || exit.ExitCode() != c.code {
+			t.Errorf("connecting ends with %s: %v, want exit code %d\n%s", c.connects, err, c.code, out)
+		}
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls := strings.Split(strings.TrimSpace(string(text)), "\n")
+		if len(calls) != 3 || !strings.HasPrefix(calls[0], "create --rm ") || !strings.HasSuffix(calls[0], " restore --backup two words") ||
+			calls[1] != "network connect bridge id-of-it" || calls[2] != c.last {
+			t.Errorf("docker is called with %q", calls)
+		}
 	}
 }

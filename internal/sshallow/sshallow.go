@@ -23,7 +23,7 @@ import (
 
 const (
 	component    = "ssh-allow"
-	expiresLabel = "expires" // Unix seconds
+	expiresLabel = naming.Expires
 	closeLimit   = 2 * time.Minute
 )
 
@@ -52,7 +52,7 @@ func (d Door) Open(ctx context.Context, from netip.Addr, limit time.Duration, wo
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 		defer cancel()
-		if errClose := d.removeNamed(ctx, name); errClose != nil {
+		if errClose := RemoveFirewall(ctx, d.API, name); errClose != nil {
 			err = errors.Join(err, fmt.Errorf("the SSH port may still be open to %s: %w; delete firewall %s in the console", from, errClose, name))
 			return
 		}
@@ -107,7 +107,7 @@ func (d Door) sweep(ctx context.Context) error {
 		if err == nil && d.Now().Before(time.Unix(end, 0)) {
 			continue // somebody else's, at work
 		}
-		if err := d.removeNamed(ctx, f.Name); err != nil {
+		if err := RemoveFirewall(ctx, d.API, f.Name); err != nil {
 			return fmt.Errorf("remove the opening %s, which was left behind: %w", f.Name, err)
 		}
 		fmt.Fprintf(d.Out, "removed the opening %s, which was left behind\n", f.Name)
@@ -115,22 +115,22 @@ func (d Door) sweep(ctx context.Context) error {
 	return nil
 }
 
-// removeNamed takes the firewall from what it is applied to, and deletes it; the API refuses one in use. One whose
-// creation got no answer may be there or not: it is looked for by its name.
-func (d Door) removeNamed(ctx context.Context, name string) error {
+// RemoveFirewall takes a firewall from what it is applied to, and deletes it; the API refuses one in use. One whose
+// creation got no answer may be there or not: it is looked for by its name. It tries until ctx ends.
+func RemoveFirewall(ctx context.Context, api *hcloud.Client, name string) error {
 	for {
-		f, _, err := d.API.Firewall.GetByName(ctx, name)
+		f, _, err := api.Firewall.GetByName(ctx, name)
 		if err == nil && f == nil {
 			return nil
 		}
 		if err == nil && len(f.AppliedTo) > 0 {
 			var actions []*hcloud.Action
-			if actions, _, err = d.API.Firewall.RemoveResources(ctx, f, f.AppliedTo); err == nil {
-				err = d.API.Action.WaitFor(ctx, actions...)
+			if actions, _, err = api.Firewall.RemoveResources(ctx, f, f.AppliedTo); err == nil {
+				err = api.Action.WaitFor(ctx, actions...)
 			}
 		}
 		if err == nil {
-			if _, err = d.API.Firewall.Delete(ctx, f); err == nil {
+			if _, err = api.Firewall.Delete(ctx, f); err == nil {
 				return nil
 			}
 		}

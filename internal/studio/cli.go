@@ -69,6 +69,7 @@ func (c CLI) Run(ctx context.Context, args ...string) error {
 func (c CLI) output(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "pulumi", append(args, "--non-interactive", "--stack", c.Stack)...) //nolint:gosec // the arguments are ours
 	cmd.Dir = c.Root
+	interruptOnce(cmd)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {

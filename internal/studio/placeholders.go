@@ -71,18 +71,8 @@ func copyPlain(source, target string) error {
 // copy of the stack's file with placeholders.
 func (c CLI) asStranger(ctx context.Context, dir string) (CLI, error) {
 	c.env = []string{"PULUMI_BACKEND_URL=file://" + dir, "PULUMI_CONFIG_PASSPHRASE=placeholder", "PULUMI_ACCESS_TOKEN=", "PULUMI_CONFIG_PASSPHRASE_FILE="}
-	// In a project of its own: the CLI checks the passphrase against the salt of a stack's file that it finds.
-	project := filepath.Join(dir, "project")
-	if err := os.MkdirAll(project, 0o700); err != nil {
-		return c, fmt.Errorf("make an empty stack: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(project, "Pulumi.yaml"), []byte("name: "+naming.Project+"\nruntime: go\n"), 0o600); err != nil {
-		return c, fmt.Errorf("make an empty stack: %w", err)
-	}
-	cmd := exec.CommandContext(ctx, "pulumi", "stack", "init", c.Stack, "--secrets-provider", "passphrase", "--non-interactive") //nolint:gosec // the arguments are ours
-	cmd.Dir, cmd.Env = project, append(os.Environ(), c.env...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return c, fmt.Errorf("make an empty stack: %w: %s", err, bytes.TrimSpace(out))
+	if err := c.initStack(ctx, dir, "passphrase"); err != nil {
+		return c, err
 	}
 	copied := filepath.Join(dir, "Pulumi."+c.Stack+".yaml")
 	if err := c.Placeholders(ctx, copied); err != nil {
@@ -90,4 +80,24 @@ func (c CLI) asStranger(ctx context.Context, dir string) (CLI, error) {
 	}
 	c.ConfigFile = copied
 	return c, nil
+}
+
+// initStack makes the stack in the backend. It does so in a project of its own below dir: the CLI would write a new stack's salt
+// beside Pulumi.yaml, and checks the passphrase against the salt of a stack's file that it finds there.
+func (c CLI) initStack(ctx context.Context, dir, provider string) error {
+	project := filepath.Join(dir, "project")
+	if err := os.MkdirAll(project, 0o700); err != nil {
+		return fmt.Errorf("make the stack: %w", err)
+	}
+	defer os.RemoveAll(project)
+	if err := os.WriteFile(filepath.Join(project, "Pulumi.yaml"), []byte("name: "+naming.Project+"\nruntime: go\n"), 0o600); err != nil {
+		return fmt.Errorf("make the stack: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "pulumi", "stack", "init", c.Stack, "--secrets-provider", provider, "--non-interactive") //nolint:gosec // the arguments are ours
+	cmd.Dir, cmd.Env = project, append(os.Environ(), c.env...)
+	interruptOnce(cmd)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("make the stack %s: %w: %s", c.Stack, err, bytes.TrimSpace(out))
+	}
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
@@ -32,15 +33,19 @@ func (c CLI) Verify(ctx context.Context, roots *x509.CertPool, limit time.Durati
 	if err != nil {
 		return err
 	}
-	site, err := newSite(o, roots, wanted.Frontend.Mode == "ssr")
-	if err != nil {
-		return err
+	visit := func(context.Context) error { return nil }
+	if wanted.Kind != config.Drill { // which no visitor reaches; `hostops prove` looks at that from inside
+		site, err := newSite(o, roots, wanted.Frontend.Mode == "ssr")
+		if err != nil {
+			return err
+		}
+		visit = site.check
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var outside, inside error
 	for tries := 0; ; tries++ {
-		nowOutside, nowInside := site.check(ctx), c.checkServices(ctx, o.Address)
+		nowOutside, nowInside := visit(ctx), c.checkServices(ctx, o.Address)
 		if nowInside == nil {
 			nowInside = errors.Join(c.checkSchema(ctx, o.Address, wanted.Release.CompatibleRevisions), c.checkAPI(ctx, o.Address, o.Release))
 		}
@@ -51,7 +56,11 @@ func (c CLI) Verify(ctx context.Context, roots *x509.CertPool, limit time.Durati
 			if err := c.recordVerified(ctx, o); err != nil {
 				return err
 			}
-			fmt.Fprintln(c.Out, "verified:", o.URL, "serves release", o.Release)
+			if wanted.Kind == config.Drill {
+				fmt.Fprintln(c.Out, "verified on the host:", "release", o.Release)
+			} else {
+				fmt.Fprintln(c.Out, "verified:", o.URL, "serves release", o.Release)
+			}
 			return nil
 		}
 		select {

@@ -1,12 +1,25 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/prekzursil/momentstudio-infra/sandbox/offhost"
 )
 
 // backupSpec is what the host is told of its backups.
@@ -25,7 +38,7 @@ const backupSecret = "/etc/momentstudio/secrets/backup.json"
 func (w *world) backupSpec() backupSpec {
 	w.t.Helper()
 	var s backupSpec
-	if err := json.Unmarshal([]byte(w.host("cat "+backupSecret)), &s); err != nil || len(s.Destinations) != 3 {
+	if err := json.Unmarshal([]byte(w.host("cat "+backupSecret)), &s); err != nil || len(s.Destinations) < 3 {
 		w.t.Fatalf("the host's backups: %d destinations, %v", len(s.Destinations), err)
 	}
 	return s
@@ -81,12 +94,13 @@ func (w *world) lastBackup() string {
 // backups reach every destination, are proven by restoring one, and survive what goes wrong.
 func backups(t *testing.T, w *world) {
 	w.openToCrowd()
+	w.sftpDestination()
 	if out := w.host("systemctl list-timers --all --no-pager"); !strings.Contains(out, "momentstudio-backup.timer") {
 		t.Errorf("no timer of ours:\n%s", out)
 	}
 	crowd := startLoad(t, w, "backup")
 	out := w.mustBackUp()
-	for _, want := range []string{"local: snapshot", "rest: snapshot", "s3: snapshot", "read back"} {
+	for _, want := range []string{"local: snapshot", "rest: snapshot", "s3: snapshot", "sftp: snapshot", "read back"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the backup does not say %q:\n%s", want, out)
 		}
@@ -123,6 +137,67 @@ func backups(t *testing.T, w *world) {
 
 	restored(t, w)
 	backupFaults(t, w)
+}
+
+// sftpDirectory is what the SFTP server serves; it goes with the sandbox.
+func (w *world) sftpDirectory() string { return filepath.Join(w.s.Home, "offhost", "sftp") }
+
+// slowListener's connections pause before each read.
+type slowListener struct {
+	net.Listener
+	pause *atomic.Int64 // nanoseconds
+}
+
+func (l slowListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return slowConn{conn, l.pause}, err
+}
+
+type slowConn struct {
+	net.Conn
+	pause *atomic.Int64
+}
+
+func (c slowConn) Read(p []byte) (int, error) {
+	time.Sleep(time.Duration(c.pause.Load()))
+	return c.Conn.Read(p)
+}
+
+// sftpDestination makes an SFTP server the fourth destination, for as long as the test runs.
+func (w *world) sftpDestination() {
+	w.t.Helper()
+	pair := func() (privatePEM []byte, signer ssh.Signer, authorized string) {
+		_, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		block, err := ssh.MarshalPrivateKey(private, "")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if signer, err = ssh.NewSignerFromKey(private); err != nil {
+			w.t.Fatal(err)
+		}
+		return pem.EncodeToMemory(block), signer, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+	}
+	key, user, _ := pair()
+	_, host, pinned := pair()
+	listener, err := net.Listen("tcp", w.s.Gateway().String()+":2022")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	context.AfterFunc(w.ctx, func() { _ = listener.Close() })
+	if err := os.MkdirAll(w.sftpDirectory(), 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	go offhost.SFTP(slowListener{listener, &w.sftpPause}, w.sftpDirectory(), "backup", user.PublicKey(), host)
+	w.configure("backup", "sftp", map[string]any{"host": w.s.Gateway().String(), "port": 2022, "user": "backup", "hostKey": pinned, "prune": true})
+	cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--secret", "--stack", w.s.Stack, "--config-file", w.s.ConfigFile(), "--non-interactive", "momentstudio:backupSftpKey") //nolint:gosec // the arguments are ours
+	cmd.Dir, cmd.Env, cmd.Stdin = w.s.Project, w.s.Env(w.tools), bytes.NewReader(key)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("set the login key: %v\n%s", err, out)
+	}
+	w.mustUpdate()
 }
 
 // restored restores the newest snapshot of an off-host destination beside the live data, and compares.
@@ -185,6 +260,28 @@ func backupFaults(t *testing.T, w *world) {
 	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/sandbox0rest0password/revoked0password/' " + backupSecret)
 	refused("revoked credentials", "destination rest", "local: snapshot", "s3: snapshot")
 	w.host("mv /var/tmp/backup.json " + backupSecret)
+
+	// Somebody else answers in the SFTP server's place.
+	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/\"hostKey\": \"ssh-ed25519 [^\"]*\"/\"hostKey\": \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMfkLZmAU5FVsBmLeA5mVn06J0mTQbS9Y8cIvJKrCGxB\"/' " + backupSecret)
+	refused("another host key", "destination sftp", "host key mismatch", "s3: snapshot")
+	w.host("mv /var/tmp/backup.json " + backupSecret)
+
+	// One destination is full.
+	full := w.sftpDirectory()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", full).CombinedOutput(); err != nil { //nolint:gosec // the test's own directory
+		t.Fatalf("mount a small disk: %v\n%s", err, out)
+	}
+	refused("a full destination", "destination sftp", "rest: snapshot", "s3: snapshot")
+	if out, err := exec.Command("umount", full).CombinedOutput(); err != nil { //nolint:gosec // the same
+		t.Fatalf("unmount it: %v\n%s", err, out)
+	}
+
+	// One is slow: it takes its time, and gets its copy.
+	w.sftpPause.Store(int64(20 * time.Millisecond))
+	if out := w.mustBackUp(); !strings.Contains(out, "sftp: snapshot") {
+		t.Errorf("a slow destination:\n%s", tail(out, 20))
+	}
+	w.sftpPause.Store(0)
 
 	// Whoever breaks into the host cannot remove what is off it.
 	if out, err := w.restic("rest", spec.Password, "forget latest --prune"); err == nil || !strings.Contains(out, "403") {

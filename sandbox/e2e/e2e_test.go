@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,8 @@ type world struct {
 	s     runner.Settings
 	tools toolchain.Toolchain
 
-	oldBypassToken string // of before the rotations
+	oldBypassToken string       // of before the rotations
+	sftpPause      atomic.Int64 // of the SFTP server before each read, in nanoseconds
 }
 
 // newWorld prepares a sandbox of its own, removed at the end of the test.

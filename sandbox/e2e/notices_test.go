@@ -44,7 +44,7 @@ func notices(t *testing.T, w *world) {
 		return w.host("journalctl -u momentstudio-" + name + ".service -o cat --since '" + since + "'"), result == "success"
 	}
 	out, ok := service("backup-check")
-	if !ok || strings.Count(out, "was restored into a new Postgres") != 3 || strings.Count(out, "--read-data finds no fault") != 3 {
+	if !ok || strings.Count(out, "was restored into a new Postgres") != 4 || strings.Count(out, "--read-data finds no fault") != 4 {
 		t.Errorf("the whole check:\n%s", tail(out, 30))
 	}
 	if out, ok := service("backup-age"); !ok || !strings.Contains(out, "the newest verified backup is") {
@@ -87,7 +87,7 @@ P`)
 	// A damaged repository is found by the check, and told.
 	w.host("f=$(find /mnt/momentstudio/backups/restic/data -type f | head -1); cp -p $f /var/tmp/pack; chmod u+w $f; printf x | dd of=$f bs=1 seek=100 conv=notrunc status=none; echo $f > /var/tmp/pack-path")
 	out, ok = service("backup-check")
-	if ok || !strings.Contains(out, "destination local") || strings.Count(out, "--read-data finds no fault") != 2 {
+	if ok || !strings.Contains(out, "destination local") || strings.Count(out, "--read-data finds no fault") != 3 {
 		t.Errorf("a flipped byte is not found:\n%s", tail(out, 30))
 	}
 	isTold("momentstudio-backup-check.service", "failed")

@@ -33,8 +33,9 @@ func Rest(dir, user, password string) (http.Handler, error) {
 	return handler, nil
 }
 
-// S3 serves one bucket below dir to whoever names the access key. It does not check signatures.
-func S3(dir, bucket, accessKey string) (http.Handler, error) {
+// S3 serves one bucket below dir to whoever names the access key; whoever names reader may only read. It does not
+// check signatures.
+func S3(dir, bucket, accessKey, reader string) (http.Handler, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("S3 store: %w", err)
 	}
@@ -50,12 +51,20 @@ func S3(dir, bucket, accessKey string) (http.Handler, error) {
 	}
 	store := gofakes3.New(backend).Server()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.Contains(r.Header.Get("Authorization"), "Credential="+accessKey+"/") {
-			w.Header().Set("Content-Type", "application/xml")
-			w.WriteHeader(http.StatusForbidden)
-			fmt.Fprint(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>InvalidAccessKeyId</Code><Message>The access key is not known here.</Message></Error>`)
-			return
+		names := func(key string) bool { return strings.Contains(r.Header.Get("Authorization"), "Credential="+key+"/") }
+		switch {
+		case names(accessKey), names(reader) && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+			store.ServeHTTP(w, r)
+		case names(reader):
+			refuse(w, "AccessDenied", "This access key only reads.")
+		default:
+			refuse(w, "InvalidAccessKeyId", "The access key is not known here.")
 		}
-		store.ServeHTTP(w, r)
 	}), nil
+}
+
+func refuse(w http.ResponseWriter, code, message string) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(http.StatusForbidden)
+	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>%s</Message></Error>`, code, message)
 }

@@ -63,7 +63,7 @@ func TestTheRestServerOnlyTakesAdditions(t *testing.T) {
 }
 
 func TestTheStoreListsAnEmptyFolder(t *testing.T) {
-	h, err := offhost.S3(t.TempDir(), "backups", "KEY")
+	h, err := offhost.S3(t.TempDir(), "backups", "KEY", "READER")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,5 +73,30 @@ func TestTheStoreListsAnEmptyFolder(t *testing.T) {
 	}
 	if got, text := ask(t, h, http.MethodGet, "/backups", "", map[string]string{"Authorization": "AWS4-HMAC-SHA256 Credential=OTHER/x"}); got != http.StatusForbidden || !strings.Contains(text, "InvalidAccessKeyId") {
 		t.Errorf("another key: %d: %s", got, text)
+	}
+}
+
+func TestAReaderOfTheStoreOnlyReads(t *testing.T) {
+	h, err := offhost.S3(t.TempDir(), "backups", "KEY", "READER")
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := func(key string) map[string]string {
+		return map[string]string{"Authorization": "AWS4-HMAC-SHA256 Credential=" + key + "/20261125/us-east-1/s3/aws4_request"}
+	}
+	for _, c := range []struct {
+		key, method, path string
+		want              int
+	}{
+		{"KEY", http.MethodPut, "/backups/restic/config", http.StatusOK},
+		{"READER", http.MethodGet, "/backups/restic/config", http.StatusOK},
+		{"READER", http.MethodHead, "/backups/restic/config", http.StatusOK},
+		{"READER", http.MethodPut, "/backups/restic/config", http.StatusForbidden},
+		{"READER", http.MethodDelete, "/backups/restic/config", http.StatusForbidden},
+		{"READER", http.MethodPost, "/backups?delete", http.StatusForbidden},
+	} {
+		if got, text := ask(t, h, c.method, c.path, "text", as(c.key)); got != c.want {
+			t.Errorf("%s %s as %s: %d, want %d: %s", c.method, c.path, c.key, got, c.want, text)
+		}
 	}
 }

@@ -64,7 +64,7 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 	if err != nil {
 		return err
 	}
-	s3, err := offhost.S3(s.path("offhost", "s3"), backupBucket, backupAccessKey)
+	s3, err := offhost.S3(s.path("offhost", "s3"), backupBucket, backupAccessKey, BackupReader)
 	if err != nil {
 		return err
 	}

@@ -88,5 +88,6 @@ const (
 	backupPassword  = "sandbox0rest0password"
 	backupBucket    = "momentstudio-backups"
 	backupAccessKey = "SANDBOX0ACCESS0KEY"
+	BackupReader    = "SANDBOX0READER0KEY" // an access key that only reads, for drills
 	backupSecretKey = "sandbox0secret0key"
 )

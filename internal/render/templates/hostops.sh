@@ -5,9 +5,19 @@
 set -eu
 terminal=
 if [ -t 0 ] && [ -t 1 ]; then terminal=--tty; fi
-exec docker run --rm --interactive $terminal --label momentstudio=hostops --log-driver journald --log-opt tag=momentstudio-hostops --network {{.Network}} \
+{{if .WayOut -}}
+# The app network has no way out; hostops alone gets one beside it, to where the backups are.
+id=$(docker create --rm --interactive $terminal \
+{{- else -}}
+exec docker run --rm --interactive $terminal \
+{{- end}}
+  --label momentstudio=hostops --log-driver journald --log-opt tag=momentstudio-hostops --network {{.Network}} \
   --cap-drop ALL --cap-add DAC_OVERRIDE --cap-add CHOWN --cap-add FOWNER \
 {{- range .Mounts}}
   --mount {{.}} \
 {{- end}}
   {{.Image}} "$@"
+{{- if .WayOut}})
+docker network connect bridge "$id" || { docker rm --force "$id" >/dev/null; exit 1; }
+exec docker start --attach --interactive "$id"
+{{- end}}

@@ -1,0 +1,287 @@
+package studio
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/drill"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/secret"
+	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
+)
+
+// DrillOptions say what a drill proves, and what becomes of its stack.
+type DrillOptions struct {
+	Of     string        // stack whose file names the release and the images, which then are those of the drill; empty: the drill's own file
+	Backup string        // "latest", an ID or a time, as `hostops restore --backup` takes it
+	From   string        // name of the destination; default: the first
+	Report string        // directory for report.md and report.json; default: the stack's own below .momentstudio
+	Keep   bool          // leave the stack until it expires
+	Life   time.Duration // after which `studio drill reap` may remove the stack
+	Allow  Allow
+}
+
+// drillPrefix begins the names of drills' stacks; their time follows.
+const (
+	drillPrefix = "drill-"
+	drillTime   = "20060102-150405"
+)
+
+// drillName is what the stack of a drill may be called: what removes drills touches nothing else.
+var drillName = regexp.MustCompile(`^` + drillPrefix + `[a-z0-9-]+$`)
+
+// DrillStack is the name of a drill that begins now.
+func DrillStack(now time.Time) string { return drillPrefix + now.UTC().Format(drillTime) }
+
+// teardownLimit is how long a drill's end may take: it is not interrupted.
+const teardownLimit = 30 * time.Minute
+
+// Drill restores a backup on a host of its own, proves that the shop works with it, writes a report and removes all of
+// it again, also when it fails or is interrupted. It reports success only when every check passed and nothing is left.
+func (c CLI) Drill(ctx context.Context, o DrillOptions, now time.Time) error {
+	if o.Life <= 0 {
+		return fmt.Errorf("%s is no time for which a drill could live", o.Life)
+	}
+	if !drillName.MatchString(c.Stack) {
+		return fmt.Errorf("a drill's stack is called %s and something, and not %q; --of names the stack that is drilled", drillPrefix, c.Stack)
+	}
+	template := c.stackFile()
+	dir := c.ownDir()
+	if o.Report == "" {
+		o.Report = dir
+	}
+	for _, d := range []string{dir, o.Report} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return fmt.Errorf("make a place for the drill: %w", err)
+		}
+	}
+	c.ConfigFile = filepath.Join(dir, "drill.yaml")
+	like := ""
+	if o.Of != "" {
+		like = filepath.Join(c.Root, "Pulumi."+o.Of+".yaml")
+	}
+	if err := copyForDrill(template, like, c.ConfigFile, now.Add(o.Life)); err != nil {
+		return err
+	}
+	wanted, err := c.checkedConfig()
+	if err != nil {
+		return err
+	}
+	if wanted.Kind != config.Drill {
+		return fmt.Errorf("%s is of kind %s, want %s: a drill removes what it made", template, wanted.Kind, config.Drill)
+	}
+	file, _, err := readValues(c.ConfigFile)
+	if err != nil {
+		return err
+	}
+	provider, _ := file["secretsprovider"].(string)
+	if err := c.initStack(ctx, dir, cmp.Or(provider, "passphrase")); err != nil {
+		return err
+	}
+	r := drill.Report{Stack: c.Stack, Began: now.UTC()}
+	err = c.AllowSSH(ctx, o.Allow, func(ctx context.Context) error { return c.rehearse(ctx, o, wanted, &r) })
+	if err != nil {
+		r.Error = err.Error()
+	}
+	if o.Keep && err == nil {
+		r.Kept = now.Add(o.Life).UTC()
+	} else if err := c.timedPhase(&r, "remove it all", func() error { return c.tearDown(context.WithoutCancel(ctx)) }); err != nil {
+		r.Error = errors.Join(err, errorOf(r.Error)).Error()
+	} else {
+		r.Removed = true
+	}
+	return c.tell(o, r)
+}
+
+func errorOf(text string) error {
+	if text == "" {
+		return nil
+	}
+	return errors.New(text)
+}
+
+// rehearse makes the stack, restores the backup there and looks at it.
+func (c CLI) rehearse(ctx context.Context, o DrillOptions, wanted config.Config, r *drill.Report) error {
+	if err := c.timedPhase(r, "make a host with the shop", func() error { return c.Up(ctx, nil) }); err != nil {
+		return err
+	}
+	out, err := c.Outputs(ctx)
+	if err != nil {
+		return err
+	}
+	command := hostspec.HostopsCommand + " restore --yes --backup " + shellQuote(o.Backup)
+	if o.From != "" {
+		command += " --from " + shellQuote(o.From)
+	}
+	began := time.Now()
+	fmt.Fprintln(c.Out, "== restore the backup")
+	if err := c.restore(ctx, out.Address, command); err != nil {
+		return err
+	}
+	restored := time.Since(began).Seconds()
+	began = time.Now()
+	proof, err := c.prove(ctx, out.Address, wanted.Domain)
+	if proof == nil {
+		return fmt.Errorf("prove the restored shop: %w", err)
+	}
+	r.Proof = proof
+	expected := drill.Expected{Stack: o.Of}
+	if o.Backup == "latest" {
+		expected.MaxAge = time.Duration(wanted.Backup.MaxAgeHours) * time.Hour
+	}
+	r.Judge(expected)
+	for _, p := range proof.Phases {
+		restored -= p.Seconds
+		r.Phases = append(r.Phases, drill.Phase{Name: "restore: " + p.Name, Seconds: p.Seconds})
+	}
+	r.Phases = append(r.Phases, drill.Phase{Name: "restore: find the backup, and the rest", Seconds: max(0, restored)}, drill.Phase{Name: "prove it", Seconds: time.Since(began).Seconds()})
+	return nil
+}
+
+// prove runs the host's checks; a failed one is in the proof, and is no error here.
+func (c CLI) prove(ctx context.Context, address, domain string) (*drill.Proof, error) {
+	cmd := c.onHost(ctx, address, hostspec.HostopsCommand+" prove --domain "+shellQuote(domain))
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	ran := cmd.Run()
+	proof, err := drill.ReadProof(out.Bytes())
+	if err != nil {
+		return nil, errors.Join(ran, err, c.keepLog("prove", out.Bytes(), errOut.Bytes()))
+	}
+	return proof, nil
+}
+
+func (c CLI) onHost(ctx context.Context, address, script string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "ssh", append(sshfiles.Options(c.Stack), address, script)...) //nolint:gosec // our own script
+	cmd.Dir = c.Root
+	return cmd
+}
+
+// restore runs the host's restore. Neither the report nor the terminal of a pipeline shows what it prints: the database's
+// errors quote customers' rows.
+func (c CLI) restore(ctx context.Context, address, command string) error {
+	cmd := c.onHost(ctx, address, command)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	ran := cmd.Run()
+	if ran == nil {
+		return nil
+	}
+	err := fmt.Errorf("restore the backup: %w", ran)
+	var exit *exec.ExitError
+	if errors.As(ran, &exit) && restoreFailures[exit.ExitCode()] != "" {
+		err = fmt.Errorf("restore the backup: %s", restoreFailures[exit.ExitCode()])
+	}
+	return errors.Join(err, c.keepLog("restore", out.Bytes(), errOut.Bytes()))
+}
+
+// restoreFailures are hostops' exit codes (docs/reference/hostops.md).
+var restoreFailures = map[int]string{
+	10: "there is no such backup", 11: "backupPassword does not open the backups", 12: "the backup is damaged",
+	13: "it does not fit: raise host.volumeSizeGB in the drill's file", 14: "its schema is newer than the release of the drill",
+	sshFailed: "the host does not answer any more",
+}
+
+// keepLog writes what the host printed beside the stack's other files, for this machine's eyes, and says where.
+func (c CLI) keepLog(name string, parts ...[]byte) error {
+	path := filepath.Join(c.ownDir(), name+".log")
+	if err := os.WriteFile(path, bytes.Join(parts, nil), 0o600); err != nil {
+		return fmt.Errorf("keep the host's log: %w", err)
+	}
+	return fmt.Errorf("what the host said is in %s; it may quote customers' data", path)
+}
+
+func (c CLI) timedPhase(r *drill.Report, name string, work func() error) error {
+	fmt.Fprintln(c.Out, "==", name)
+	began := time.Now()
+	err := work()
+	r.Phases = append(r.Phases, drill.Phase{Name: name, Seconds: time.Since(began).Seconds()})
+	return err
+}
+
+// tell writes the report, and is an error unless it is a good one.
+func (c CLI) tell(o DrillOptions, r drill.Report) error {
+	text, err := r.JSON()
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string][]byte{"report.json": text, "report.md": []byte(r.Markdown())} {
+		if errWrite := os.WriteFile(filepath.Join(o.Report, name), content, 0o600); errWrite != nil {
+			err = errors.Join(err, fmt.Errorf("write the drill's report: %w", errWrite))
+		}
+	}
+	fmt.Fprintf(c.Out, "\n%s\nwrote %s/report.md and report.json\n", r.Markdown(), o.Report)
+	return errors.Join(r.Err(), err)
+}
+
+// copyForDrill copies a drill's file with the time at which the stack expires, and with the release and images of another
+// stack's file when one is named.
+func copyForDrill(from, like, to string, expires time.Time) error {
+	file, values, err := readValues(from)
+	if err != nil {
+		return err
+	}
+	if like != "" {
+		_, others, err := readValues(like)
+		if err != nil {
+			return err
+		}
+		for _, group := range []string{"release", "images"} {
+			values[config.Namespace+":"+group] = others[config.Namespace+":"+group]
+		}
+	}
+	values[config.Namespace+":drill"] = map[string]any{"expires": expires.UTC().Format(time.RFC3339)}
+	text, err := yaml.Marshal(file)
+	if err != nil {
+		return fmt.Errorf("write the drill's file: %w", err)
+	}
+	if err := os.WriteFile(to, text, 0o600); err != nil {
+		return fmt.Errorf("write the drill's file: %w", err)
+	}
+	return nil
+}
+
+// readValues reads a stack's file, and its config in it.
+func readValues(path string) (file, values map[string]any, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the stack's file: %w", err)
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		return nil, nil, fmt.Errorf("read the stack's file %s: it is not the YAML of a stack", path)
+	}
+	if values, _ = file["config"].(map[string]any); values == nil {
+		return nil, nil, fmt.Errorf("the stack's file %s has no config", path)
+	}
+	return file, values, nil
+}
+
+// ownDir is where this clone keeps what belongs to the stack.
+func (c CLI) ownDir() string { return filepath.Join(c.Root, filepath.Dir(sshfiles.Dir(c.Stack))) }
+
+// checkedConfig reads the stack's file and reports everything that is wrong with it, before anything is made. Of the
+// secrets it knows only which are there.
+func (c CLI) checkedConfig() (config.Config, error) {
+	source, err := config.FromFile(c.stackFile(), c.Stack)
+	if err != nil {
+		return config.Config{}, err
+	}
+	source.Dir = c.Root
+	for _, key := range source.Encrypted {
+		source.Values[key] = secret.Placeholder(strings.TrimPrefix(key, config.Namespace+":"))
+		source.SecretKeys = append(source.SecretKeys, key)
+	}
+	return config.Load(source)
+}
