@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,27 @@ func (w *world) awaitHost() {
 	}
 }
 
+// firesSoon reads what time it is, whether the timer's service runs already, and when it elapses next and did last.
+func (w *world) firesSoon(text string) bool {
+	w.t.Helper()
+	lines := strings.Split(text, "\n")
+	seconds, err := strconv.ParseInt(lines[0], 10, 64)
+	if err != nil || len(lines) < 3 {
+		w.t.Fatalf("the timer: %q", text)
+	}
+	now := time.Unix(seconds, 0)
+	if lines[1] == "activating" {
+		return true
+	}
+	for _, line := range lines[2:] {
+		at, err := time.Parse("Mon 2006-01-02 15:04:05 MST", line)
+		if err == nil && at.Sub(now).Abs() <= 15*time.Minute {
+			return true
+		}
+	}
+	return false
+}
+
 // powerCuts end a backup and a restore in their middle, with the host.
 func powerCuts(t *testing.T, w *world) {
 	w.mustBackUp()
@@ -45,6 +67,14 @@ func powerCuts(t *testing.T, w *world) {
 	}
 	w.holds("after a power cut in a backup", rows, files)
 	w.mustBackUp()
+
+	// A timer that did not fire while the host was down fires after its boot, within its random delay.
+	w.host("touch -d '3 days ago' /var/lib/systemd/timers/stamp-momentstudio-backup.timer")
+	w.cutPower()
+	next := w.host("date '+%s'; systemctl is-active momentstudio-backup.service || true; systemctl show momentstudio-backup.timer -p NextElapseUSecRealtime -p LastTriggerUSec --value")
+	if !w.firesSoon(next) {
+		t.Errorf("after three days without power the backup's timer stands at:\n%s", next)
+	}
 
 	w.host("rm -rf /mnt/momentstudio/uploads/*")
 	lostRows, lostFiles := w.rows(), w.files()

@@ -45,6 +45,7 @@ func TestTheWholeStack(t *testing.T) {
 		{"backups are read back from where they are, and can be restored", backups},
 		{"backups that are too old or damaged are told", notices},
 		{"what was lost is restored, and what cannot be is refused", restores},
+		{"a drill proves the newest backup on a host of its own, and leaves nothing", drills},
 		{"the shop is closed to robots again", closeToCrowd},
 		{"a raised generation replaces the server and nothing that holds data", rebuild},
 		{"a protected stack refuses its destruction", protection},
@@ -60,6 +61,7 @@ func TestTheWholeStack(t *testing.T) {
 		}
 		before("a release that cannot work is told as it is, and loses no request", step{"each kind of change alone loses no request", changes})
 		before("the shop is closed to robots again", step{"a power cut in a backup or a restore loses nothing", powerCuts})
+		before("the shop is closed to robots again", step{"a shop of full size is backed up, verified and drilled", scale})
 		before("the shop is closed to robots again", step{"a host that reboots in the middle of a release serves one release", reboot})
 	}
 	for _, step := range steps {
