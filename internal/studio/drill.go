@@ -36,7 +36,9 @@ type DrillOptions struct {
 // drillPrefix begins the names of drills' stacks; their time follows.
 const (
 	drillPrefix = "drill-"
-	drillTime   = "20060102-150405"
+	// templateStack is the stack of Pulumi.drill.yaml, which stays empty.
+	templateStack = "drill"
+	drillTime     = "20060102-150405"
 )
 
 // drillName is what the stack of a drill may be called: what removes drills touches nothing else.
@@ -77,7 +79,7 @@ func (c CLI) Drill(ctx context.Context, o DrillOptions, now time.Time) error {
 	}
 	wanted, err := c.checkedConfig()
 	if err != nil {
-		return err
+		return errors.Join(err, os.RemoveAll(c.ConfigFile))
 	}
 	if wanted.Kind != config.Drill {
 		return fmt.Errorf("%s is of kind %s, want %s: a drill removes what it made", template, wanted.Kind, config.Drill)
@@ -271,10 +273,10 @@ func readValues(path string) (file, values map[string]any, err error) {
 // ownDir is where this clone keeps what belongs to the stack.
 func (c CLI) ownDir() string { return filepath.Join(c.Root, filepath.Dir(sshfiles.Dir(c.Stack))) }
 
-// checkedConfig reads the stack's file and reports everything that is wrong with it, before anything is made. Of the
-// secrets it knows only which are there.
+// checkedConfig reads the drill's file and reports everything that is wrong with it, before anything is made. Of the
+// secrets it knows only which are there. What mends the template is told, and not what mends the copy.
 func (c CLI) checkedConfig() (config.Config, error) {
-	source, err := config.FromFile(c.stackFile(), c.Stack)
+	source, err := config.FromFile(c.stackFile(), templateStack)
 	if err != nil {
 		return config.Config{}, err
 	}
