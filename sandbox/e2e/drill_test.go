@@ -162,12 +162,17 @@ func (w *world) deleteServer(stack string) {
 	if err != nil || len(servers) != 1 {
 		w.t.Fatalf("%d servers of %s, %v", len(servers), stack, err)
 	}
-	result, _, err := api.Server.DeleteWithResult(w.ctx, servers[0])
-	if err == nil {
-		err = api.Action.WaitFor(w.ctx, result.Action)
-	}
-	if err != nil {
-		w.t.Fatal(err)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) { // an action of its creation may be under way
+		result, _, err := api.Server.DeleteWithResult(w.ctx, servers[0])
+		if err == nil {
+			err = api.Action.WaitFor(w.ctx, result.Action)
+		}
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatal(err)
+		}
 	}
 }
 
