@@ -215,6 +215,7 @@ func restored(t *testing.T, w *world) {
 		}
 	}
 	var manifest struct {
+		Started  string `json:"started"`
 		Revision string `json:"revision"`
 		Database struct {
 			Rows map[string]int64 `json:"rows"`
@@ -236,6 +237,29 @@ func restored(t *testing.T, w *world) {
 	}
 	if seen == 0 || manifest.Revision == "" {
 		t.Errorf("the manifest names %d rows and revision %q", seen, manifest.Revision)
+	}
+	// Visitors wrote while it was made: what they had written before is there, row by row, and nothing that never was.
+	list := func(database, where string) map[string]bool {
+		out := map[string]bool{}
+		for line := range strings.Lines(w.host(psql + "psql -U postgres -At -d " + database + ` -c "SELECT m::text FROM support_messages m ` + where + `"`)) {
+			out[strings.TrimSpace(line)] = true
+		}
+		return out
+	}
+	copied, live := list("proof", ""), list("adrianaart", "")
+	for row := range copied {
+		if !live[row] {
+			t.Errorf("the backup has a row that the shop never had: %s", row)
+		}
+	}
+	before := list("adrianaart", "WHERE created_at < '"+manifest.Started+"'")
+	for row := range before {
+		if !copied[row] {
+			t.Errorf("the backup lacks a row of before it began: %s", row)
+		}
+	}
+	if len(copied) == 0 || len(before) == 0 || len(before) == len(live) {
+		t.Errorf("%d rows copied, %d of before, %d now: nobody wrote while it was made", len(copied), len(before), len(live))
 	}
 }
 
