@@ -290,16 +290,6 @@ func backupFaults(t *testing.T, w *world) {
 	refused("another host key", "destination sftp", "host key mismatch", "s3: snapshot")
 	w.host("mv /var/tmp/backup.json " + backupSecret)
 
-	// One destination is full.
-	full := w.sftpDirectory()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", full).CombinedOutput(); err != nil { //nolint:gosec // the test's own directory
-		t.Fatalf("mount a small disk: %v\n%s", err, out)
-	}
-	refused("a full destination", "destination sftp", "rest: snapshot", "s3: snapshot")
-	if out, err := exec.Command("umount", full).CombinedOutput(); err != nil { //nolint:gosec // the same
-		t.Fatalf("unmount it: %v\n%s", err, out)
-	}
-
 	// One is slow: it takes its time, and gets its copy.
 	w.sftpPause.Store(int64(20 * time.Millisecond))
 	if out := w.mustBackUp(); !strings.Contains(out, "sftp: snapshot") {
