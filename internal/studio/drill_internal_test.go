@@ -19,14 +19,24 @@ func TestWhenADrillExpires(t *testing.T) {
 		{"drill-mine", "", `{}`, ""},
 		{"drill-mine", "", `no JSON`, ""},
 	} {
-		at, err := expiryOf(c.stack, c.updated, []byte(c.outputs))
+		at, err := expiryOf(c.stack, c.updated, []byte(c.outputs), nil)
 		if (err != nil) != (c.want == "") || err == nil && at.Format(time.RFC3339) != c.want {
 			t.Errorf("%s with %s: %s, %v; want %s", c.stack, c.outputs, at, err, c.want)
 		}
 	}
 	now := time.Date(2026, 11, 27, 3, 0, 0, 0, time.UTC)
-	if at, err := expiryOf(DrillStack(now), "", []byte(`{}`)); err != nil || !at.Equal(now.Add(unnamedLife)) {
+	if at, err := expiryOf(DrillStack(now), "", []byte(`{}`), nil); err != nil || !at.Equal(now.Add(unnamedLife)) {
 		t.Errorf("the name that drills get: %s, %v", at, err)
+	}
+}
+
+func TestALabelSaysWhenADrillExpiresWhoseStateDoesNot(t *testing.T) {
+	labels := []map[string]string{{"expires": "soon"}, {}, {"expires": "1796094000"}}
+	if at, err := expiryOf("drill-20261127-030000", "", []byte(`{}`), labels); err != nil || at.Unix() != 1796094000 {
+		t.Errorf("without outputs: %s, %v", at, err)
+	}
+	if at, err := expiryOf("drill-20261127-030000", "", []byte(`{"expires": "2026-11-30T03:00:00Z"}`), labels); err != nil || at.UTC().Day() != 30 {
+		t.Errorf("with outputs: %s, %v", at, err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func (c CLI) removeUnrecorded(ctx context.Context) (found int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	list := hcloud.ListOpts{LabelSelector: "managed-by=" + naming.Labels("", "")["managed-by"] + ",stack=" + c.Stack + "," + naming.Expires}
+	list := c.expiring()
 	for _, kind := range []struct {
 		name   string
 		remove func() (int, error)
@@ -203,16 +204,51 @@ func (c CLI) reap(ctx context.Context, until time.Time) error {
 	return nil
 }
 
-// expiry is when a drill may be removed: as its state says, or some hours after the time in its name, or after its last update.
+// expiry is when a drill may be removed: as its state or the labels of what it has say, or some hours after the time in its
+// name, or after its last update.
 func (c CLI) expiry(ctx context.Context, updated string) (time.Time, error) {
 	text, err := c.output(ctx, "stack", "output", "--json")
 	if err != nil {
 		return time.Time{}, err
 	}
-	return expiryOf(c.Stack, updated, text)
+	labels, err := c.labels(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return expiryOf(c.Stack, updated, text, labels)
 }
 
-func expiryOf(stack, updated string, outputs []byte) (time.Time, error) {
+// labels are those of the stack's first resources: an update that was killed has written no outputs.
+func (c CLI) labels(ctx context.Context) ([]map[string]string, error) {
+	api, err := c.hetzner()
+	if err != nil {
+		return nil, err
+	}
+	var all []map[string]string
+	list := c.expiring()
+	addresses, err := api.PrimaryIP.AllWithOpts(ctx, hcloud.PrimaryIPListOpts{ListOpts: list})
+	if err != nil {
+		return nil, fmt.Errorf("look for what the stack has at Hetzner: %w", err)
+	}
+	for _, a := range addresses {
+		all = append(all, a.Labels)
+	}
+	servers, err := api.Server.AllWithOpts(ctx, hcloud.ServerListOpts{ListOpts: list})
+	if err != nil {
+		return nil, fmt.Errorf("look for what the stack has at Hetzner: %w", err)
+	}
+	for _, s := range servers {
+		all = append(all, s.Labels)
+	}
+	return all, nil
+}
+
+// expiring selects what carries this stack's label, and one that says when it expires.
+func (c CLI) expiring() hcloud.ListOpts {
+	return hcloud.ListOpts{LabelSelector: "managed-by=" + naming.Labels("", "")["managed-by"] + ",stack=" + c.Stack + "," + naming.Expires}
+}
+
+func expiryOf(stack, updated string, outputs []byte, labels []map[string]string) (time.Time, error) {
 	var o struct {
 		Expires string `json:"expires"`
 	}
@@ -221,6 +257,11 @@ func expiryOf(stack, updated string, outputs []byte) (time.Time, error) {
 	}
 	if until, err := time.Parse(time.RFC3339, o.Expires); err == nil {
 		return until, nil
+	}
+	for _, l := range labels {
+		if at, err := strconv.ParseInt(l[naming.Expires], 10, 64); err == nil {
+			return time.Unix(at, 0), nil
+		}
 	}
 	began, err := time.Parse(drillTime, strings.TrimPrefix(stack, drillPrefix))
 	if err != nil {

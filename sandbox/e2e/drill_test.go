@@ -278,7 +278,7 @@ func nothingOfDrills(t *testing.T, w *world, before map[string]int) {
 	if out, err := cmd.Output(); err != nil || strings.Contains(string(out), "drill-") {
 		t.Errorf("stacks of drills are left: %s (%v)", out, err)
 	}
-	if out, err := exec.CommandContext(w.ctx, "find", filepath.Join(w.s.Home, "state"), "-name", "*drill-*").Output(); err != nil || len(out) > 0 {
+	if out, err := exec.CommandContext(w.ctx, "find", filepath.Join(w.s.Home, "state"), "-type", "f", "-name", "*drill-*").Output(); err != nil || len(out) > 0 {
 		t.Errorf("the state's store keeps something of drills: %s (%v)", out, err)
 	}
 	left, _ := filepath.Glob(filepath.Join(w.s.Project, ".momentstudio", "drill-*", "ssh"))
