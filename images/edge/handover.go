@@ -124,8 +124,9 @@ func listen(ctx context.Context, _, host, port string, offset uint, config net.L
 
 // reusePort lets Caddy's own network take the address, in a configuration that does not hand over.
 func reusePort(_, _ string, raw syscall.RawConn) error {
-	var err error
-	return errors.Join(raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }), err)
+	var set error
+	err := raw.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+	return errors.Join(err, set)
 }
 
 // admit gives every connection to the newest listener that accepts. When that one goes, because its

@@ -180,6 +180,9 @@ func (p *prover) schema(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s; the backup had %s", strings.TrimSuffix(at, " (head)"), p.state.Manifest.Revision), nil
 }
 
+// selectAssets reads the fields of an asset.
+const selectAssets = "SELECT id::text, storage_key, coalesce(checksum_sha256, ''), status::text, visibility::text FROM media_assets"
+
 // asset is what the database says of a picture.
 type asset struct {
 	ID, Key, Checksum, Status, Visibility string
@@ -196,7 +199,7 @@ func (p *prover) assets(ctx context.Context) ([]asset, error) {
 	if !known {
 		return nil, fmt.Errorf("%w: its schema has no media library", errNothingThere)
 	}
-	rows, err := p.db.Query(ctx, "SELECT id::text, storage_key, coalesce(checksum_sha256, ''), status::text, visibility::text FROM media_assets ORDER BY id")
+	rows, err := p.db.Query(ctx, selectAssets+" ORDER BY id")
 	if err != nil {
 		return nil, fmt.Errorf("list the pictures: %w", err)
 	}
@@ -416,7 +419,7 @@ func (p *prover) trash(ctx context.Context) (string, error) {
 		if err := step.act(); err != nil {
 			return "", fmt.Errorf("%s: %w", step.what, err)
 		}
-		err := p.db.QueryRow(ctx, "SELECT id::text, storage_key, coalesce(checksum_sha256, ''), status::text, visibility::text FROM media_assets WHERE id = $1", chosen.ID).
+		err := p.db.QueryRow(ctx, selectAssets+" WHERE id = $1", chosen.ID).
 			Scan(&chosen.ID, &chosen.Key, &chosen.Checksum, &chosen.Status, &chosen.Visibility)
 		if step.status == "" {
 			if !errors.Is(err, pgx.ErrNoRows) {

@@ -165,12 +165,6 @@ func (c CLI) prove(ctx context.Context, address, domain string) (*drill.Proof, e
 	return proof, nil
 }
 
-func (c CLI) onHost(ctx context.Context, address, script string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "ssh", append(sshfiles.Options(c.Stack), address, script)...) //nolint:gosec // our own script
-	cmd.Dir = c.Root
-	return cmd
-}
-
 // restore runs the host's restore. Neither the report nor the terminal of a pipeline shows what it prints: the database's
 // errors quote customers' rows.
 func (c CLI) restore(ctx context.Context, address, command string) error {

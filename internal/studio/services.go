@@ -361,12 +361,18 @@ func (e rolledBackError) Unwrap() error { return e.error }
 
 // ssh runs a script on the host with the stack's own SSH files.
 func (c CLI) ssh(ctx context.Context, address, script string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "ssh", append(sshfiles.Options(c.Stack), address, script)...) //nolint:gosec // our own script
-	cmd.Dir = c.Root
+	cmd := c.onHost(ctx, address, script)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("ssh %s: %w: %s", address, err, strings.TrimSpace(errOut.String()))
 	}
 	return out.Bytes(), nil
+}
+
+// onHost is a script that is to run on the host, with the stack's own SSH files.
+func (c CLI) onHost(ctx context.Context, address, script string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "ssh", append(sshfiles.Options(c.Stack), address, script)...) //nolint:gosec // our own script
+	cmd.Dir = c.Root
+	return cmd
 }
