@@ -42,6 +42,7 @@ prepare: ## install and start what the tests need (root, Debian)
 .PHONY: test
 test: prepare lint ## run every test: pure, golden, graph, emulators, hosts, the whole stack
 	go test ./...
+	cd internal/faulttable && go test ./...
 	cd images/edge && go test ./...
 	@mkdir -p .momentstudio/artifacts
 	cd sandbox && $(TEST_ENV) go test -p 1 -timeout 80m $(ARTIFACTS) ./...
@@ -55,8 +56,13 @@ test-full: prepare ## the whole stack with the full load and the full list of fa
 
 .PHONY: plans
 plans: prepare ## record the plans of many changes again, for the tests of `studio review`
-	cd sandbox && $(TEST_ENV) MOMENTSTUDIO_RECORD="$(CURDIR)/internal/review/testdata/plans" go test -p 1 -timeout 45m ./e2e -v -run TestTheWholeStack
+	cd sandbox && $(TEST_ENV) MOMENTSTUDIO_WORLD=1 MOMENTSTUDIO_RECORD="$(CURDIR)/internal/review/testdata/plans" go test -p 1 -timeout 45m ./e2e -v -run TestTheWholeStack
 	go test ./internal/review -update
+
+.PHONY: faults
+faults: prepare ## try every fault and write the table of what is shown (an hour)
+	MOMENTSTUDIO_FAULTS=record go test -count=1 ./internal/... ./cmd/...
+	cd sandbox && $(TEST_ENV) MOMENTSTUDIO_FAULTS=record MOMENTSTUDIO_FULL=1 go test -p 1 -timeout 150m ./e2e -v -run TestTheWholeStack
 
 .PHONY: bench
 bench: prepare ## a release against its unavoidable parts and against stop and recreate, a preview against an empty program's
@@ -72,6 +78,7 @@ lint: ## the linters of .golangci.yml and of the workflows, and vet for the othe
 	go tool -modfile=tools/go.mod golangci-lint run ./...
 	go tool -modfile=tools/actionlint/go.mod actionlint
 	cd images/edge && go vet ./...
+	cd internal/faulttable && go vet ./...
 	cd sandbox && go vet ./...
 
 .PHONY: snapshots

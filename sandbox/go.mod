@@ -1,6 +1,6 @@
 module github.com/prekzursil/momentstudio-infra/sandbox
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/cloudflare/cloudflare-go v0.119.0
@@ -37,6 +37,7 @@ require (
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/opencontainers/go-digest v1.0.0 // indirect
 	github.com/opencontainers/image-spec v1.1.1 // indirect
+	github.com/prekzursil/momentstudio-infra/internal/faulttable v0.0.0
 	github.com/prometheus/client_golang v1.23.2 // indirect
 	github.com/prometheus/client_model v0.6.2 // indirect
 	github.com/prometheus/common v0.66.1 // indirect
@@ -58,3 +59,5 @@ require (
 	google.golang.org/protobuf v1.36.8 // indirect
 	gopkg.in/mgo.v2 v2.0.0-20180705113604-9856a29383ce // indirect
 )
+
+replace github.com/prekzursil/momentstudio-infra/internal/faulttable => ../internal/faulttable

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 	"github.com/prekzursil/momentstudio-infra/internal/graphtest"
 )
 
@@ -300,6 +301,7 @@ func TestRules(t *testing.T) {
 			if c.mends {
 				mend(t, c.stack, c.edits, reported)
 			}
+			faulttable.Try(t, "Config", c.name, err.Error(), "refused before anything is declared", canary)
 		})
 	}
 }

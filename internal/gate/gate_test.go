@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 	"github.com/prekzursil/momentstudio-infra/internal/gate"
 	"github.com/prekzursil/momentstudio-infra/internal/sshkey"
 )
@@ -24,6 +25,9 @@ var (
 	hostKey   = key("22", "host")
 	otherKey  = key("33", "other")
 )
+
+// area is the part of the table of faults that is about the gate.
+const area = "Host, before it is ready"
 
 func key(digits, comment string) sshkey.Key {
 	k, err := sshkey.FromSeed(strings.Repeat(digits, 32), comment)
@@ -274,6 +278,7 @@ func TestWrongHostKeyEndsTheWaitAtOnce(t *testing.T) {
 	if m.logins.Load() != 0 || len(m.asked()) != 0 {
 		t.Error("it logged in to a machine with the wrong key")
 	}
+	faulttable.Try(t, area, "a machine with another host key", err.Error(), "nothing was sent to it, no login was tried", deployKey.PrivatePEM)
 }
 
 func stage(t *testing.T, err error, want gate.Stage) {
@@ -306,6 +311,7 @@ func TestFailedCloudInitEndsTheWaitWithItsLog(t *testing.T) {
 	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("it took %s: this cannot be waited away", took)
 	}
+	faulttable.Try(t, area, "a boot whose cloud-init fails", err.Error(), "nothing was declared on the host")
 }
 
 func TestLimitNamesTheStageAndWhatWasSeen(t *testing.T) {
@@ -345,6 +351,7 @@ func TestLimitNamesTheStageAndWhatWasSeen(t *testing.T) {
 			if took < 2*time.Second || took > 8*time.Second {
 				t.Errorf("it took %s, want the limit of 2 s", took)
 			}
+			faulttable.Try(t, area, c.name, err.Error(), "nothing was declared on the host")
 		})
 	}
 }
