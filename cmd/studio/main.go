@@ -76,7 +76,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(upCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli), sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli), drillCommand(&cli))
+	root.AddCommand(upCommand(&cli), recoverCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli), sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli), drillCommand(&cli))
 	return root
 }
 
@@ -93,6 +93,22 @@ func upCommand(cli *studio.CLI) *cobra.Command {
 		},
 	}
 	updateFlags(cmd, cli, &ca)
+	return cmd
+}
+
+func recoverCommand(cli *studio.CLI) *cobra.Command {
+	var o studio.RecoverOptions
+	cmd := &cobra.Command{
+		Use: "recover", Short: "Show what a killed run made and did not write down, and take it over", Args: cobra.NoArgs,
+		Long: `Ask both clouds and the host what bears the stack's name, and compare it with the state. What the next update would make and
+is there already is adopted; what the state knows and is gone is forgotten, so that the update makes it anew; jobs that a
+killed run began are removed once they have ended. Without --yes it only tells. An update does the same before it begins,
+but for what cannot be made again as it was (volume, server, address, widget): that is forgotten only when it is named.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cli.Recover(cmd.Context(), o) },
+	}
+	cmd.Flags().BoolVar(&o.Apply, "yes", false, "do it")
+	cmd.Flags().StringArrayVar(&o.Forget, "forget", nil, "name of a resource that is gone for good, may be given again: the next update makes a new one")
+	cmd.Flags().DurationVar(&cli.Wait, "wait", 0, "how long to wait for somebody else who changes the host's services")
 	return cmd
 }
 

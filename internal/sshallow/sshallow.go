@@ -22,7 +22,8 @@ import (
 )
 
 const (
-	component    = "ssh-allow"
+	// Component is the label of an opening.
+	Component    = "ssh-allow"
 	expiresLabel = naming.Expires
 	closeLimit   = 2 * time.Minute
 )
@@ -46,9 +47,9 @@ func (d Door) Open(ctx context.Context, from netip.Addr, limit time.Duration, wo
 		return err
 	}
 	until := d.Now().Add(limit)
-	labels := naming.Labels(d.Stack, component)
+	labels := naming.Labels(d.Stack, Component)
 	labels[expiresLabel] = strconv.FormatInt(until.Unix(), 10)
-	name := fmt.Sprintf("%s-%d", naming.Physical(d.Stack, component), d.Now().UnixNano())
+	name := fmt.Sprintf("%s-%d", naming.Physical(d.Stack, Component), d.Now().UnixNano())
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 		defer cancel()
@@ -82,7 +83,7 @@ func (d Door) Open(ctx context.Context, from netip.Addr, limit time.Duration, wo
 
 // Openings are the firewalls of openings of a stack, also those that were left behind.
 func Openings(ctx context.Context, api *hcloud.Client, stack string) ([]*hcloud.Firewall, error) {
-	return api.Firewall.AllWithOpts(ctx, hcloud.FirewallListOpts{ListOpts: hcloud.ListOpts{LabelSelector: selector(stack, component)}})
+	return api.Firewall.AllWithOpts(ctx, hcloud.FirewallListOpts{ListOpts: hcloud.ListOpts{LabelSelector: selector(stack, Component)}})
 }
 
 func selector(stack, part string) string {

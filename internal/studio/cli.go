@@ -57,12 +57,24 @@ func (c CLI) command(ctx context.Context, args ...string) *exec.Cmd {
 
 // Run runs one CLI command with its output shown.
 func (c CLI) Run(ctx context.Context, args ...string) error {
-	cmd := c.command(ctx, args...)
-	cmd.Stdout, cmd.Stderr = c.Out, c.Err
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("pulumi %s: %w", args[0], err)
-	}
-	return nil
+	_, err := c.run(ctx, args...)
+	return err
+}
+
+// run is Run, which also returns the end of what was shown.
+func (c CLI) run(ctx context.Context, args ...string) (shown string, err error) {
+	err = c.unlocking(ctx, func() (string, error) {
+		cmd := c.command(ctx, args...)
+		out, errOut := &tee{to: c.Out}, &tee{to: c.Err}
+		cmd.Stdout, cmd.Stderr = out, errOut
+		err := cmd.Run()
+		shown = out.kept.String() + errOut.kept.String()
+		if err != nil {
+			err = fmt.Errorf("pulumi %s: %w", args[0], err)
+		}
+		return shown, err
+	})
+	return shown, err
 }
 
 // output runs one CLI command and returns what it printed.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -45,11 +44,8 @@ func (c CLI) prepareRebuild(ctx context.Context, wanted config.Config, state []b
 	}
 	fmt.Fprintf(c.Out, "host.generation goes from %d to %d: the server is rebuilt; dropping %d records of what runs on the old one (copy of the state: %s)\n",
 		built, wanted.Host.Generation, dropped, kept)
-	cmd := exec.CommandContext(ctx, "pulumi", "stack", "import", "--non-interactive", "--stack", c.Stack) //nolint:gosec // the arguments are ours
-	cmd.Dir, cmd.Stdin = c.Root, bytes.NewReader(smaller)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fault.Hint(fmt.Errorf("drop the records of the old server: %w: %s", err, out),
-			"the state is unchanged or can be put back: pulumi stack import --file "+kept)
+	if err := c.importState(ctx, smaller); err != nil {
+		return fault.Hint(fmt.Errorf("drop the records of the old server: %w", err), "the state is unchanged or can be put back: pulumi stack import --file "+kept)
 	}
 	return nil
 }

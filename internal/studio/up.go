@@ -11,34 +11,24 @@ import (
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/config"
-	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
 
 // Up brings the stack to what its config says: it takes the host's lock, writes the SSH files when the stack has a host,
-// readies the state when the server is to be rebuilt, runs jobs again that are recorded as failed or whose files were
+// takes over what a killed run made without writing it down, readies the state when the server is to be rebuilt, runs jobs again that are recorded as failed or whose files were
 // changed on the host, updates, and checks that the site answers. It reports success only when all of that holds.
 func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 	args := []string{"up", "--yes", "--skip-preview", "--parallel", fmt.Sprint(max(c.Parallel, 1))}
-	address := "" // of the host, when there is one
-	switch err := c.SSHConfig(ctx); {
-	case errors.Is(err, ErrNoHost): // a first update has none, and nobody is at work there
-	case err != nil:
+	address, release, err := c.reachHost(ctx, "an update of stack "+c.Stack)
+	if err != nil {
 		return err
-	default:
-		o, err := c.Outputs(ctx)
-		if err != nil {
-			return err
-		}
-		address = o.Address
-		release, err := c.lockServices(ctx, address, "an update of stack "+c.Stack)
-		if err != nil {
-			return err
-		}
-		defer release()
 	}
+	defer release()
 	wanted, err := c.wanted()
 	if err != nil {
+		return err
+	}
+	if _, err := c.recover(ctx, wanted, address, RecoverOptions{Apply: true}); err != nil {
 		return err
 	}
 	state, err := c.output(ctx, "stack", "export")
@@ -77,11 +67,32 @@ func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 			args = append(args, "--replace", urn)
 		}
 	}
-	if err := c.Run(ctx, args...); err != nil {
+	shown, err := c.run(ctx, args...)
+	if err != nil {
 		c.tellServices(context.WithoutCancel(ctx))
-		return fault.Hint(err, "the message above names the resource; mend the cause and run `studio up` again, it continues where this run ended")
+		return c.notUpdated(ctx, shown, err)
+	}
+	if err := c.removeNewTwins(ctx, wanted, shown); err != nil {
+		return err
 	}
 	return c.Verify(ctx, roots, 3*time.Minute)
+}
+
+// reachHost writes the SSH files and takes the host's lock, when the stack has a host: a first update has none, and nobody is
+// at work there.
+func (c CLI) reachHost(ctx context.Context, what string) (address string, release func(), err error) {
+	switch err := c.SSHConfig(ctx); {
+	case errors.Is(err, ErrNoHost):
+		return "", func() {}, nil
+	case err != nil:
+		return "", nil, err
+	}
+	o, err := c.Outputs(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	release, err = c.lockServices(ctx, o.Address, what)
+	return o.Address, release, err
 }
 
 // tellServices shows after a failed update which services are not what the state says, and why; the

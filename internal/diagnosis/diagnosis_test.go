@@ -1,0 +1,129 @@
+package diagnosis_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/prekzursil/momentstudio-infra/internal/diagnosis"
+)
+
+// printed is what the CLI prints at the end of an update that failed (release 3.250).
+const printed = `Updating (sandbox):
+ +  hcloud:index:PrimaryIp host-address **creating failed** error: 1 error occurred:
+Diagnostics:
+  hcloud:index:Volume (host-data):
+    error:   sdk-v2/provider2.go:572: sdk.helper_schema: name is already used (uniqueness_error, sandbox-1795780695585291948): provider=hcloud@1.32.1
+    error: 1 error occurred:
+    	* name is already used (uniqueness_error, sandbox-1795780695585291948)
+
+  pulumi:pulumi:Stack (momentstudio-sandbox):
+    warning: Pulumi.sandbox.yaml: backend.replicas is 1, but 5 schedulers are on
+    error: update failed
+
+  hcloud:index:Network (host-network):
+    error:   sdk-v2/provider2.go:572: sdk.helper_schema: Post "http://10.201.65.1:8080/v1/networks": EOF: provider=hcloud@1.32.1
+    error: 1 error occurred:
+    	* Post "http://10.201.65.1:8080/v1/networks": EOF
+
+  hcloud:index:Firewall (host-firewall):
+    error:   sdk-v2/provider2.go:572: sdk.helper_schema: Post "http://10.201.65.1:8080/v1/firewalls": EOF: provider=hcloud@1.32.1
+    error: 1 error occurred:
+    	* Post "http://10.201.65.1:8080/v1/firewalls": EOF
+
+  docker:index:Service (app-backend):
+    error: the thing is broken
+    in an unknown way
+
+Resources:
+    + 2 created
+
+Duration: 2s
+`
+
+func TestFailuresAreReadFromWhatTheEnginePrints(t *testing.T) {
+	got := diagnosis.Failures(printed)
+	want := []diagnosis.Failure{
+		{"host-data", "hcloud:index:Volume", "name is already used (uniqueness_error, sandbox-1795780695585291948)"},
+		{"host-network", "hcloud:index:Network", `Post "http://10.201.65.1:8080/v1/networks": EOF`},
+		{"host-firewall", "hcloud:index:Firewall", `Post "http://10.201.65.1:8080/v1/firewalls": EOF`},
+		{"app-backend", "docker:index:Service", "the thing is broken\nin an unknown way"},
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%d failures: %+v", len(got), got)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("got %+v, want %+v", got[i], want[i])
+		}
+	}
+	for _, none := range []string{"", "Updating:\nResources:\n    3 unchanged\n", "\nDiagnostics:\n  pulumi:pulumi:Stack (s):\n    warning: only this\n"} {
+		if got := diagnosis.Failures(none); len(got) != 0 {
+			t.Errorf("%q: %+v", none, got)
+		}
+	}
+}
+
+func TestAllFailuresAreToldThoseOfOneCauseTogether(t *testing.T) {
+	got := diagnosis.Words(diagnosis.Failures(printed), "ask")
+	for _, want := range []string{
+		"  - host-data: something that this stack did not make has this name\n    it says: name is already used",
+		"  - host-network, host-firewall: Hetzner's API did not answer\n    it says: Post \"http://10.201.65.1:8080/v1/networks\": EOF\n    what to do: ",
+		"  - app-backend: the thing is broken\n    in an unknown way\n    what to do: ask",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it does not say\n%s\nbut\n%s", want, got)
+		}
+	}
+	if strings.HasPrefix(got, "\n") || strings.HasSuffix(got, "\n") {
+		t.Errorf("it begins or ends with an empty line: %q", got)
+	}
+}
+
+// What the program says itself has its own way out, once; the engine's words around it are left out.
+func TestTheProgramsOwnErrorKeepsItsWayOut(t *testing.T) {
+	text := "\nDiagnostics:\n  pulumi:pulumi:Stack (s):\n    error: an unhandled error occurred: program failed:\n    1 error occurred:\n    \t* job app-migrate exited with code 3; the end of its log:\n        canary\n      what to do: mend the cause\n"
+	got := diagnosis.Words(diagnosis.Failures(text), "ask")
+	if !strings.Contains(got, "job app-migrate exited with code 3") || !strings.Contains(got, "canary") || strings.Count(got, "what to do: ") != 1 || strings.Contains(got, "error occurred") {
+		t.Errorf("got\n%s", got)
+	}
+	both := strings.TrimSuffix(printed, "\nResources:\n    + 2 created\n\nDuration: 2s\n") + "\n  pulumi:pulumi:Stack (other):\n    error: an unhandled error occurred: waiting for RPCs\n"
+	if got := diagnosis.Words(diagnosis.Failures(both), "ask"); strings.Contains(got, "RPCs") {
+		t.Errorf("what only repeats is told:\n%s", got)
+	}
+}
+
+func TestCausesAreKnownByWhatTheCloudsAndTheHostAnswer(t *testing.T) {
+	for _, c := range []struct{ kind, says, do string }{
+		{"hcloud:index:Server", "unable to authenticate (unauthorized, x)", "HCLOUD_TOKEN"},
+		{"hcloud:index:Server", "the token is only allowed to perform GET requests (token_readonly, x)", "Read & Write"},
+		{"hcloud:index:Server", "limit of 3600 requests per hour reached (rate_limit_exceeded, x)", "wait some minutes"},
+		{"hcloud:index:Server", "server limit exceeded (resource_limit_exceeded, x)", "Limits"},
+		{"hcloud:index:Server", "server name is already used (uniqueness_error, x)", "rename or delete"},
+		{"hcloud:index:Server", "error during placement (resource_unavailable, x)", "host.serverType"},
+		{"hcloud:index:Server", "server is locked (locked, x)", "run `studio up` again"},
+		{"hcloud:index:Volume", "volume deletion is protected (protected, x)", "tear-down.md"},
+		{"hcloud:index:Server", "internal (server_error, x)", "status.hetzner.com"},
+		{"hcloud:index:Server", "hcloud: server responded with status code 502", "status.hetzner.com"},
+		{"hcloud:index:Server", `Get "https://api.hetzner.cloud/v1/servers": dial tcp: lookup api.hetzner.cloud: no such host`, "found out by the next run"},
+		{"cloudflare:index:Record", "Authentication error (10000)", "Zone / DNS / Edit"},
+		{"cloudflare:index:Record", "An A record already exists. (81058)", "takes the record over"},
+		{"cloudflare:index:Record", "Please wait and consider throttling your request speed (971)", "five minutes"},
+		{"cloudflare:index:Record", "Internal server error (10013)", "cloudflarestatus.com"},
+		{"cloudflare:index:TurnstileWidget", "received internal server error response (HTTP 500), please try again later", "cloudflarestatus.com"},
+		{"cloudflare:index:TurnstileWidget", "exceeded available rate limit retries", "five minutes"},
+		{"cloudflare:index:Record", "HTTP request failed: Post: EOF", "found out by the next run"},
+		{"docker:index:Container", "write /var/lib/docker/x: no space left on device", "df -h"},
+		{"docker:index:Service", "command [ssh ...] has exited: Host key verification failed.", "do not continue"},
+		{"docker:index:Service", "command [ssh ...] has exited: root@x: Permission denied (publickey)", "authorized keys"},
+		{"docker:index:Secret", "rpc error: code = AlreadyExists desc = secret app-env already exists", "takes it over"},
+		{"docker:index:Service", "error during connect: command [ssh ...] ssh: connect to host x port 22: Connection timed out", "studio ssh-allow"},
+	} {
+		means, do, ok := diagnosis.Explain(diagnosis.Failure{Type: c.kind, Message: c.says})
+		if !ok || means == "" || !strings.Contains(do, c.do) {
+			t.Errorf("%s, %s: %q, %q", c.kind, c.says, means, do)
+		}
+	}
+	if _, _, ok := diagnosis.Explain(diagnosis.Failure{Type: "random:index:RandomUuid", Message: "EOF"}); ok {
+		t.Error("what has no cloud is explained by one")
+	}
+}
