@@ -23,7 +23,11 @@ func (w *world) cutPower() {
 // awaitHost waits until the host's engine answers and every service has the tasks that it is to have.
 func (w *world) awaitHost() {
 	w.t.Helper()
-	const wants = `docker service ls --format '{{.Replicas}}' | awk '{split($1,a,"/"); if (a[1] != a[2]) bad=1} END {exit bad || NR < 6}'`
+	// The containers themselves: what Swarm says of its tasks is of before for a moment.
+	const wants = `docker service ls --format '{{.Name}} {{.Replicas}}' | awk '{split($2,a,"/"); print $1, a[2]} END {exit NR < 6}' | while read -r name want; do
+  of="--filter label=com.docker.swarm.service.name=$name --filter status=running"
+  [ "$(docker ps -q $of | wc -l)" -ge "$want" ] && [ -z "$(docker ps -q $of --filter health=starting; docker ps -q $of --filter health=unhealthy)" ] || exit 1
+done && [ "$(docker service ls -q | wc -l)" -ge 6 ]`
 	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(2 * time.Second) {
 		if exec.CommandContext(w.ctx, "docker", "exec", w.hostID(), "sh", "-c", wants).Run() == nil { //nolint:gosec // the test's own host
 			return

@@ -17,6 +17,10 @@ const (
 	scaleBytes = 209_715 // of one file: together a little over 1 GB
 )
 
+// words are what messages are made of.
+const words = "hello good morning i ordered a picture for my wife and it has not come yet can you please tell me when will be sent " +
+	"thank you very much the frame was broken on one side would like to change address of delivery before friday kind regards"
+
 // scale backs up, verifies and drills a shop of full size, beside what the old scripts' way costs for the same data.
 func scale(t *testing.T, w *world) {
 	const psql = "docker exec -i $(docker ps -q --filter name=momentstudio-postgres. | head -1) psql -U postgres -v ON_ERROR_STOP=1 -q -d adrianaart"
@@ -33,8 +37,9 @@ d=$(cat /proc/sys/kernel/random/uuid) && mkdir $d && head -c %d /dev/urandom > $
 xargs sha256sum < /tmp/new | awk '{split($2,p,"/"); print p[1] "\timage\tapproved\tpublic\toriginals/" $2 "\tp.jpg\timage/jpeg\t" $1 "\t%[2]d"}' |
 %[3]s -c "COPY media_assets (id, asset_type, status, visibility, storage_key, original_filename, mime_type, checksum_sha256, size_bytes) FROM STDIN"`, n, scaleBytes, psql))
 	}
+	// rows are messages of words, as people write them: random letters would compress like pictures.
 	rows := func(n int) {
-		w.host(fmt.Sprintf(`%s -c "INSERT INTO support_messages (id, topic, name, email, message) SELECT gen_random_uuid(), 'contact', md5(random()::text), md5(random()::text) || '@example.com', (SELECT string_agg(md5(random()::text || n), ' ') FROM generate_series(1, 12)) FROM generate_series(1, %d) n"`, psql, n))
+		w.host(fmt.Sprintf(`%s -c "INSERT INTO support_messages (id, topic, name, email, message) SELECT gen_random_uuid(), 'contact', md5(random()::text), md5(random()::text) || '@example.com', (SELECT string_agg((string_to_array('%s', ' '))[1 + floor(random() * 47)::int], ' ') FROM generate_series(1, 60) WHERE n > 0) FROM generate_series(1, %d) n"`, psql, words, n))
 	}
 	rows(scaleRows)
 	files(scaleFiles)
@@ -89,7 +94,7 @@ func (w *world) megabytes(files string) int {
 func (w *world) measuredBackup() (added map[string]int64, took time.Duration, peak int64) {
 	w.t.Helper()
 	w.host(`rm -f /tmp/peak /tmp/measured; (for n in $(seq 6000); do
-  id=$(docker inspect --format '{{.Id}}' momentstudio-backup 2>/dev/null) && f=$(find /sys/fs/cgroup -path "*$id*" -name memory.stat 2>/dev/null | head -1) && [ -n "$f" ] && awk '$1=="anon"{print $2}' "$f" >> /tmp/peak 2>/dev/null
+  id=$(docker inspect --format '{{.Id}}' momentstudio-backup 2>/dev/null) && f=$(find /sys/fs/cgroup -path "*$id*" -name memory.stat 2>/dev/null | head -1) && [ -n "$f" ] && awk '$1=="anon" || $1=="rss" {print $2}' "$f" >> /tmp/peak 2>/dev/null
   [ -e /tmp/measured ] && exit; sleep 0.2; done) >/dev/null 2>&1 &`)
 	began := time.Now()
 	w.mustBackUp()
