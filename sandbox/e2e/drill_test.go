@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +38,8 @@ func (w *world) drillFile() string {
 	config["momentstudio:domain"] = runner.Domain
 	host := config["momentstudio:host"].(map[string]any)
 	host["sshFrom"], host["volumeSizeGB"] = []string{"192.0.2.1/32"}, 10 // only ssh-allow lets this machine in
-	host["privateNetwork"], host["privateSubnet"], host["privateAddress"] = "10.81.0.0/16", "10.81.0.0/24", "10.81.0.2"
+	second := w.s.PrivateNetwork.Addr().As4()[1] + 1                     // beside the shop's
+	host["privateNetwork"], host["privateSubnet"], host["privateAddress"] = fmt.Sprintf("10.%d.0.0/16", second), fmt.Sprintf("10.%d.0.0/24", second), fmt.Sprintf("10.%d.0.2", second)
 	config["momentstudio:postgres"] = map[string]any{"maxConnections": 100, "memoryMB": 512, "sharedBuffersMB": 64}
 	config["momentstudio:backend"] = map[string]any{"memoryMB": 512}
 	s3 := w.configured("backup")["s3"].(map[string]any)

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -43,14 +44,15 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Name, s.Home = "e2e", "/var/lib/momentstudio-e2e"
-	s.Subnet = netip.MustParsePrefix("10.201.65.0/24")
-	s.PrivateNetwork = netip.MustParsePrefix("10.78.0.0/16")
-	if record != "" { // it may run beside the others
-		s.Name, s.Home = "plans", "/var/lib/momentstudio-plans"
-		s.Subnet = netip.MustParsePrefix("10.201.66.0/24")
-		s.PrivateNetwork = netip.MustParsePrefix("10.79.0.0/16")
+	// MOMENTSTUDIO_WORLD is a digit: runs with different ones do not meet, their drills included.
+	n, _ := strconv.Atoi(os.Getenv("MOMENTSTUDIO_WORLD"))
+	s.Name = "e2e"
+	if n > 0 {
+		s.Name += strconv.Itoa(n)
 	}
+	s.Home = "/var/lib/momentstudio-" + s.Name
+	s.Subnet = netip.MustParsePrefix(fmt.Sprintf("10.201.%d.0/24", 65+n))
+	s.PrivateNetwork = netip.MustParsePrefix(fmt.Sprintf("10.%d.0.0/16", 78+2*n))
 	w := &world{t: t, ctx: t.Context(), s: s}
 	built := filepath.Join(s.Cache, "bin", "momentstudio-infra")
 	if record != "" {

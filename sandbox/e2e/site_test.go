@@ -187,21 +187,35 @@ func (w *world) trust() *tls.Config {
 	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 }
 
+// control asks an emulated cloud about itself.
 func (w *world) control(api, path string, into any) {
+	w.t.Helper()
+	if err := json.Unmarshal(w.controlRequest(api, http.MethodGet, path, nil), into); err != nil {
+		w.t.Fatalf("%s, %s: %v", api, path, err)
+	}
+}
+
+func (w *world) controlRequest(api, method, path string, sent []byte) []byte {
 	w.t.Helper()
 	base := "http://" + w.s.Gateway().String() + ":8080/_sandbox/"
 	if api == "cloudflare" {
 		base = "https://" + w.s.Gateway().String() + ":8443/_sandbox/"
 	}
+	request, err := http.NewRequestWithContext(w.ctx, method, base+path, bytes.NewReader(sent))
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: w.trust()}}
-	response, err := client.Get(base + path) //nolint:noctx // a loopback request with a time limit
+	response, err := client.Do(request)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
-		w.t.Fatalf("%s%s: %v", base, path, err)
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode >= http.StatusMultipleChoices {
+		w.t.Fatalf("%s %s%s: %s, %v\n%s", method, base, path, response.Status, err, text)
 	}
+	return text
 }
 
 // body gets a page's text.

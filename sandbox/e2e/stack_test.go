@@ -45,6 +45,7 @@ func TestTheWholeStack(t *testing.T) {
 		{"backups are read back from where they are, and can be restored", backups},
 		{"backups that are too old or damaged are told", notices},
 		{"what was lost is restored, and what cannot be is refused", restores},
+		{"the database is killed, and no other part of the shop dies of it", upsets},
 		{"a drill proves the newest backup on a host of its own, and leaves nothing", drills},
 		{"the shop is closed to robots again", closeToCrowd},
 		{"a raised generation replaces the server and nothing that holds data", rebuild},
@@ -60,8 +61,12 @@ func TestTheWholeStack(t *testing.T) {
 			steps = slices.Insert(steps, at, added)
 		}
 		before("a release that cannot work is told as it is, and loses no request", step{"each kind of change alone loses no request", changes})
+		before("the shop is closed to robots again", step{"updates that are killed anywhere end as if they had not been", kills})
 		before("the shop is closed to robots again", step{"a power cut in a backup or a restore loses nothing", powerCuts})
 		before("the shop is closed to robots again", step{"a shop of full size is backed up, verified and drilled", scale})
+		before("a protected stack refuses its destruction", step{"a rebuild that is killed again and again loses nothing", killedRebuild})
+		steps = append(steps, step{"clouds that fail while a stack is made, and runs that are killed, leave no twin", cloudFaults}, step{"its destruction leaves nothing either", destroy})
+		steps = append(steps, step{"a stack is made from nothing by runs that are killed", killedFirstUps}, step{"and its destruction leaves nothing", destroy})
 		before("the shop is closed to robots again", step{"a host that reboots in the middle of a release serves one release", reboot})
 	}
 	for _, step := range steps {
@@ -357,7 +362,7 @@ func textsReplaceNothing(t *testing.T, w *world) {
 	for _, changes := range [][]change{{
 		{"host", "image", "debian-13", ""},
 		{"host", "sshFrom", []string{w.s.Subnet.String(), "192.0.2.0/24"}, "host-firewall"},
-		{"host", "privateAddress", "10.78.0.9", "host-private"},
+		{"host", "privateAddress", strings.TrimSuffix(w.s.PrivateNetwork.Addr().String(), "0") + "9", "host-private"},
 		{"host", "serverType", "cx43", "host-server"},
 		{"secrets", "", map[string]any{"tokens": 2, "deployKey": 2, "hostKey": 2, "superuser": 2, "databaseLogin": 2}, "secrets-preview-token"},
 		{"turnstile", "hostnames", []string{"momentstudio.test", "www.momentstudio.test", "more.momentstudio.test"}, "turnstile-widget"},
@@ -467,7 +472,7 @@ func destroy(t *testing.T, w *world) {
 	if unexpected := w.unexpected(); len(unexpected) > 0 {
 		t.Errorf("the program made requests that the emulators do not know: %v", unexpected)
 	}
-	out, err := exec.Command("docker", "ps", "-aq", "--filter", "label=momentstudio-sandbox=momentstudio-e2e").Output()
+	out, err := exec.Command("docker", "ps", "-aq", "--filter", "label=momentstudio-sandbox=momentstudio-"+w.s.Name).Output()
 	if err != nil || strings.TrimSpace(string(out)) != "" {
 		t.Errorf("hosts are left: %s (%v)", out, err)
 	}

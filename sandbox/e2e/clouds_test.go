@@ -1,0 +1,270 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cloudflare/cloudflare-go"
+	"github.com/hetznercloud/hcloud-go/v2/hcloud"
+
+	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
+)
+
+// inject makes an emulated cloud misbehave; it is asked afterwards whether that was reached.
+func (w *world) inject(api string, rule map[string]any) {
+	w.t.Helper()
+	body, err := json.Marshal(rule)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.controlRequest(api, http.MethodPost, "faults", body)
+}
+
+// reached ends the injected faults, and returns those that hit no request.
+func (w *world) reached(api string) (missed []string) {
+	w.t.Helper()
+	var now struct {
+		Faults []struct {
+			Kind   string `json:"kind"`
+			Method string `json:"method"`
+			Path   string `json:"path"`
+			Hits   int    `json:"hits"`
+		} `json:"faults"`
+	}
+	w.control(api, "faults", &now)
+	for _, f := range now.Faults {
+		if f.Hits == 0 {
+			missed = append(missed, f.Kind+" "+f.Method+" "+f.Path)
+		}
+	}
+	w.controlRequest(api, http.MethodDelete, "faults", nil)
+	return missed
+}
+
+// told is what a command says at its end.
+func told(command, out string) string {
+	at := strings.LastIndex("\n"+out, "\n"+command+": ")
+	if at < 0 {
+		return ""
+	}
+	return strings.TrimPrefix(out[at:], command+": ")
+}
+
+// cloudFault is something that goes wrong at a cloud while the stack is made.
+type cloudFault struct {
+	name     string
+	api      string
+	rule     map[string]any
+	resource string   // that cannot be made
+	says     []string // of it
+	kept     string
+}
+
+// cloudFaults are tried while a stack is made from nothing: each run ends at its faults, and the next goes on from there. None may
+// leave a twin or an orphan.
+func cloudFaults(t *testing.T, w *world) {
+	r, err := w.s.Prepare(w.ctx, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.tools = r.Tools
+	rule := func(kind, method, path string, more ...any) map[string]any {
+		all := map[string]any{"kind": kind, "method": method, "path": path}
+		for i := 0; i+1 < len(more); i += 2 {
+			all[more[i].(string)] = more[i+1]
+		}
+		return all
+	}
+	w.foreignRecord()
+	const goesOn, noTwin = "what was made is in the state; the next update goes on", "the next update takes it over: no twin"
+	// What is made side by side is held back until its turn.
+	noWidget := cloudFault{api: "cloudflare", rule: rule("status", "POST", "widgets$", "status", 500)}
+	noRecord := cloudFault{api: "cloudflare", rule: rule("status", "POST", "/dns_records$", "status", 400)}
+	noKey := cloudFault{api: "hetzner", rule: rule("status", "POST", "/v1/ssh_keys$", "status", 500)}
+	noSubnet := cloudFault{api: "hetzner", rule: rule("status", "POST", "add_subnet$", "status", 500)}
+	noServer := cloudFault{api: "hetzner", rule: rule("status", "POST", "/v1/servers$", "status", 500)}
+	late := cloudFault{api: "hetzner", rule: rule("delay", "POST", "/v1/servers$", "seconds", 15)} // a failure that comes first ends what has not begun
+	for _, round := range [][]cloudFault{{
+		{"Hetzner: the token is not accepted", "hetzner", rule("status", "", "", "status", 401), "", []string{"HCLOUD_TOKEN"}, "nothing is made"},
+	}, {
+		{"Cloudflare: the token is not accepted", "cloudflare", rule("status", "", "", "status", 403), "", []string{"CLOUDFLARE_API_TOKEN", "Turnstile"}, "nothing is made"},
+	}, {
+		{"Hetzner: the token may only read", "hetzner", rule("status", "POST", "", "status", 403, "code", "token_readonly", "message", "the token is read-only"), "host-network", []string{"HCLOUD_TOKEN", "Read & Write"}, goesOn},
+		noWidget,
+	}, {
+		{"Hetzner: the quota is used up", "hetzner", rule("status", "POST", "/v1/primary_ips$", "status", 403, "code", "resource_limit_exceeded", "message", "primary IP limit exceeded"), "host-address", []string{"quota"}, goesOn},
+		{"Hetzner: an error of its own before a create", "hetzner", rule("status", "POST", "/v1/firewalls$", "status", 500), "host-firewall", []string{"an error of its own"}, goesOn},
+		{"Hetzner: the connection is cut before a create", "hetzner", rule("drop-before", "POST", "/v1/networks$"), "host-network", []string{"did not answer"}, goesOn},
+		{"Hetzner: a volume of somebody else has the name", "", nil, "host-data", []string{"did not make"}, "what is somebody else's is not touched, and nothing is made beside it"},
+		noWidget, noKey,
+	}, {
+		{"Hetzner: the answer to an address's create is lost", "hetzner", rule("drop-after", "POST", "/v1/primary_ips$"), "host-address", []string{"did not answer"}, noTwin},
+		{"Hetzner: what was made is not found for a while", "hetzner", rule("not-found-for", "POST", "/v1/firewalls$", "seconds", 2), "host-firewall", nil, noTwin},
+		{"Hetzner: the answer to a network's create is lost", "hetzner", rule("drop-after", "POST", "/v1/networks$"), "host-network", []string{"did not answer"}, noTwin},
+		{"Hetzner: the answer to a volume's create is lost", "hetzner", rule("drop-after", "POST", "/v1/volumes$"), "host-data", []string{"did not answer"}, noTwin},
+		noWidget, noKey,
+	}, {
+		{"Hetzner: the answer to a key's create is lost", "hetzner", rule("drop-after", "POST", "/v1/ssh_keys$"), "host-deploy-key", []string{"did not answer"}, noTwin},
+		noWidget, noRecord, noSubnet,
+	}, {
+		{"Hetzner: the answer to a subnet's create is lost", "hetzner", rule("drop-after", "POST", "add_subnet$"), "host-subnet", []string{"did not answer"}, noTwin},
+		noWidget, noRecord, noServer, late,
+	}, {
+		{"Cloudflare: the token may not make widgets", "cloudflare", rule("status", "POST", "widgets$", "status", 403), "turnstile-widget", []string{"Turnstile / Edit"}, goesOn},
+		{"Cloudflare: the answer to a record's create is lost", "cloudflare", rule("drop-after", "POST", "/dns_records$", "times", 2), "dns-apex", []string{"there already"}, noTwin},
+		noServer, late,
+	}, {
+		{"Cloudflare: an error of its own", "cloudflare", rule("status", "POST", "widgets$", "status", 500), "turnstile-widget", []string{"an error of its own"}, goesOn},
+		noServer, late,
+	}, {
+		{"Hetzner: it has no server of this type", "hetzner", rule("status", "POST", "/v1/servers$", "status", 412, "code", "resource_unavailable", "message", "error during placement"), "host-server", []string{"host.serverType"}, goesOn},
+		noWidget,
+	}, {
+		{"Hetzner: the answer to a server's create is lost", "hetzner", rule("drop-after", "POST", "/v1/servers$"), "host-server", []string{"did not answer"}, noTwin},
+		noWidget,
+	}, {
+		{"Hetzner: the answer to an attachment of the volume is lost", "hetzner", rule("drop-after", "POST", "/actions/attach$"), "host-data-attachment", []string{"did not answer"}, noTwin},
+		noWidget,
+	}} {
+		w.round(round)
+	}
+	w.heals(func() { w.killAgain(4) })
+	if unexpected := w.unexpected(); len(unexpected) > 0 {
+		t.Errorf("requests that the emulators do not know: %s", unexpected)
+	}
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+	// Six kinds at Hetzner, one of each; two records and a widget.
+	if left := w.remains(); left["hetzner"] != 6 || left["cloudflare"] != 3 {
+		t.Errorf("the clouds hold %v, want 6 and 3", left)
+	}
+}
+
+// round runs an update that meets some faults at once, and tells all of them.
+func (w *world) round(faults []cloudFault) {
+	w.t.Helper()
+	apis := map[string]int{}
+	holding := 0
+	for _, f := range faults {
+		switch {
+		case f.api == "":
+			defer w.foreignVolume()()
+			continue
+		case f.name == "":
+			holding++
+		}
+		w.inject(f.api, f.rule)
+		apis[f.api]++
+	}
+	out, err := w.update()
+	if err == nil {
+		w.t.Fatalf("%s: the update is reported as done:\n%s", faults[0].name, tail(out, 30))
+	}
+	var missed []string
+	for api := range apis {
+		missed = append(missed, w.reached(api)...)
+	}
+	if len(missed) > holding {
+		w.t.Errorf("no request was hit by one of %v:\n%s", missed, tail(out, 30))
+	}
+	message := told("studio", out)
+	for _, f := range faults {
+		if f.name == "" {
+			continue
+		}
+		part := message
+		if f.resource != "" {
+			part = partOf(message, f.resource)
+		}
+		for _, want := range f.says {
+			if !strings.Contains(part, want) {
+				w.t.Errorf("%s: it does not say %q of %s:\n%s", f.name, want, f.resource, tail(out, 60))
+			}
+		}
+		faulttable.Try(w.t, "Clouds", f.name, part, f.kept)
+	}
+}
+
+// partOf is what a message with several failures says of a resource.
+func partOf(message, resource string) string {
+	for _, part := range strings.Split(message, "\n  - ")[1:] {
+		names, _, _ := strings.Cut(part, ": ")
+		if slices.Contains(strings.Split(names, ", "), resource) {
+			return strings.Replace(part, names, resource, 1)
+		}
+	}
+	return ""
+}
+
+// refusedForeign runs an update that meets something of somebody else's.
+func (w *world) refusedForeign(name string, says ...string) {
+	w.t.Helper()
+	out, err := w.update()
+	message := told("studio", out)
+	if err == nil {
+		w.t.Errorf("%s: the update is reported as done:\n%s", name, tail(out, 30))
+	}
+	for _, want := range says {
+		if !strings.Contains(message, want) {
+			w.t.Errorf("%s: it does not say %q:\n%s", name, want, tail(out, 40))
+		}
+	}
+	faulttable.Try(w.t, "Clouds", name, message, "what is somebody else's was not touched, and nothing was made beside it")
+}
+
+// foreignRecord is a name that leads elsewhere already.
+func (w *world) foreignRecord() {
+	w.t.Helper()
+	cloud, zone := w.flare()
+	record, err := cloud.CreateDNSRecord(w.ctx, zone, cloudflare.CreateDNSRecordParams{Type: "A", Name: "momentstudio.test", Content: "198.51.100.9", TTL: 300})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.refusedForeign("Cloudflare: the name leads elsewhere already", "198.51.100.9", "delete it at Cloudflare")
+	if left := w.remains(); left["hetzner"] != 0 || left["cloudflare"] != 1 {
+		w.t.Errorf("the clouds hold %v, want nothing but the record", left)
+	}
+	if err := cloud.DeleteDNSRecord(w.ctx, zone, record.ID); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// foreignVolume has the name of the stack's own, until it is removed.
+func (w *world) foreignVolume() (remove func()) {
+	w.t.Helper()
+	api := w.hetzner()
+	made, _, err := api.Volume.Create(w.ctx, hcloud.VolumeCreateOpts{Name: "momentstudio-" + w.s.Stack + "-data", Size: 10, Location: &hcloud.Location{Name: "fsn1"}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return func() {
+		if _, err := api.Volume.Delete(w.ctx, made.Volume); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// healing are faults of Cloudflare that are waited out.
+var healing = map[string]map[string]any{
+	"Cloudflare: the answer to a widget's create is lost":        {"kind": "drop-after", "method": "POST", "path": "widgets$", "times": 1},
+	"Cloudflare: too many requests":                              {"kind": "status", "method": "GET", "status": 429, "times": 1},
+	"Cloudflare: an error of its own, which is gone in a moment": {"kind": "status", "method": "GET", "status": 500, "times": 1},
+}
+
+// heals does work that meets faults which are waited out.
+func (w *world) heals(work func()) {
+	w.t.Helper()
+	for _, rule := range healing {
+		w.inject("cloudflare", rule)
+	}
+	work()
+	if missed := w.reached("cloudflare"); len(missed) > 0 {
+		w.t.Errorf("no request was hit by %v", missed)
+	}
+	for name := range healing {
+		faulttable.Healed(w.t, "Clouds", name, "what is made is what it is without the fault")
+	}
+}

@@ -1,0 +1,210 @@
+package e2e
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// change is something that an operator changes in the stack's file, and back.
+type change struct {
+	name     string
+	there    func(*world)
+	back     func(*world)
+	share    int // of the kills, among all changes
+	ops      [2][]operation
+	wants    [2]map[string]string // how the stack is afterwards, when nothing disturbs
+	returned bool                 // the next one goes back
+}
+
+// killedChanges cover each kind of resource, and each thing that the engine does to one.
+func killedChanges(w *world) []*change {
+	sshFrom := w.configured("host")["sshFrom"]
+	return []*change{
+		{name: "records, widget and firewall", share: 4, there: func(w *world) {
+			w.configure("dns", "ttlSeconds", 600)
+			w.configure("turnstile", "hostnames", []string{"momentstudio.test", "www.momentstudio.test", "more.momentstudio.test"})
+			w.configure("host", "sshFrom", []string{w.s.Subnet.String(), "192.0.2.0/24"})
+		}, back: func(w *world) {
+			w.configure("dns", "ttlSeconds", 300)
+			w.configure("turnstile", "hostnames", []string{"momentstudio.test", "www.momentstudio.test"})
+			w.configure("host", "sshFrom", sshFrom)
+		}},
+		{name: "jobs", share: 3, there: func(w *world) {
+			w.configure("host", "pruneAt", "05:45")
+			w.configure("edge", "maxBodyMB", 610)
+		}, back: func(w *world) {
+			w.configure("host", "pruneAt", "05:15")
+			w.configure("edge", "maxBodyMB", 600)
+		}},
+		{name: "a secret, and those who use it", share: 3, there: func(w *world) { w.setSecret("adminIpBypassToken", "another-token-of-some-length-1") },
+			back: func(w *world) { w.setSecret("adminIpBypassToken", "another-token-of-some-length-2") }},
+		{name: "services", share: 2, there: func(w *world) {
+			w.configure("frontend", "replicas", 2)
+			w.configure("redis", "memoryMB", 300)
+		}, back: func(w *world) {
+			w.configure("frontend", "replicas", 1)
+			w.configure("redis", "memoryMB", 256)
+		}},
+	}
+}
+
+// kills end updates inside random operations, and look at what the next `studio up` makes of it.
+func kills(t *testing.T, w *world) {
+	number := 6
+	if full {
+		number = 100
+	}
+	if n, err := strconv.Atoi(os.Getenv("MOMENTSTUDIO_KILLS")); err == nil {
+		number = n
+	}
+	seed := uint64(time.Now().UnixNano())
+	if n, err := strconv.ParseUint(os.Getenv("MOMENTSTUDIO_SEED"), 10, 64); err == nil {
+		seed = n
+	}
+	t.Logf("MOMENTSTUDIO_SEED=%d", seed)
+	chance := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // no secret
+
+	changes := killedChanges(w)
+	if !full {
+		changes = []*change{changes[0], changes[2]} // without services and clouds apart, in two minutes instead of six
+	}
+	for _, c := range changes {
+		c.back(w)
+	}
+	w.mustUpdate()
+	rows, files := w.rows(), w.files()
+	var lots []*change
+	for _, c := range changes {
+		for way, apply := range []func(*world){c.there, c.back} {
+			apply(w)
+			ops, err := w.start(false).finish(t)
+			if err != nil || len(ops) == 0 {
+				t.Fatalf("%s, undisturbed: %d operations, %v", c.name, len(ops), err)
+			}
+			c.ops[way], c.wants[way] = ops, w.fingerprint()
+			t.Logf("%s, undisturbed: %v", c.name, ops)
+		}
+		for range c.share {
+			lots = append(lots, c)
+		}
+	}
+	ways := []string{killEngine, killAll, killEverything, terminate}
+	inside := map[string]int{}
+	var c *change
+	for n := range number {
+		if c == nil || !c.returned { // one at a time: what is wanted is of all others as they were
+			c = lots[chance.IntN(len(lots))]
+		}
+		way := 0
+		apply := c.there
+		if c.returned {
+			way, apply = 1, c.back
+		}
+		c.returned = !c.returned
+		apply(w)
+		how := ways[n%len(ways)]
+		bare := how != killEverything && n%2 == 1
+		took := map[string]time.Duration{}
+		for _, o := range c.ops[way] {
+			took[o.String()] = o.took
+		}
+		part := chance.Float64()
+		r := w.start(bare)
+		at, _ := r.killInside(1+chance.IntN(len(c.ops[way])), func(o operation) time.Duration { return time.Duration(part * float64(took[o.String()])) }, how)
+		if at == nil {
+			t.Fatalf("kill %d, %s: the update ended before its operation:\n%s", n+1, c.name, tail(r.out.String(), 40))
+		}
+		inside[at.op+" "+strings.Split(at.urn, "::")[2]]++
+		began := time.Now()
+		out, err := w.update("--wait", "5m")
+		t.Logf("kill %d, %s, inside %s: studio up took %.0f s", n+1, how, at, time.Since(began).Seconds())
+		if err != nil {
+			t.Fatalf("kill %d, %s inside %s; then studio up: %v\n%s\nthe killed run had said:\n%s", n+1, how, at, err, tail(out, 80), tail(r.out.String(), 30))
+		}
+		if different := differences(c.wants[way], w.fingerprint()); len(different) > 0 {
+			t.Fatalf("kill %d, %s inside %s; after studio up the stack is not what it is undisturbed:\n%s\nstudio up had said:\n%s", n+1, how, at, strings.Join(different, "\n"), tail(out, 80))
+		}
+		w.holds("after kill "+strconv.Itoa(n+1), rows, files)
+	}
+	for kind, n := range inside {
+		t.Logf("%3d inside %s", n, kind)
+	}
+	for _, c := range changes {
+		if c.returned {
+			c.back(w)
+		}
+	}
+	w.mustUpdate()
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+	w.knowsAll()
+}
+
+// finish waits for an update that nothing disturbs.
+func (r *run) finish(t *testing.T) ([]operation, error) {
+	ops, err := r.wait()
+	if err != nil {
+		t.Log(tail(r.out.String(), 60))
+	}
+	return ops, err
+}
+
+// killAgain updates the stack in runs that are killed again and again: each goes on where the one before was, and is killed inside
+// one of its next operations. The last one is left alone.
+func (w *world) killAgain(most int) {
+	w.t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	chance := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // no secret
+	ways := []string{killEverything, killEngine, killAll, terminate}
+	killed := 0
+	for ; killed < most; killed++ {
+		how := ways[killed%len(ways)]
+		part := chance.Float64()
+		r := w.start(how == killEngine && killed > 0)
+		at, err := r.killInside(1+chance.IntN(9), func(operation) time.Duration { return time.Duration(part * float64(2*time.Second)) }, how)
+		if at == nil {
+			if err != nil && how != killEngine { // a bare update may stop at what a killed one made
+				w.t.Fatalf("run %d: %v\n%s", killed+1, err, tail(r.out.String(), 80))
+			}
+			if err == nil {
+				break
+			}
+			continue
+		}
+		w.t.Logf("run %d, %s inside %s, after %d operations", killed+1, how, at, len(r.began))
+	}
+	if killed < min(most, 2) {
+		w.t.Fatalf("only %d runs were killed", killed)
+	}
+	out := w.mustUpdate()
+	w.t.Log(tail(out, 4))
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+	w.knowsAll()
+}
+
+// knowsAll fails when the state does not know something that bears the stack's name.
+func (w *world) knowsAll() {
+	w.t.Helper()
+	out, err := w.studio("recover", "--config-file", w.s.ConfigFile())
+	if err != nil || !strings.Contains(out, "all that it knows is there") {
+		w.t.Errorf("studio recover: %v\n%s", err, tail(out, 20))
+	}
+}
+
+// killedFirstUps makes the stack from nothing.
+func killedFirstUps(_ *testing.T, w *world) { w.killAgain(20) }
+
+// killedRebuild replaces the server.
+func killedRebuild(t *testing.T, w *world) {
+	rows, files := w.rows(), w.files()
+	generation, _ := w.configured("host")["generation"].(int)
+	w.configure("host", "generation", generation+1)
+	w.killAgain(12)
+	w.holds("after the rebuild", rows, files)
+	if t.Failed() {
+		t.Log(w.host("docker service ls; docker ps -a"))
+	}
+}
