@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/recovery"
 )
 
 // CLI runs the Pulumi CLI for one stack.
@@ -148,7 +150,7 @@ func resources(state []byte) ([]resource, error) {
 }
 
 // jobType is what a one-shot job is to the engine.
-const jobType = "docker:index/container:Container"
+const jobType = recovery.DockerContainer
 
 // failedJobs lists the URNs of one-shot jobs whose record says that they failed or never ended.
 func failedJobs(state []byte) ([]string, error) {

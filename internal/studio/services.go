@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prekzursil/momentstudio-infra/internal/recovery"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
 
@@ -28,7 +29,7 @@ type service struct {
 	Update  string // state of the last update: "", "completed", "rollback_completed", …
 }
 
-const serviceType = "docker:index/service:Service"
+const serviceType = recovery.DockerService
 
 // wantedServices reads from a state what the last update asked for.
 func wantedServices(state []byte) ([]service, error) {

@@ -15,8 +15,9 @@ import (
 )
 
 // Up brings the stack to what its config says: it takes the host's lock, writes the SSH files when the stack has a host,
-// takes over what a killed run made without writing it down, readies the state when the server is to be rebuilt, runs jobs again that are recorded as failed or whose files were
-// changed on the host, updates, and checks that the site answers. It reports success only when all of that holds.
+// takes over what a killed run made without writing it down, readies the state when the server is to be rebuilt, runs jobs
+// again that are recorded as failed or whose files were changed on the host, updates, and checks that the site answers. It
+// reports success only when all of that holds.
 func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 	args := []string{"up", "--yes", "--skip-preview", "--parallel", fmt.Sprint(max(c.Parallel, 1))}
 	address, release, err := c.reachHost(ctx, "an update of stack "+c.Stack)
