@@ -36,19 +36,22 @@ restore 10 no such backup, 11 wrong password, 12 the backup is damaged, 13 no ro
 restore comes first.
 `
 
-// exitCodes are those of errors that a caller may want to tell apart.
-var exitCodes = []struct {
+// kinds are the errors that a caller may want to tell apart, and what a person can do about each.
+var kinds = []struct {
 	err  error
 	code int
+	do   string // empty: the error itself says it
 }{
-	{errContract, exitContract},
-	{ops.ErrLocked, exitLocked},
-	{ops.ErrNoBackup, 10},
-	{ops.ErrWrongPassword, 11},
-	{ops.ErrDamaged, 12},
-	{ops.ErrNoRoom, 13},
-	{ops.ErrNewerSchema, 14},
-	{ops.ErrUnfinished, 15},
+	{errContract, exitContract, ""},
+	{ops.ErrNotEverywhere, exitFailed, "mend what is said of each destination, then `systemctl start momentstudio-backup`; a destination that is not named has its copy"},
+	{ops.ErrNotBackedUp, exitFailed, "no destination has a copy of this run, earlier ones are as they were; mend the cause, then `systemctl start momentstudio-backup`"},
+	{ops.ErrNoBackup, 10, "nothing was changed; `restore list --from NAME` shows what a destination has"},
+	{ops.ErrWrongPassword, 11, "nothing was changed; the repository is another stack's, or its password is of another generation than this host's: take another destination (--from), or run `studio up` with the stack's own file first"},
+	{ops.ErrDamaged, 12, "the shop's own data were not touched; take another backup (`restore list`) or another destination (--from), and have this one looked at"},
+	{ops.ErrNoRoom, 13, "nothing of the shop was changed; raise host.volumeSizeGB and run `studio up`, or remove what is not needed from the data volume"},
+	{ops.ErrNewerSchema, 14, ""},
+	{ops.ErrUnfinished, 15, ""},
+	{ops.ErrLocked, exitLocked, "wait until that has ended, then run it again"},
 }
 
 var errContract = errors.New("hostops and the program disagree about the host contract")
@@ -64,21 +67,26 @@ func main() {
 	if err == nil {
 		return
 	}
+	code, do := told(err)
 	fmt.Fprintln(os.Stderr, "hostops:", err)
-	os.Exit(exitCode(err))
+	if do != "" {
+		fmt.Fprintln(os.Stderr, "what to do:", do)
+	}
+	os.Exit(code)
 }
 
-func exitCode(err error) int {
+// told is the exit code of an error, and what to do about it.
+func told(err error) (code int, do string) {
 	var usage usageError
 	if errors.As(err, &usage) {
-		return exitUsage
+		return exitUsage, "hostops --help shows what there is"
 	}
-	for _, c := range exitCodes {
-		if errors.Is(err, c.err) {
-			return c.code
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return k.code, k.do
 		}
 	}
-	return exitFailed
+	return exitFailed, ""
 }
 
 func command() *cobra.Command {

@@ -68,14 +68,17 @@ func confirm(ctx context.Context, in io.Reader, out io.Writer, stack, what strin
 	}()
 	select {
 	case line := <-answer:
+		fmt.Fprintln(out) // the answer's own line end is not seen when it is no terminal
 		if line != stack {
-			return errors.New("that is not the stack's name: nothing was changed")
+			return fmt.Errorf("that is not the stack's name: nothing was changed; fix: run it again and type %s, or give --yes", stack)
 		}
 		return nil
 	case <-ctx.Done():
+		fmt.Fprintln(out)
 		return fmt.Errorf("nothing was changed: %w", ctx.Err())
 	case <-time.After(patience):
-		return fmt.Errorf("no answer within %s: nothing was changed", patience)
+		fmt.Fprintln(out)
+		return fmt.Errorf("no answer within %s: nothing was changed; fix: run it again and type %s, or give --yes", patience, stack)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,6 +66,12 @@ const (
 // mediaParts are the directories that a backup covers.
 var mediaParts = []string{uploadsPart, privatePart}
 
+// ErrNotBackedUp is of a run that made nothing that could be stored, ErrNotEverywhere of one that did not reach every destination.
+var (
+	ErrNotBackedUp   = errors.New("no backup was made")
+	ErrNotEverywhere = errors.New("not every destination has a copy")
+)
+
 // Backup backs the shop up to every destination and reads it back from there. It succeeds only when
 // all of them hold a verified copy; what succeeded stays when another destination fails.
 func Backup(ctx context.Context, spec hostspec.Backup, p BackupPaths, out io.Writer) error {
@@ -77,6 +84,9 @@ func Backup(ctx context.Context, spec hostspec.Backup, p BackupPaths, out io.Wri
 	state.Ended = time.Now().UTC()
 	if err != nil {
 		state.Error = err.Error()
+		if !errors.Is(err, ErrNotEverywhere) {
+			err = fmt.Errorf("%w: %w", ErrNotBackedUp, err)
+		}
 	}
 	return errors.Join(err, recordRun(p.Root, state))
 }
@@ -107,7 +117,10 @@ func backUp(ctx context.Context, spec hostspec.Backup, p BackupPaths, state *Bac
 		state.Destinations[d.Name] = at
 		bad = append(bad, err)
 	}
-	return errors.Join(bad...)
+	if err := errors.Join(bad...); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotEverywhere, err)
+	}
+	return nil
 }
 
 // stage collects what the backup covers. The database comes first: what the shop writes meanwhile is
@@ -260,8 +273,16 @@ func (r repository) fits(ctx context.Context, spec hostspec.Backup, staging stri
 // forget removes old snapshots. A lock that a killed run left would stop it for half an hour: the backup is
 // a good one all the same, and the next run tries again.
 func (r repository) forget(ctx context.Context, spec hostspec.Backup, out io.Writer) error {
-	err := r.restic(ctx, io.Discard, "forget", "--quiet", "--host", spec.Stack, "--tag", "momentstudio", "--group-by", "host",
-		"--keep-within", fmt.Sprintf("%dd", spec.KeepDays), "--keep-weekly", "8", "--keep-monthly", "12", "--prune")
+	all, err := r.snapshots(ctx)
+	if err != nil {
+		return fmt.Errorf("look for old snapshots: %w", err)
+	}
+	if doubt := clockDoubt(all, time.Now(), spec.KeepDays); doubt != "" {
+		fmt.Fprintf(out, "%s: old snapshots stay: %s\n", r.Name, doubt)
+		return nil
+	}
+	err = r.restic(ctx, io.Discard, "forget", "--quiet", "--host", spec.Stack, "--tag", "momentstudio", "--group-by", "host",
+		"--keep-within", fmt.Sprintf("%dd", spec.KeepDays), "--keep-daily", strconv.Itoa(spec.KeepDays), "--keep-weekly", "8", "--keep-monthly", "12", "--prune")
 	if errors.Is(err, errRepoLocked) {
 		fmt.Fprintf(out, "%s: old snapshots stay until the next run: %v\n", r.Name, err)
 		return nil
@@ -270,6 +291,26 @@ func (r repository) forget(ctx context.Context, spec hostspec.Backup, out io.Wri
 		return fmt.Errorf("remove old snapshots: %w", err)
 	}
 	return nil
+}
+
+// clockGap is how long nothing may have been backed up before it looks as if a clock had jumped.
+const clockGap = 7 * 24 * time.Hour
+
+// clockDoubt says why sorted snapshots are not to be thrown away by their age; empty when nothing speaks against it. restic
+// counts from the newest that is not still to come: a clock that runs ahead would make all others old, in the night after
+// its jump as well. So nothing goes until the newest keepDays days are without a gap.
+func clockDoubt(all []Snapshot, now time.Time, keepDays int) string {
+	past := all[:len(all)-len(future(all, now))]
+	if len(past) == 0 {
+		return ""
+	}
+	newest := past[len(past)-1].made()
+	for i := len(past) - 1; i > 0 && newest.Sub(past[i].made()) < time.Duration(keepDays)*24*time.Hour; i-- {
+		if gap := past[i].made().Sub(past[i-1].made()); gap > clockGap {
+			return fmt.Sprintf("there is none between %s and %s; when a clock jumped, those before are younger than they look", past[i-1].ID, past[i].ID)
+		}
+	}
+	return ""
 }
 
 // verify downloads, past restic's own cache, a snapshot's manifest and dump whole, and a sample of its files, and compares the

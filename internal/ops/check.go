@@ -67,9 +67,12 @@ func (r repository) check(ctx context.Context, spec hostspec.Backup, read string
 		return fmt.Errorf("%w: it holds none", ErrNoBackup)
 	}
 	// This host's lock keeps its own backups away, which are all that write there.
-	newest := all[len(all)-1]
 	if err := r.restic(ctx, io.Discard, "check", "--quiet", "--no-lock", "--no-cache", read); err != nil {
-		return stored{r, newest}.judge(ctx, err)
+		return stored{r, all[len(all)-1]}.judge(ctx, err)
+	}
+	newest, err := pick(all, "latest", time.Now())
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(out, "%s: %d backups, the newest of %s; restic check %s finds no fault\n", r.Name, len(all), newest.ID, read)
 	if !whole {
@@ -198,9 +201,9 @@ func BackupAge(spec hostspec.Backup, state BackupState, volume, now time.Time) (
 	text += "\n"
 	switch limit := time.Duration(spec.MaxAgeHours) * time.Hour; {
 	case age > limit:
-		return text, fmt.Errorf("backups are overdue: backup.maxAgeHours is %d", spec.MaxAgeHours)
+		return text, fmt.Errorf("backups are overdue: backup.maxAgeHours is %d; fix: `journalctl -u momentstudio-backup` tells what stops them, and `systemctl start momentstudio-backup` makes one now", spec.MaxAgeHours)
 	case age < -time.Hour:
-		return text, fmt.Errorf("the newest backup is of %s, which is still to come: the host's clock was wrong then, or is now", newest.UTC().Format(time.RFC3339))
+		return text, fmt.Errorf("the newest backup is of %s, which is still to come: the host's clock was wrong then, or is now; fix: set it (timedatectl), then make a backup (systemctl start momentstudio-backup)", newest.UTC().Format(time.RFC3339))
 	}
 	return text, nil
 }

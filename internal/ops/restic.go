@@ -102,7 +102,7 @@ func (r repository) restic(ctx context.Context, stdout io.Writer, args ...string
 			return fmt.Errorf("%w: %s", errRepoLocked, text)
 		}
 	}
-	return fmt.Errorf("restic %s: %w: %s", args[0], err, lastLines(text, 5))
+	return fmt.Errorf("restic %s: %w: %s", args[0], err, lastLines(withoutFrames(text), 5))
 }
 
 // open makes the repository when there is none, and replaces earlier generations' passwords: the new
@@ -202,6 +202,20 @@ func (r repository) removeKeyOf(ctx context.Context, before repository, out io.W
 		}
 	}
 	return nil
+}
+
+// withoutFrames leaves out the places in restic's source that it prints below some of its errors: a function, and below it the
+// file, behind a tab.
+func withoutFrames(text string) string {
+	var kept []string
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "\t") {
+			kept = kept[:max(0, len(kept)-1)]
+			continue
+		}
+		kept = append(kept, line)
+	}
+	return strings.TrimSpace(strings.Join(kept, ""))
 }
 
 func lastLines(text string, n int) string {

@@ -90,7 +90,7 @@ func HalfSwitched(path string) error {
 	if err != nil || s == nil || !s.Prepared || s.Switched {
 		return err
 	}
-	return fmt.Errorf("%w: the one of %s stands in the middle of its switch; `%s restore continue` on the host finishes it, `restore undo` goes back",
+	return fmt.Errorf("%w: the one of %s stands in the middle of its switch; fix: `%s restore continue` on the host finishes it, `restore undo` goes back",
 		ErrUnfinished, s.Source, hostspec.HostopsCommand)
 }
 
@@ -128,11 +128,11 @@ func Restore(ctx context.Context, r Restoration, out io.Writer) error {
 	switch {
 	case old == nil, !old.Prepared:
 	case old.Dropping:
-		return fmt.Errorf("%w: what the one of %s left aside is being removed; `restore drop` finishes that", ErrUnfinished, old.Source)
+		return fmt.Errorf("%w: what the one of %s left aside is being removed; fix: `restore drop` finishes that", ErrUnfinished, old.Source)
 	case !old.Switched:
 		return HalfSwitched(hostspec.RestoreJournal)
 	default:
-		return fmt.Errorf("%w: what the one of %s left aside is still kept; `restore drop` removes it for good, `restore undo` goes back to it", ErrUnfinished, old.Source)
+		return fmt.Errorf("%w: what the one of %s left aside is still kept; fix: `restore drop` removes it for good, `restore undo` goes back to it", ErrUnfinished, old.Source)
 	}
 	docker, err := connectDocker()
 	if err != nil {
@@ -320,8 +320,9 @@ func resume(ctx context.Context, spec hostspec.Backup, side func(*RestoreState) 
 		if err != nil {
 			return err
 		}
-		if err := db.migrate(ctx, docker, migration, &Manifest{Release: state.Manifest.Release}, out); err != nil {
-			return err
+		if err := db.migrate(ctx, docker, migration, &Manifest{}, out); err != nil {
+			// Its kind is not passed on: it is no backup that is to blame, and nothing else can be taken.
+			return fmt.Errorf("bring the database of the side %q to the schema of the release that is deployed: %v; fix: deploy the release that served it, then again (`restore status` shows where it stands)", target, err) //nolint:errorlint // see above
 		}
 	}
 	return switchTo(ctx, state, target, docker, db, out)
@@ -338,7 +339,7 @@ func DropRestore(ctx context.Context, spec hostspec.Backup, out io.Writer) error
 		return nil
 	}
 	if state.Prepared && !state.Switched {
-		return fmt.Errorf("%w: it stands in the middle of its switch; `restore continue` finishes it, `restore undo` goes back", ErrUnfinished)
+		return fmt.Errorf("%w: it stands in the middle of its switch; fix: `restore continue` finishes it, `restore undo` goes back", ErrUnfinished)
 	}
 	db, err := openDatabases(ctx)
 	if err != nil {

@@ -21,10 +21,7 @@ import (
 )
 
 func TestABackupIsPickedByIDOrTime(t *testing.T) {
-	var all []Snapshot
-	for _, id := range []string{"20261101T043000Z", "20261124T043000Z", "20261125T043000Z"} {
-		all = append(all, Snapshot{ID: id})
-	}
+	all := snapshotsOf("20261101T043000Z", "20261124T043000Z", "20261125T043000Z")
 	for want, picked := range map[string]string{
 		"latest":                    "20261125T043000Z",
 		"20261101T043000Z":          "20261101T043000Z",
@@ -33,18 +30,76 @@ func TestABackupIsPickedByIDOrTime(t *testing.T) {
 		"2026-11-25T06:30:00+02:00": "20261125T043000Z",
 		"2026-11-10 12:00":          "20261101T043000Z",
 	} {
-		if got, err := pick(all, want); err != nil || got.ID != picked {
+		if got, err := pick(all, want, noonOfThe25th); err != nil || got.ID != picked {
 			t.Errorf("%s: got %s (%v), want %s", want, got.ID, err, picked)
 		}
 	}
 	for _, want := range []string{"20261124T043001Z", "2026-10-31", "yesterday", ""} {
-		if got, err := pick(all, want); !errors.Is(err, ErrNoBackup) {
+		if got, err := pick(all, want, noonOfThe25th); !errors.Is(err, ErrNoBackup) {
 			t.Errorf("%q: got %s (%v)", want, got.ID, err)
 		}
 	}
-	if _, err := pick(nil, "latest"); !errors.Is(err, ErrNoBackup) {
+	if _, err := pick(nil, "latest", noonOfThe25th); !errors.Is(err, ErrNoBackup) {
 		t.Errorf("of none: %v", err)
 	}
+}
+
+func TestAWrongClockNeitherChoosesNorRemovesBackups(t *testing.T) {
+	all := snapshotsOf("20261124T043000Z", "20261125T043000Z", "20991231T043000Z")
+	if got, err := pick(all, "latest", noonOfThe25th); !errors.Is(err, ErrNoBackup) || !strings.Contains(err.Error(), "20261125T043000Z") || !strings.Contains(err.Error(), "20991231T043000Z") {
+		t.Errorf("the latest is %s (%v), and one is still to come", got.ID, err)
+	}
+	if got, err := pick(all, "20991231T043000Z", noonOfThe25th); err != nil || got.ID != "20991231T043000Z" {
+		t.Errorf("by its name: %s (%v)", got.ID, err)
+	}
+	if got, err := pick(all, "2099-12-31", noonOfThe25th); err != nil || got.ID != "20261125T043000Z" {
+		t.Errorf("by a time: %s (%v)", got.ID, err)
+	}
+	if _, err := pick(all[2:], "latest", noonOfThe25th); !errors.Is(err, ErrNoBackup) {
+		t.Errorf("only one that is still to come: %v", err)
+	}
+	jumped := snapshotsOf("20261124T043000Z", "20261125T043000Z", "20991231T043000Z", "21000101T043000Z", "21000102T043000Z")
+	month := snapshotsOf("20261125T043000Z")
+	for day := range 31 {
+		month = append(month, snapshotsOf(time.Date(2100, 1, 1+day, 4, 30, 0, 0, time.UTC).Format(backupIDLayout))...)
+	}
+	for _, c := range []struct {
+		name  string
+		all   []Snapshot
+		now   string
+		doubt string
+	}{
+		{"every night one", all[:2], "20261125T120000Z", ""},
+		{"the first", all[:1], "20261124T120000Z", ""},
+		{"one of the future counts for nothing", all, "20261125T120000Z", ""},
+		{"the clock jumped tonight", jumped[:3], "20991231T043100Z", "20261125T043000Z"},
+		{"it jumped two nights ago", jumped, "21000102T043100Z", "20261125T043000Z"},
+		{"it jumped more nights ago than backups are kept", month, "21000131T043100Z", ""},
+	} {
+		now, err := time.Parse(backupIDLayout, c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := clockDoubt(c.all, now, 30); (got == "") != (c.doubt == "") || !strings.Contains(got, c.doubt) {
+			t.Errorf("%s: %q", c.name, got)
+		}
+	}
+}
+
+func TestResticsPlacesInItsSourceAreNotTold(t *testing.T) {
+	got := withoutFrames("Fatal: pack is damaged\ngithub.com/restic/restic/internal/repository.check\n\t/restic/check.go:12\nmain.main\n\t/restic/main.go:3\nand more")
+	if got != "Fatal: pack is damaged\nand more" {
+		t.Errorf("got %q", got)
+	}
+}
+
+var noonOfThe25th = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+
+func snapshotsOf(ids ...string) (all []Snapshot) {
+	for _, id := range ids {
+		all = append(all, Snapshot{ID: id})
+	}
+	return all
 }
 
 func TestTheDestinationOfARestore(t *testing.T) {

@@ -101,7 +101,7 @@ func (d *databases) noneAside(ctx context.Context) error {
 		return fmt.Errorf("look for database %s: %w", d.aside, err)
 	}
 	if there {
-		return fmt.Errorf("%w: there is a database %s, and no journal says of which; if nobody needs it, drop it by hand", ErrUnfinished, d.aside)
+		return fmt.Errorf("%w: there is a database %s, and no journal says of which; fix: look at it, and when nobody needs it, drop it by hand (DROP DATABASE)", ErrUnfinished, d.aside)
 	}
 	return nil
 }
@@ -202,7 +202,7 @@ func (m Migration) accepts(ctx context.Context, docker *client.Client, manifest 
 	if err != nil || known {
 		return err
 	}
-	return fmt.Errorf("%w: its revision %s is unknown to the image %s; deploy the release that it was made with (%s) first, or take an older backup",
+	return fmt.Errorf("%w: its revision %s is unknown to the image %s; fix: deploy the release that it was made with (%s) first, or take an older backup; nothing was changed",
 		ErrNewerSchema, manifest.Revision, m.Image, cmp.Or(manifest.Release, "its archive does not say which"))
 }
 

@@ -38,6 +38,12 @@ type Snapshot struct {
 	path     string // of its staging directory
 }
 
+// made is the time that the backup's ID tells; the zero time when it tells none.
+func (s Snapshot) made() time.Time {
+	t, _ := time.Parse(backupIDLayout, s.ID)
+	return t
+}
+
 // find resolves what the restore is told to take.
 func (r Restoration) find(ctx context.Context) (source, error) {
 	if r.Archive != "" {
@@ -51,7 +57,7 @@ func (r Restoration) find(ctx context.Context) (source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("destination %s: %w", repo.Name, err)
 	}
-	s, err := pick(all, r.Backup)
+	s, err := pick(all, r.Backup, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("destination %s: %w", repo.Name, err)
 	}
@@ -133,13 +139,33 @@ func (r repository) snapshots(ctx context.Context) ([]Snapshot, error) {
 	return all, nil
 }
 
-// pick chooses among backups, which are sorted: "latest", an ID, or the newest that is not younger than a time.
-func pick(all []Snapshot, want string) (Snapshot, error) {
+// clockTolerance is how far two machines' clocks may be apart.
+const clockTolerance = time.Hour
+
+// future are those of sorted backups that are still to come: they were made by a clock that was wrong.
+func future(all []Snapshot, now time.Time) []Snapshot {
+	limit := now.Add(clockTolerance).UTC().Format(backupIDLayout)
+	first, _ := slices.BinarySearchFunc(all, limit, func(s Snapshot, limit string) int { return strings.Compare(s.ID, limit) })
+	return all[first:]
+}
+
+// pick chooses among backups, which are sorted: "latest", an ID, or the newest that is not younger than a time. There is no
+// latest while one is of a time that is still to come: which of them holds the newest data, nobody can tell.
+func pick(all []Snapshot, want string, now time.Time) (Snapshot, error) {
 	if len(all) == 0 {
 		return Snapshot{}, fmt.Errorf("%w: it holds none", ErrNoBackup)
 	}
+	later := future(all, now)
+	past := all[:len(all)-len(later)]
+	if want == "latest" && len(later) > 0 {
+		text := fmt.Sprintf("the latest cannot be told: %d of them are of a time that is still to come, as %s, so the clock is wrong here (timedatectl) or was where they were made", len(later), later[len(later)-1].ID)
+		if len(past) > 0 {
+			text += "; the newest of before is " + past[len(past)-1].ID
+		}
+		return Snapshot{}, fmt.Errorf("%w: %s; fix: name one by its ID, or remove those that are wrong (docs/guides/back-up.md)", ErrNoBackup, text)
+	}
 	if want == "latest" {
-		return all[len(all)-1], nil
+		return past[len(past)-1], nil
 	}
 	for _, s := range all {
 		if s.ID == want {
@@ -161,7 +187,7 @@ func pick(all []Snapshot, want string) (Snapshot, error) {
 	if then.IsZero() && !backupID.MatchString(want) {
 		return Snapshot{}, fmt.Errorf(`%w: %q is neither "latest" nor a backup's ID nor a time such as 2026-11-25T04:30Z or 2026-11-25`, ErrNoBackup, want)
 	}
-	for _, s := range slices.Backward(all) {
+	for _, s := range slices.Backward(past) {
 		if !then.IsZero() && s.ID <= then.Format(backupIDLayout) {
 			return s, nil
 		}

@@ -82,7 +82,7 @@ func (c CLI) lockServices(ctx context.Context, address, what string) (release fu
 		return nil, ctx.Err()
 	case line == "between two states":
 		end()
-		return nil, fmt.Errorf("a restore stands in the middle of its switch, and an update would mix two states of the shop; `%s restore continue` on the host finishes it, `restore undo` goes back", hostspec.HostopsCommand)
+		return nil, fmt.Errorf("a restore stands in the middle of its switch, and an update would mix two states of the shop; fix: `%s restore continue` on the host finishes it, `restore undo` goes back", hostspec.HostopsCommand)
 	case strings.HasPrefix(line, "held by "):
 		end()
 		return nil, lockedError{strings.TrimPrefix(line, "held by ")}
