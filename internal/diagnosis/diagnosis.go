@@ -17,7 +17,7 @@ type Failure struct {
 
 var (
 	header  = regexp.MustCompile(`^\s{1,4}(\S+) \((\S+)\):$`)
-	library = regexp.MustCompile(`sdk-v2/provider2?\.go:\d+: |sdk\.helper_schema: |error from makeRequest: |: provider=\w+@[\w.+-]+`)
+	library = regexp.MustCompile(`sdk-v2/provider2?\.go:\d+: |sdk\.helper_schema: |error from makeRequest: |waiting for RPCs: |marshaling properties: |awaiting input property "\w+": |: provider=\w+@[\w.+-]+`)
 	frame   = regexp.MustCompile(`^((update|preview|refresh|destroy) failed|(an unhandled error occurred: )?program failed:|\d+ errors? occurred:|)$`)
 )
 

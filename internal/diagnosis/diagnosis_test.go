@@ -81,9 +81,9 @@ func TestAllFailuresAreToldThoseOfOneCauseTogether(t *testing.T) {
 
 // What the program says itself has its own way out, once; the engine's words around it are left out.
 func TestTheProgramsOwnErrorKeepsItsWayOut(t *testing.T) {
-	text := "\nDiagnostics:\n  pulumi:pulumi:Stack (s):\n    error: an unhandled error occurred: program failed:\n    1 error occurred:\n    \t* job app-migrate exited with code 3; the end of its log:\n        canary\n      what to do: mend the cause\n"
+	text := "\nDiagnostics:\n  pulumi:pulumi:Stack (s):\n    error: an unhandled error occurred: program failed:\n    1 error occurred:\n    \t* waiting for RPCs: marshaling properties: awaiting input property \"image\": job app-migrate exited with code 3: canary\n      the end of its log:\n        canary\n      what to do: mend the cause\n"
 	got := diagnosis.Words(diagnosis.Failures(text), "ask")
-	if !strings.Contains(got, "job app-migrate exited with code 3") || !strings.Contains(got, "canary") || strings.Count(got, "what to do: ") != 1 || strings.Contains(got, "error occurred") {
+	if !strings.Contains(got, "job app-migrate exited with code 3") || !strings.Contains(got, "canary") || strings.Count(got, "what to do: ") != 1 || strings.Contains(got, "error occurred") || strings.Contains(got, "RPCs") {
 		t.Errorf("got\n%s", got)
 	}
 	both := strings.TrimSuffix(printed, "\nResources:\n    + 2 created\n\nDuration: 2s\n") + "\n  pulumi:pulumi:Stack (other):\n    error: an unhandled error occurred: waiting for RPCs\n"

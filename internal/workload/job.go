@@ -113,12 +113,19 @@ func JobResult(name string, code int, logs string) (string, error) {
 	if code == 0 {
 		return "done", nil
 	}
-	text := "(no log)"
+	text, said := "(no log)", "it said nothing"
 	if strings.TrimSpace(logs) != "" {
 		lines := strings.Split(strings.TrimSpace(logs), "\n")
 		text = strings.Join(lines[max(0, len(lines)-20):], "\n    ")
+		said = lines[len(lines)-1]
+		for _, l := range slices.Backward(lines) { // hostops ends with what went wrong, which may be more than a line
+			if word, ok := strings.CutPrefix(l, "hostops: "); ok {
+				said = word
+				break
+			}
+		}
 	}
-	return "", fault.Hint(fmt.Errorf("job %s exited with code %d; the end of its log:\n    %s", name, code, text),
+	return "", fault.Hint(fmt.Errorf("job %s exited with code %d: %s\n  the end of its log:\n    %s", name, code, said, text),
 		"mend the cause and run `studio up`, which runs failed jobs again (a bare `pulumi up` repeats this record: add --replace with the job's URN)")
 }
 

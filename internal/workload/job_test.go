@@ -35,6 +35,8 @@ func TestJobResult(t *testing.T) {
 		{"the whole log when it has twenty lines", 1, numbered(20), []string{"    line 1.\n", "    line 20.\n"}, []string{"line 21."}},
 		{"the last twenty of a longer one", 1, numbered(21), []string{"    line 2.\n", "    line 21.\n"}, []string{"    line 1.\n"}},
 		{"a log without an end of line", 1, "only", []string{"    only\n"}, nil},
+		{"what hostops says comes first", 1, "pulling\nhostops: pull x: not found\nof the registry", []string{"exited with code 1: pull x: not found\n", "    of the registry\n"}, nil},
+		{"or else the last line", 1, numbered(2), []string{"exited with code 1: line 2.\n"}, nil},
 		{"no log is said to be none", 1, " \n\n", []string{"(no log)"}, nil},
 		{"a killed job", 137, "", []string{"exited with code 137", "(no log)"}, nil},
 		{"a code that Docker could not tell", -1, "", []string{"exited with code -1"}, nil},
