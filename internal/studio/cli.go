@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/recovery"
 )
 
@@ -87,9 +88,19 @@ func (c CLI) output(ctx context.Context, args ...string) ([]byte, error) {
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("pulumi %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errOut.String()))
+		return nil, tornNote(fmt.Errorf("pulumi %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errOut.String())))
 	}
 	return out.Bytes(), nil
+}
+
+// tornNote says what to do about a state in a directory that the engine does not read any more: beside each file of it stands a note
+// of its own (gocloud.dev/blob/fileblob, sidecar files), and a run that is killed while it writes one leaves that empty.
+func tornNote(err error) error {
+	if !strings.Contains(err.Error(), "failed to load checkpoint: EOF") {
+		return err
+	}
+	return fault.Hint(err, "the state itself is whole: a run was killed while it wrote the note beside it. Remove the empty file STACK.json.attrs in "+
+		".pulumi/stacks/momentstudio below the directory of PULUMI_BACKEND_URL, and append ?metadata=skip to that URL: then none is written any more")
 }
 
 // Outputs are the stack's outputs. They hold secrets: print none of them.

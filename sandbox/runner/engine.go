@@ -29,7 +29,7 @@ func (s Settings) tools(ctx context.Context, log io.Writer) (toolchain.Toolchain
 func (s Settings) Env(t toolchain.Toolchain) []string {
 	env := t.Env(os.Environ())
 	return append(env,
-		"PULUMI_BACKEND_URL=file://"+s.path("state"),
+		"PULUMI_BACKEND_URL=file://"+s.path("state")+"?metadata=skip", // no file beside the state, which a kill could leave empty
 		"PULUMI_CONFIG_PASSPHRASE="+passphrase,
 		"HCLOUD_TOKEN="+hetznerToken,
 		"CLOUDFLARE_API_TOKEN="+cloudflareToken,
