@@ -38,7 +38,13 @@ func Try(t testing.TB, area, fault, message, kept string, secrets ...string) {
 // Healed checks the table's row of a fault that nobody has to do anything about.
 func Healed(t testing.TB, area, fault, kept string) {
 	t.Helper()
-	check(t, Row{area, fault, "nothing: it is tried again, and goes on", kept})
+	Seen(t, area, fault, "nothing: it is tried again, and goes on", kept)
+}
+
+// Seen checks the table's row of a fault that is not told by a message; shows says what people notice of it.
+func Seen(t testing.TB, area, fault, shows, kept string) {
+	t.Helper()
+	check(t, Row{area, fault, shows, kept})
 }
 
 func check(t testing.TB, row Row) {

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 	"github.com/prekzursil/momentstudio-infra/sandbox/offhost"
 )
 
@@ -265,29 +266,31 @@ func restored(t *testing.T, w *world) {
 
 // backupFaults are runs that must fail, and never move the time that the admin page shows.
 func backupFaults(t *testing.T, w *world) {
-	refused := func(name string, wants ...string) {
+	refused := func(fault, kept string, wants ...string) {
 		t.Helper()
 		before := w.lastBackup()
 		out, ok := w.backup()
 		if ok || w.lastBackup() != before {
-			t.Errorf("%s: success is %v, and the last backup was moved from %s to %s", name, ok, before, w.lastBackup())
+			t.Errorf("%s: success is %v, and the last backup was moved from %s to %s", fault, ok, before, w.lastBackup())
 		}
 		for _, want := range wants {
 			if !strings.Contains(out, want) {
-				t.Errorf("%s: the failure does not tell %q:\n%s", name, want, tail(out, 30))
+				t.Errorf("%s: the failure does not tell %q:\n%s", fault, want, tail(out, 30))
 			}
 		}
+		faulttable.Try(t, "Backups", fault, told("hostops", out), kept, w.backupSecrets()...)
 	}
 	spec := w.backupSpec()
 
 	// One destination takes no more: the others get their copy.
 	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/sandbox0rest0password/revoked0password/' " + backupSecret)
-	refused("revoked credentials", "destination rest", "local: snapshot", "s3: snapshot")
+	const others = "the other destinations have their copy, and the time of the last backup is not moved"
+	refused("a destination's credentials are revoked", others, "destination rest", "local: snapshot", "s3: snapshot")
 	w.host("mv /var/tmp/backup.json " + backupSecret)
 
 	// Somebody else answers in the SFTP server's place.
 	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/\"hostKey\": \"ssh-ed25519 [^\"]*\"/\"hostKey\": \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMfkLZmAU5FVsBmLeA5mVn06J0mTQbS9Y8cIvJKrCGxB\"/' " + backupSecret)
-	refused("another host key", "destination sftp", "host key mismatch", "s3: snapshot")
+	refused("somebody else answers in a destination's place", others, "destination sftp", "host key mismatch", "s3: snapshot")
 	w.host("mv /var/tmp/backup.json " + backupSecret)
 
 	// One is slow: it takes its time, and gets its copy.
@@ -296,6 +299,8 @@ func backupFaults(t *testing.T, w *world) {
 		t.Errorf("a slow destination:\n%s", tail(out, 20))
 	}
 	w.sftpPause.Store(0)
+
+	w.wrongClock()
 
 	// Whoever breaks into the host cannot remove what is off it.
 	if out, err := w.restic("rest", spec.Password, "forget latest --prune"); err == nil || !strings.Contains(out, "403") {
@@ -318,6 +323,47 @@ func backupFaults(t *testing.T, w *world) {
 	if left := w.host("ls -A /mnt/momentstudio/backups/staging 2>/dev/null || true"); left != "" {
 		t.Errorf("staged files are left: %s", left)
 	}
+}
+
+// wrongClock plants a backup of the future, as a clock that ran ahead would leave one: nothing is thrown away for it, and nobody
+// takes it, or the one of before, for the newest without a word.
+func (w *world) wrongClock() {
+	w.t.Helper()
+	password := w.backupSpec().Password
+	before := strings.Fields(w.mustRestore("list --from local"))
+	out, err := w.restic("local", password, "backup --quiet --host "+w.s.Stack+" --tag momentstudio --tag 20991231T043000Z --time '2099-12-31 04:30:00' /mnt/momentstudio/backup-status")
+	if err != nil {
+		w.t.Fatalf("%v\n%s", err, out)
+	}
+	w.mustBackUp()
+	after := w.mustRestore("list --from local")
+	for n := 0; n < len(before); n += 3 { // ID, destination, snapshot
+		if !strings.Contains(after, before[n]) {
+			w.t.Errorf("backup %s was thrown away for one of the future:\n%s", before[n], after)
+		}
+	}
+	out, code := w.hostops("restore --from local --backup latest --yes")
+	if code != 10 || !strings.Contains(out, "20991231T043000Z") {
+		w.t.Errorf("the latest of some that are still to come: exit code %d\n%s", code, out)
+	}
+	faulttable.Try(w.t, "Restores", "the latest backup is asked for, and one is of a time that is still to come", told("hostops", out), "nothing was changed", w.backupSecrets()...)
+	if out, err := w.restic("local", password, "forget --tag 20991231T043000Z --unsafe-allow-remove-all --prune"); err != nil {
+		w.t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// backupSecrets are all that open a destination.
+func (w *world) backupSecrets() []string {
+	spec := w.backupSpec()
+	all := append([]string{spec.Password}, spec.OldPasswords...)
+	for _, d := range spec.Destinations {
+		for name, value := range d.Env {
+			if strings.Contains(name, "PASSWORD") || strings.Contains(name, "SECRET") {
+				all = append(all, value)
+			}
+		}
+	}
+	return all
 }
 
 // opensBackups tells which of the destinations a password opens.

@@ -3,10 +3,13 @@ package e2e
 import (
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 )
 
 // change is something that an operator changes in the stack's file, and back.
@@ -24,7 +27,7 @@ type change struct {
 func killedChanges(w *world) []*change {
 	sshFrom := w.configured("host")["sshFrom"]
 	return []*change{
-		{name: "records, widget and firewall", share: 4, there: func(w *world) {
+		{name: "records, widget and firewall", share: 7, there: func(w *world) {
 			w.configure("dns", "ttlSeconds", 600)
 			w.configure("turnstile", "hostnames", []string{"momentstudio.test", "www.momentstudio.test", "more.momentstudio.test"})
 			w.configure("host", "sshFrom", []string{w.s.Subnet.String(), "192.0.2.0/24"})
@@ -33,14 +36,9 @@ func killedChanges(w *world) []*change {
 			w.configure("turnstile", "hostnames", []string{"momentstudio.test", "www.momentstudio.test"})
 			w.configure("host", "sshFrom", sshFrom)
 		}},
-		{name: "jobs", share: 3, there: func(w *world) {
-			w.configure("host", "pruneAt", "05:45")
-			w.configure("edge", "maxBodyMB", 610)
-		}, back: func(w *world) {
-			w.configure("host", "pruneAt", "05:15")
-			w.configure("edge", "maxBodyMB", 600)
-		}},
-		{name: "a secret, and those who use it", share: 3, there: func(w *world) { w.setSecret("adminIpBypassToken", "another-token-of-some-length-1") },
+		{name: "the edge's configuration", share: 3, there: func(w *world) { w.configure("edge", "maxBodyMB", 610) }, back: func(w *world) { w.configure("edge", "maxBodyMB", 600) }},
+		{name: "a timer, and all jobs", share: 2, there: func(w *world) { w.configure("host", "pruneAt", "05:45") }, back: func(w *world) { w.configure("host", "pruneAt", "05:15") }},
+		{name: "a secret, and those who use it", share: 2, there: func(w *world) { w.setSecret("adminIpBypassToken", "another-token-of-some-length-1") },
 			back: func(w *world) { w.setSecret("adminIpBypassToken", "another-token-of-some-length-2") }},
 		{name: "services", share: 2, there: func(w *world) {
 			w.configure("frontend", "replicas", 2)
@@ -54,7 +52,7 @@ func killedChanges(w *world) []*change {
 
 // kills end updates inside random operations, and look at what the next `studio up` makes of it.
 func kills(t *testing.T, w *world) {
-	number := 6
+	number := 3
 	if full {
 		number = 100
 	}
@@ -70,7 +68,7 @@ func kills(t *testing.T, w *world) {
 
 	changes := killedChanges(w)
 	if !full {
-		changes = []*change{changes[0], changes[2]} // without services and clouds apart, in two minutes instead of six
+		changes = changes[:1] // the quickest
 	}
 	for _, c := range changes {
 		c.back(w)
@@ -126,7 +124,7 @@ func kills(t *testing.T, w *world) {
 			t.Fatalf("kill %d, %s inside %s; then studio up: %v\n%s\nthe killed run had said:\n%s", n+1, how, at, err, tail(out, 80), tail(r.out.String(), 30))
 		}
 		if different := differences(c.wants[way], w.fingerprint()); len(different) > 0 {
-			t.Fatalf("kill %d, %s inside %s; after studio up the stack is not what it is undisturbed:\n%s\nstudio up had said:\n%s", n+1, how, at, strings.Join(different, "\n"), tail(out, 80))
+			t.Errorf("kill %d, %s inside %s; after studio up the stack is not what it is undisturbed:\n%s\nstudio up had said:\n%s", n+1, how, at, strings.Join(different, "\n"), tail(out, 80))
 		}
 		w.holds("after kill "+strconv.Itoa(n+1), rows, files)
 	}
@@ -141,6 +139,25 @@ func kills(t *testing.T, w *world) {
 	w.mustUpdate()
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")
 	w.knowsAll()
+	w.tornNote()
+	faulttable.Seen(t, "Runs", "an update is killed inside an operation", "the next `studio up` says what it takes over, and goes on", "it ends where an undisturbed one does: resource by resource, and byte by byte of the data")
+}
+
+// tornNote is what a kill may leave of a state in a directory when its notes are not switched off.
+func (w *world) tornNote() {
+	w.t.Helper()
+	note := filepath.Join(w.s.Home, "state", ".pulumi", "stacks", "momentstudio", w.s.Stack+".json.attrs")
+	if err := os.WriteFile(note, nil, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	out, err := w.update()
+	if err == nil || !strings.Contains(out, "json.attrs") {
+		w.t.Errorf("a torn note: %v\n%s", err, tail(out, 10))
+	}
+	faulttable.Try(w.t, "Runs", "a kill leaves an empty note beside a state that is in a directory", told("studio", out), "the state is whole")
+	if err := os.Remove(note); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // finish waits for an update that nothing disturbs.

@@ -9,18 +9,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 )
 
 // notices look at backups that are too old or damaged, and at who is told.
 func notices(t *testing.T, w *world) {
-	told := make(chan map[string]string, 8)
+	messages := make(chan map[string]string, 8)
 	hook := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		message := map[string]string{}
 		if err := json.Unmarshal(body, &message); err != nil {
 			t.Errorf("the webhook got %q: %v", body, err)
 		}
-		told <- message
+		messages <- message
 	}))
 	hook.Listener.Close()
 	listener, err := net.Listen("tcp", net.JoinHostPort(w.s.Gateway().String(), "0")) // where the host finds this machine
@@ -67,7 +69,7 @@ P`)
 	isTold := func(unit, text string) {
 		t.Helper()
 		select {
-		case m := <-told:
+		case m := <-messages:
 			if m["unit"] != unit || !strings.Contains(m["text"], text) {
 				t.Errorf("told %v, want %s with %q", m, unit, text)
 			}
@@ -77,6 +79,8 @@ P`)
 	}
 	if out, ok := service("backup-age"); ok || !strings.Contains(out, "overdue") {
 		t.Errorf("an old backup is not overdue:\n%s", out)
+	} else {
+		faulttable.Try(t, "Backups", "the newest backup is too old", told("hostops", out), "who is to know is told")
 	}
 	isTold("momentstudio-backup-age.service", "overdue")
 	if out, err := w.studio("status"); err == nil || !strings.Contains(out, "backups are overdue") || !strings.Contains(out, "momentstudio-backup-age.service") {
@@ -89,6 +93,8 @@ P`)
 	out, ok = service("backup-check")
 	if ok || !strings.Contains(out, "destination local") || strings.Count(out, "--read-data finds no fault") != 3 {
 		t.Errorf("a flipped byte is not found:\n%s", tail(out, 30))
+	} else {
+		faulttable.Try(t, "Backups", "a byte of a destination has changed", told("hostops", out), "the other destinations have no fault")
 	}
 	isTold("momentstudio-backup-check.service", "failed")
 	w.host("mv /var/tmp/pack $(cat /var/tmp/pack-path); mv /var/tmp/backup.json " + backupSecret + "; systemctl reset-failed")

@@ -17,6 +17,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
+	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 	"github.com/prekzursil/momentstudio-infra/sandbox/images"
 )
 
@@ -47,8 +48,8 @@ func (w *world) mustUpdate() string {
 	return out
 }
 
-// refuse runs an update that must fail, and say why.
-func (w *world) refuse(wants ...string) string {
+// refused runs an update that must fail, and say why.
+func (w *world) refused(wants ...string) string {
 	w.t.Helper()
 	out, err := w.update()
 	if err == nil {
@@ -60,6 +61,12 @@ func (w *world) refuse(wants ...string) string {
 		}
 	}
 	return out
+}
+
+// refuse runs an update that meets a fault of the table.
+func (w *world) refuse(fault, kept string, wants ...string) {
+	w.t.Helper()
+	faulttable.Try(w.t, "Releases", fault, told("studio", w.refused(wants...)), kept)
 }
 
 // releaseImages pushes the images of a release, changed by what is between their build and their
@@ -214,37 +221,33 @@ func failures(t *testing.T, w *world) {
 
 	missing := strings.Split(backend, "@")[0] + "@sha256:" + strings.Repeat("0", 64)
 	w.release(3, missing, frontend)
-	w.refuse("app-prepare", "pull "+missing, "what to do")
+	const serving = "the release of before serves on, with no request lost"
+	w.refuse("an image that is not in the registry", serving, "app-prepare", "pull "+missing, "what to do")
 	unchanged("after an image that is not in the registry")
 
 	w.release(1, backend, frontend)
 	w.configure("backend", "memoryMB", 262_144)
-	w.refuse("MB of memory available", "backend.memoryMB")
+	w.refuse("a task that the host has no memory for", serving, "MB of memory available", "backend.memoryMB")
 	unchanged("after a task that the host has no memory for")
 	w.configure("backend", "memoryMB", 512)
 
-	for _, c := range []struct {
-		name, script string
-		full         bool
-		says         string
-	}{
-		{"crashes after five seconds", "echo canary-crash; sleep 5; exit 7", false, "canary-crash"},
-		{"never becomes healthy", "echo canary-deaf; sleep 1000", true, "unhealthy"},
-	} {
-		if c.full && !full {
-			continue
-		}
-		_, broken := w.releaseImages(images.Options{Release: c.name}, map[string]func(*v1.Config){images.Frontend: instead(c.script)})
-		w.release(3, backend, broken)
-		w.refuse("momentstudio-frontend", "rollback", "the end of its log", c.says)
-		w.serves(1)
+	broken := func(name, script string) {
+		t.Helper()
+		_, image := w.releaseImages(images.Options{Release: name}, map[string]func(*v1.Config){images.Frontend: instead(script)})
+		w.release(3, backend, image)
 	}
+	broken("crashes", "echo canary-crash; sleep 5; exit 7")
+	w.refuse("a frontend that crashes after five seconds", serving, "momentstudio-frontend", "rollback", "the end of its log", "canary-crash")
+	w.serves(1)
 	if full {
+		broken("deaf", "echo canary-deaf; sleep 1000")
+		w.refused("momentstudio-frontend", "rollback", "the end of its log", "unhealthy")
+		w.serves(1)
 		// Whoever is replaced does not listen to SIGTERM: it is killed at the end of its grace, with no request lost.
-		deaf, _ := w.releaseImages(images.Options{Release: "deaf"}, map[string]func(*v1.Config){
+		stubborn, _ := w.releaseImages(images.Options{Release: "stubborn"}, map[string]func(*v1.Config){
 			images.Backend: instead(`[ "$1" = sh ] || exec /docker-entrypoint.sh "$@"; trap "" TERM; /docker-entrypoint.sh "$@" & while :; do wait; sleep 1; done`),
 		})
-		w.release(4, deaf, frontend)
+		w.release(4, stubborn, frontend)
 		w.mustUpdate()
 		w.serves(4)
 	}
@@ -271,6 +274,7 @@ func turns(t *testing.T, w *world) {
 		t.Errorf("the preview of another time shows %q", names)
 	}
 
+	w.host(": > /run/lock/momentstudio-services.lock")
 	var first string
 	var firstErr error
 	var done sync.WaitGroup
@@ -279,8 +283,8 @@ func turns(t *testing.T, w *world) {
 		defer done.Done()
 		first, firstErr = w.update()
 	}()
-	// Looked at, not tried: who tries has it for a moment, and the update would find it taken.
-	const held = `grep -q ":$(stat -c %i /run/lock/momentstudio-services.lock) " /proc/locks && echo held || true`
+	// Looked at, not tried: who tries has it for a moment, and the update would find it taken. Who has it writes that down.
+	const held = "[ -s /run/lock/momentstudio-services.lock ] && echo held || true"
 	for deadline := time.Now().Add(time.Minute); !strings.Contains(w.host(held), "held"); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			done.Wait()
@@ -289,6 +293,8 @@ func turns(t *testing.T, w *world) {
 	}
 	if out, err := w.update(); err == nil || !strings.Contains(out, "being changed by root on") || !strings.Contains(out, "an update of stack") {
 		t.Errorf("the second update does not tell who is at it: %v\n%s", err, tail(out, 20))
+	} else {
+		faulttable.Try(t, "Runs", "two updates at once", told("studio", out), "the first goes on, the second changes nothing")
 	}
 	if out := w.host("systemctl start momentstudio-prune.service; journalctl -u momentstudio-prune.service -o cat --since -5min"); !strings.Contains(out, "nothing is pruned this time") {
 		t.Errorf("images are pruned in the middle of an update:\n%s", out)
@@ -348,7 +354,7 @@ func migrations(t *testing.T, w *world) {
 
 	// An older release over a newer schema.
 	w.release(5, older, frontend)
-	w.refuse("the database is at revision "+images.HeadRevision, "release.compatibleRevisions", "alembic downgrade")
+	w.refuse("an older release over a newer schema", "the release of before serves on", "the database is at revision "+images.HeadRevision, "release.compatibleRevisions", "alembic downgrade")
 	w.serves(1)
 	w.configure("release", "compatibleRevisions", []string{images.HeadRevision})
 	w.mustUpdate()
@@ -372,7 +378,7 @@ func migrations(t *testing.T, w *world) {
 		images.Backend: instead(`if [ "$1 $2" = "alembic upgrade" ]; then echo "canary: relation exists"; exit 3; fi; exec /docker-entrypoint.sh "$@"`),
 	})
 	w.release(6, failing, frontend)
-	w.refuse("app-migrate", "exited with code 3", "canary: relation exists", "the old release keeps serving")
+	w.refuse("a migration that fails", "the release of before serves on, and the dump of before is kept", "app-migrate", "exited with code 3", "canary: relation exists", "the old release keeps serving")
 	w.serves(5)
 	if got := dumps(); got != had+1 {
 		t.Errorf("%d dumps, want one more than %d", got, had)

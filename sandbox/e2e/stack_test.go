@@ -46,6 +46,7 @@ func TestTheWholeStack(t *testing.T) {
 		{"backups that are too old or damaged are told", notices},
 		{"what was lost is restored, and what cannot be is refused", restores},
 		{"the database is killed, and no other part of the shop dies of it", upsets},
+		{"updates that are killed anywhere end as if they had not been", kills},
 		{"a drill proves the newest backup on a host of its own, and leaves nothing", drills},
 		{"the shop is closed to robots again", closeToCrowd},
 		{"a raised generation replaces the server and nothing that holds data", rebuild},
@@ -61,9 +62,11 @@ func TestTheWholeStack(t *testing.T) {
 			steps = slices.Insert(steps, at, added)
 		}
 		before("a release that cannot work is told as it is, and loses no request", step{"each kind of change alone loses no request", changes})
-		before("the shop is closed to robots again", step{"updates that are killed anywhere end as if they had not been", kills})
 		before("the shop is closed to robots again", step{"a power cut in a backup or a restore loses nothing", powerCuts})
 		before("the shop is closed to robots again", step{"a shop of full size is backed up, verified and drilled", scale})
+		before("a protected stack refuses its destruction", step{"a destination that is away or full fails the backup, and the others have theirs", badDestinations})
+		before("a protected stack refuses its destruction", step{"a disk that fills up in the middle of a backup loses nothing", fullDisk})
+		before("a protected stack refuses its destruction", step{"server and volume are lost, and the shop comes back from off the host", lostAll})
 		before("a protected stack refuses its destruction", step{"a rebuild that is killed again and again loses nothing", killedRebuild})
 		steps = append(steps, step{"clouds that fail while a stack is made, and runs that are killed, leave no twin", cloudFaults}, step{"its destruction leaves nothing either", destroy})
 		steps = append(steps, step{"a stack is made from nothing by runs that are killed", killedFirstUps}, step{"and its destruction leaves nothing", destroy})

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 )
 
 // tasks are the containers of all services, by service.
@@ -26,7 +28,7 @@ func container(service string) string {
 
 // upset does something to a running shop, and looks at who died of it: only those who may. At its end all of them are back, the
 // shop serves, and no row is lost.
-func (w *world) upset(name string, mayDie []string, do func()) {
+func (w *world) upset(name, shows string, mayDie []string, do func()) {
 	w.t.Helper()
 	before, rows := w.tasks(), w.rows()
 	if len(before) < 6 {
@@ -48,11 +50,19 @@ func (w *world) upset(name string, mayDie []string, do func()) {
 	if r := newSite(w.t, w).get("https://momentstudio.test/api/v1/health/ready"); r.status != 200 {
 		w.t.Errorf("%s: the API answers %d: %s", name, r.status, r.body)
 	}
+	faulttable.Seen(w.t, "Shop", name, shows, "no row is lost, no other part dies of it, and who died comes back")
+}
+
+// inBackend runs Python in the API's container: text that defines work().
+func (w *world) inBackend(text string) string {
+	w.t.Helper()
+	program := "import asyncio\nfrom app.services import media, redis_client\n" + text + "\nasyncio.run(work())\n"
+	return w.host("docker exec -i " + container("backend") + " python - <<'P'\n" + program + "P")
 }
 
 // upsets happen to every shop: its database fails, and only that.
 func upsets(t *testing.T, w *world) {
-	w.upset("Postgres is killed", []string{"postgres"}, func() {
+	w.upset("Postgres is killed", "`docker service ps` shows the task that died, and the one in its place", []string{"postgres"}, func() {
 		w.host("docker kill " + container("postgres"))
 		w.host("for n in $(seq 240); do [ \"$(docker inspect --format '{{.State.Health.Status}}' " + container("postgres") + " 2>/dev/null)\" = healthy ] && exit; sleep 0.5; done; exit 1")
 		if r := newSite(t, w).get("https://momentstudio.test/api/v1/theme"); r.status != 200 { // a pool with dead connections would answer 500
@@ -68,13 +78,53 @@ func upsets(t *testing.T, w *world) {
 	}
 
 	// Postgres answers nobody, and does not end when it is asked to.
-	w.upset("Postgres hangs", []string{"postgres"}, func() {
+	w.upset("Postgres hangs", "its health check fails for a minute; then `docker service ps` shows that it was killed, and the one in its place", []string{"postgres"}, func() {
 		first := w.tasks()["momentstudio-postgres"]
-		w.host("kill -STOP $(docker inspect --format '{{.State.Pid}}' " + container("postgres") + ")")
+		w.host("kill -STOP $(docker top " + container("postgres") + " -eo pid | tail -n +2)")
 		for deadline := time.Now().Add(6 * time.Minute); slices.Equal(w.tasks()["momentstudio-postgres"], first); time.Sleep(3 * time.Second) {
 			if time.Now().After(deadline) {
 				t.Fatal("nobody replaces a Postgres that hangs")
 			}
+		}
+	})
+
+	// Redis takes no more: queueing fails, as the application says, and the rest goes on. The worker cannot tell Redis that it lives.
+	w.upset("Redis is full", "nothing: pages and API serve on", nil, func() {
+		if out := w.inBackend(`async def work():
+    for n in range(10000):
+        try: await redis_client.client.set(f"filler:{n}", "x" * 1000000)
+        except Exception as e: return print("full after", n, e)`); !strings.Contains(out, "OOM") {
+			t.Fatalf("Redis is not full: %s", out)
+		}
+		site := newSite(t, w)
+		for began := time.Now(); time.Since(began) < 150*time.Second; time.Sleep(5 * time.Second) { // longer than health checks look on
+			for _, path := range []string{"/", "/api/v1/theme", "/api/v1/health/ready"} {
+				if r := site.get("https://momentstudio.test" + path); r.status != 200 {
+					t.Errorf("with a full Redis, GET %s is answered with %d: %s", path, r.status, r.body)
+				}
+			}
+		}
+		w.inBackend(`async def work():
+    async for key in redis_client.client.scan_iter("filler:*"): await redis_client.client.delete(key)`)
+	})
+
+	// A job that takes longer than five minutes, in which the worker gives no sign of life.
+	w.upset("the worker has a long job", "nothing: its health check waits for the job", nil, func() {
+		id := w.sql("SELECT j.id FROM media_jobs j JOIN media_assets a ON a.id = j.asset_id WHERE j.status = 'completed' ORDER BY j.created_at DESC LIMIT 1")
+		w.host("docker exec -d " + container("postgres") + " psql -U postgres -d adrianaart -c 'BEGIN; LOCK TABLE media_variants IN EXCLUSIVE MODE; SELECT pg_sleep(330); COMMIT'")
+		for w.sql("SELECT count(*) FROM pg_locks WHERE relation = 'media_variants'::regclass AND mode = 'ExclusiveLock' AND granted") == "0" {
+			time.Sleep(time.Second)
+		}
+		w.sql("UPDATE media_jobs SET status = 'queued', attempt = 0 WHERE id = '" + id + "'")
+		w.inBackend(`async def work(): await media.push("` + id + `")`)
+		began := time.Now()
+		for state := ""; state != "completed"; time.Sleep(2 * time.Second) {
+			if state = w.sql("SELECT status FROM media_jobs WHERE id = '" + id + "'"); time.Since(began) > 8*time.Minute {
+				t.Fatalf("the job is %q", state)
+			}
+		}
+		if took := time.Since(began); took < 5*time.Minute {
+			t.Errorf("the job took %s: nothing is shown", took)
 		}
 	})
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")

@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/hetznercloud/hcloud-go/v2/hcloud"
 	"gopkg.in/yaml.v3"
 )
@@ -233,6 +238,7 @@ func pullRequest(t *testing.T, w *world) {
 	m.must(t, "drift", "drift", "Look", "no drift")
 
 	fork(t, w, m, github)
+	pins(t, w, m, trusted)
 
 	if err := os.Remove(approval); err != nil {
 		t.Fatal(err)
@@ -272,6 +278,88 @@ func fork(t *testing.T, w *world, m *machine, github *hub) {
 	stranger.must(t, "comment", "comment", "Comment")
 	if n := len(github.comments); n != 2 || !strings.Contains(github.comments[1], "**From a fork:**") || !strings.Contains(github.comments[1], "placeholders instead of secrets") {
 		t.Errorf("%d comments; the fork's is\n%s", n, github.comments[n-1])
+	}
+}
+
+// pins are proposals of other images: of a release of the application, by its tag, and of our own, by their digests.
+func pins(t *testing.T, w *world, m *machine, roots string) {
+	release, registry := strings.Repeat("b", 40), ""
+	now := w.configured("release")
+	for _, image := range []string{"backend", "frontend"} {
+		reference := now[image].(string)
+		registry = strings.Split(reference, "/")[0]
+		w.tag(reference, registry+"/"+image+":"+release, roots)
+	}
+	files := map[string]string{}
+	for _, stack := range []string{"staging", "prod"} {
+		file := filepath.Join(m.root, "Pulumi."+stack+".yaml")
+		committed, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[file] = string(committed)
+		t.Cleanup(func() {
+			if err := os.WriteFile(file, committed, 0o600); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	own := w.configured("images")
+	images := &machine{root: m.root, env: append(slices.Clone(m.env), "OPS="+own["ops"].(string), "EDGE="+own["edge"].(string), "RELEASE="+release, "IMAGES="+registry)}
+	images.must(t, "digests", "propose", "Pin", "release.backend: "+now["backend"].(string))
+	images.must(t, "images", "propose", "Pin", "images.ops: "+own["ops"].(string))
+	// What is published is what the sandbox built in another directory: the images are reproducible.
+	publish := exec.CommandContext(w.ctx, "make", "--silent", "images", "PUSH="+registry+"/owner/infra")
+	var published, said bytes.Buffer
+	publish.Dir, publish.Env, publish.Stdout, publish.Stderr = m.root, m.env, &published, &said
+	var refs map[string]string
+	if err := publish.Run(); err != nil || json.Unmarshal(published.Bytes(), &refs) != nil {
+		t.Fatalf("make images: %v\n%s%s", err, published.String(), said.String())
+	}
+	for _, image := range []string{"ops", "edge"} {
+		_, want, _ := strings.Cut(own[image].(string), "@")
+		if refs[image] != registry+"/owner/infra/"+image+"@"+want {
+			t.Errorf("%s is published as %s, and the sandbox has %s", image, refs[image], own[image])
+		}
+	}
+	for file, committed := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{release, now["backend"].(string), now["frontend"].(string), own["ops"].(string), own["edge"].(string)} {
+			if !strings.Contains(string(text), want) || strings.Contains(committed, want) {
+				t.Errorf("%s does not get %s", file, want)
+			}
+		}
+	}
+}
+
+// tag names an image of the sandbox's registry.
+func (w *world) tag(reference, as, roots string) {
+	w.t.Helper()
+	text, err := os.ReadFile(roots)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	transport := remote.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	digest, err := name.NewDigest(reference)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	tag, err := name.NewTag(as)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	image, err := remote.Image(digest, remote.WithTransport(transport), remote.WithContext(w.ctx))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := remote.Tag(tag, image, remote.WithTransport(transport), remote.WithContext(w.ctx)); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

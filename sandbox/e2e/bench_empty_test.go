@@ -1,0 +1,192 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// emptyProgram declares nothing.
+const emptyProgram = `package main
+
+import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+func main() { pulumi.Run(func(*pulumi.Context) error { return nil }) }
+`
+
+// nodesProgram declares as many hosts as it is told to, by the component that the stack's own host is made with.
+const nodesProgram = `package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/pulumi/pulumi-hcloud/sdk/go/hcloud"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/prekzursil/momentstudio-infra/components/host"
+)
+
+func main() {
+	pulumi.Run(func(ctx *pulumi.Context) error {
+		number, err := strconv.Atoi(os.Getenv("NODES"))
+		if err != nil {
+			return err
+		}
+		cloud, err := hcloud.NewProvider(ctx, "hetzner", &hcloud.ProviderArgs{})
+		if err != nil {
+			return err
+		}
+		for n := range number {
+			seed := pulumi.ToSecret(pulumi.String(strings.Repeat(fmt.Sprintf("%02x", n), 32))).(pulumi.StringOutput)
+			if _, err := host.New(ctx, fmt.Sprint("node-", n), host.Args{
+				Stack: fmt.Sprint("nodes-", n), Location: "fsn1", NetworkZone: "eu-central", ServerType: "cx33", Image: "debian-12", Generation: 1,
+				SSHFrom: []string{"192.0.2.1/32"}, PrivateNetwork: "10.9.0.0/16", PrivateSubnet: "10.9.1.0/24", PrivateAddress: "10.9.1.10", VolumeSizeGB: 10,
+				DeployKeySeed: seed, OldDeployKeySeed: seed, DeployKeyNumber: 1, BootstrapHostSeed: seed, HostKeySeed: seed, OldHostKeySeed: seed,
+			}, pulumi.Providers(cloud)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+`
+
+// project is a program beside the shop's, with a state of its own.
+type project struct {
+	w        *world
+	dir      string
+	program  string
+	settings []string // environment
+}
+
+// newProject builds a program inside the clone, with its modules, and makes a stack for it.
+func newProject(w *world, name, source string) project {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	p := project{w: w, dir: dir, program: filepath.Join(dir, "program"), settings: []string{"PULUMI_BACKEND_URL=file://" + filepath.Join(dir, "state")}}
+	command := filepath.Join(w.s.Project, "cmd", name)
+	for path, text := range map[string]string{
+		filepath.Join(command, "main.go"):  source,
+		filepath.Join(dir, "Pulumi.yaml"):  "name: " + name + "\nruntime:\n  name: go\n  options:\n    binary: " + p.program + "\n",
+		filepath.Join(dir, "state", "dir"): "",
+	} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // a test's directory
+			w.t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	build := exec.CommandContext(w.ctx, "go", "build", "-o", p.program, "./cmd/"+name) //nolint:gosec // our own
+	build.Dir, build.Env = w.s.Project, w.s.Env(w.tools)
+	if out, err := build.CombinedOutput(); err != nil {
+		w.t.Fatalf("build %s: %v\n%s", name, err, out)
+	}
+	p.run("stack", "init", name)
+	return p
+}
+
+// run runs the CLI on the project and returns how long it took.
+func (p project) run(args ...string) time.Duration {
+	p.w.t.Helper()
+	cmd := exec.CommandContext(p.w.ctx, p.w.tools.CLI, append(args, "--non-interactive")...) //nolint:gosec // the arguments are ours
+	cmd.Dir, cmd.Env = p.dir, append(p.w.s.Env(p.w.tools), p.settings...)
+	began := time.Now()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		p.w.t.Fatalf("pulumi %s: %v\n%s", strings.Join(args, " "), err, tail(string(out), 30))
+	}
+	return time.Since(began)
+}
+
+// peakOf looks at the processes of a program for as long as work runs, and returns the most memory that one had, in bytes.
+func peakOf(program string, work func()) (peak int64) {
+	ended, result := make(chan struct{}), make(chan int64)
+	go func() {
+		peak := int64(0)
+		for {
+			links, _ := filepath.Glob("/proc/[0-9]*/exe")
+			for _, l := range links {
+				if target, err := os.Readlink(l); err != nil || target != program {
+					continue
+				}
+				text, _ := os.ReadFile(filepath.Join(filepath.Dir(l), "status"))
+				if _, after, ok := strings.Cut(string(text), "VmHWM:"); ok {
+					var kB int64
+					if _, err := fmt.Sscan(after, &kB); err == nil {
+						peak = max(peak, kB<<10)
+					}
+				}
+			}
+			select {
+			case <-ended:
+				result <- peak
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}()
+	work()
+	close(ended)
+	return <-result
+}
+
+func median(of []time.Duration) time.Duration {
+	slices.Sort(of)
+	return of[len(of)/2]
+}
+
+// BenchmarkEmpty compares the whole stack, which is up and unchanged, with a program that declares nothing; both are compiled
+// beforehand, and they take turns. It also tells how much memory the program takes, and what declared hosts add to a preview.
+func BenchmarkEmpty(b *testing.B) {
+	w := newWorld(b)
+	w.up()
+	empty := newProject(w, "empty", emptyProgram)
+	nodes := newProject(w, "nodes", nodesProgram)
+	nodes.settings = append(nodes.settings, "HCLOUD_ENDPOINT="+fmt.Sprint(w.configured("endpoints")["hcloud"]))
+	empty.run("up", "--yes", "--skip-preview", "--stack", "empty")
+	stack := project{w: w, dir: w.s.Project, program: filepath.Join(w.s.Cache, "bin", "momentstudio-infra")}
+	file := []string{"--stack", w.s.Stack, "--config-file", w.s.ConfigFile()}
+	for range b.N {
+		var ours, none, oursUp, noneUp []time.Duration
+		var most, least int64
+		for range 7 {
+			least = max(least, peakOf(empty.program, func() { none = append(none, empty.run("preview", "--stack", "empty")) }))
+			most = max(most, peakOf(stack.program, func() { ours = append(ours, stack.run(append([]string{"preview"}, file...)...)) }))
+		}
+		for range 5 {
+			noneUp = append(noneUp, empty.run("up", "--yes", "--skip-preview", "--stack", "empty"))
+			oursUp = append(oursUp, stack.run(append([]string{"up", "--yes", "--skip-preview"}, file...)...))
+		}
+		if most == 0 || least == 0 {
+			b.Fatal("the programs were not seen")
+		}
+		b.ReportMetric(median(ours).Seconds()/median(none).Seconds(), "preview/empty")
+		b.ReportMetric(median(oursUp).Seconds()/median(noneUp).Seconds(), "up/empty")
+		b.ReportMetric(float64(most)/float64(least), "memory/empty")
+		table := fmt.Sprintf("\n| | the stack | an empty program | ratio |\n|---|---:|---:|---:|\n| preview | %.2f s | %.2f s | %.1f |\n| up that changes nothing | %.2f s | %.2f s | %.1f |\n| memory of the program | %d MB | %d MB | %.1f |\n",
+			median(ours).Seconds(), median(none).Seconds(), median(ours).Seconds()/median(none).Seconds(),
+			median(oursUp).Seconds(), median(noneUp).Seconds(), median(oursUp).Seconds()/median(noneUp).Seconds(), most>>20, least>>20, float64(most)/float64(least))
+		table += "\n| hosts declared | preview | against an empty program | memory of the program |\n|---:|---:|---:|---:|\n"
+		for _, number := range []int{1, 5, 20, 50} {
+			several := nodes
+			several.settings = append(slices.Clone(nodes.settings), fmt.Sprint("NODES=", number))
+			var took []time.Duration
+			var memory int64
+			for range 3 {
+				memory = max(memory, peakOf(nodes.program, func() { took = append(took, several.run("preview", "--stack", "nodes")) }))
+			}
+			ratio := median(took).Seconds() / median(none).Seconds()
+			b.ReportMetric(ratio, fmt.Sprint("preview-of-", number, "-hosts/empty"))
+			table += fmt.Sprintf("| %d | %.2f s | %.1f | %d MB |\n", number, median(took).Seconds(), ratio, memory>>20)
+		}
+		b.Log(table)
+	}
+}

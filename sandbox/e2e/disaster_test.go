@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
+)
+
+// lostAll deletes server and volume behind the engine's back, and gets the shop back, byte by byte, from what is off the host.
+func lostAll(t *testing.T, w *world) {
+	w.mustBackUp()
+	listed := strings.Fields(w.mustRestore("list --from s3"))
+	backup := listed[len(listed)-3]
+	rows, files := w.rows(), w.files()
+	if !strings.Contains(files, "uploads/") || rows["users"] == "" || strings.HasPrefix(rows["users"], "0 ") {
+		t.Fatalf("there is nothing to lose:\n%s\n%v", files, rows)
+	}
+
+	api := w.hetzner()
+	servers, err := api.Server.All(w.ctx)
+	if err != nil || len(servers) != 1 {
+		t.Fatalf("%d servers: %v", len(servers), err)
+	}
+	done, _, err := api.Server.DeleteWithResult(w.ctx, servers[0])
+	if err == nil {
+		err = api.Action.WaitFor(w.ctx, done.Action)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	volumes, err := api.Volume.All(w.ctx)
+	if err != nil || len(volumes) != 1 {
+		t.Fatalf("%d volumes: %v", len(volumes), err)
+	}
+	if _, err := api.Volume.Delete(w.ctx, volumes[0]); err != nil {
+		t.Fatal(err)
+	}
+
+	out, err := w.update()
+	if err == nil || !strings.Contains(out, "host-data") || !strings.Contains(out, "--forget") {
+		t.Fatalf("an update makes a new, empty volume without a word: %v\n%s", err, tail(out, 40))
+	}
+	faulttable.Try(t, "Clouds", "Hetzner: server and volume were deleted outside", told("studio", out), "no empty volume is made in their place")
+	generation, _ := w.configured("host")["generation"].(int)
+	w.configure("host", "generation", generation+1)
+	if out, err := w.studio("recover", "--yes", "--forget", "host-data", "--forget", "host-server", "--config-file", w.s.ConfigFile()); err != nil {
+		t.Fatalf("studio recover: %v\n%s", err, tail(out, 40))
+	}
+	w.mustUpdate()
+	if now := w.rows(); now["users"] == rows["users"] {
+		t.Error("the new shop is not empty: the test would prove nothing")
+	}
+	if out := w.mustRestore("--backup " + backup + " --from s3 --yes"); !strings.Contains(out, "of destination s3") {
+		t.Errorf("the restore does not say where from:\n%s", out)
+	}
+	w.holds("on the new host", rows, files)
+	w.mustRestore("drop")
+	w.mustPulumi("preview", "--diff", "--refresh", "--expect-no-changes")
+}
+
+// badDestinations are one that does not answer, and one on a disk that has no room left. restic tries for a quarter of an hour before
+// it gives up on that.
+func badDestinations(t *testing.T, w *world) {
+	if w.configured("backup")["sftp"] == nil {
+		w.sftpDestination()
+	}
+	w.mustBackUp()
+	fails := func(fault, destination string) {
+		t.Helper()
+		before := w.lastBackup()
+		out, ok := w.backup()
+		if ok || w.lastBackup() != before {
+			t.Errorf("%s: success is %v, and the last backup was moved from %s to %s", fault, ok, before, w.lastBackup())
+		}
+		for _, d := range []string{"local", "rest", "s3", "sftp"} {
+			if want := d + ": snapshot"; d == destination == strings.Contains(out, want) {
+				t.Errorf("%s: it says %q, or does not:\n%s", fault, want, tail(out, 30))
+			}
+		}
+		message := told("hostops", out)
+		if !strings.Contains(message, "destination "+destination) {
+			t.Errorf("%s: it does not name the destination:\n%s", fault, tail(out, 30))
+		}
+		faulttable.Try(t, "Backups", fault, message, "the other destinations have their copy, and the time of the last backup is not moved", w.backupSecrets()...)
+	}
+	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/:9443/:9/' " + backupSecret)
+	fails("a destination does not answer", "s3")
+	w.host("mv /var/tmp/backup.json " + backupSecret)
+
+	run := func(name string, args ...string) {
+		t.Helper()
+		if out, err := exec.CommandContext(w.ctx, name, args...).CombinedOutput(); err != nil { //nolint:gosec // the arguments are ours
+			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		}
+	}
+	// A small disk takes the place of the directory.
+	copied := t.TempDir()
+	run("cp", "-a", w.sftpDirectory()+"/.", copied)
+	run("mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", w.sftpDirectory())
+	defer run("umount", "--lazy", w.sftpDirectory())
+	run("cp", "-a", copied+"/.", w.sftpDirectory())
+
+	filler := filepath.Join(w.sftpDirectory(), "filler")
+	_ = exec.CommandContext(w.ctx, "dd", "if=/dev/zero", "of="+filler, "bs=64k").Run() //nolint:gosec // until nothing fits any more
+	w.host("mkdir -p /mnt/momentstudio/uploads/big && head -c 4000000 /dev/urandom > /mnt/momentstudio/uploads/big/p.bin")
+	fails("a destination has no room left", "sftp")
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	w.mustBackUp()
+	w.host("rm -r /mnt/momentstudio/uploads/big")
+}
+
+// fullDisk is a data volume that has no room left while a backup writes its copy onto it.
+func fullDisk(t *testing.T, w *world) {
+	w.host("mkdir -p /mnt/momentstudio/uploads/big && head -c 400000000 /dev/urandom > /mnt/momentstudio/uploads/big/p.bin")
+	rows, files, before := w.rows(), w.files(), w.lastBackup()
+	since := w.host("date '+%Y-%m-%d %H:%M:%S'")
+	// All of it, also what the file system keeps for root, once the first part of the copy is there.
+	w.host(`cd /mnt/momentstudio && systemctl start --no-block momentstudio-backup.service
+began() { [ -e backups/staging/manifest.json ] && find backups/restic/data -newer backups/staging/manifest.json -type f | grep -q .; }
+for n in $(seq 1200); do began && break; sleep 0.05; done; began || exit 1
+n=0; for size in 1G 100M 10M 1M 64K 4K; do while n=$((n+1)); fallocate -l $size filler-$n 2>/dev/null; do :; done; done
+for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" = activating ] || break; sleep 0.1; done
+rm -f filler-*`)
+	out := w.host("journalctl -u momentstudio-backup.service -o cat --since '" + since + "'")
+	if w.host("systemctl show momentstudio-backup.service -p Result --value") == "success" || w.lastBackup() != before {
+		t.Errorf("a copy that did not fit is reported as done:\n%s", tail(out, 30))
+	}
+	faulttable.Try(t, "Backups", "the disk fills up in the middle of a backup", told("hostops", out), "rows, files and earlier backups are as they were", w.backupSecrets()...)
+	w.awaitHost()
+	w.holds("after the disk was full", rows, files)
+	if out, err := w.restic("local", w.backupSpec().Password, "check"); err != nil {
+		t.Errorf("the copies of before: %v\n%s", err, tail(out, 20))
+	}
+	w.mustBackUp()
+	w.host("rm -r /mnt/momentstudio/uploads/big")
+}
