@@ -294,7 +294,7 @@ func backupFaults(t *testing.T, w *world) {
 	w.host("mv /var/tmp/backup.json " + backupSecret)
 
 	// One is slow: it takes its time, and gets its copy.
-	w.sftpPause.Store(int64(20 * time.Millisecond))
+	w.sftpPause.Store(int64(10 * time.Millisecond))
 	if out := w.mustBackUp(); !strings.Contains(out, "sftp: snapshot") {
 		t.Errorf("a slow destination:\n%s", tail(out, 20))
 	}
