@@ -1,4 +1,4 @@
-package repocheck_test
+package repocheck
 
 import (
 	"os"
@@ -74,11 +74,7 @@ func stepOf(t *testing.T, workflow, job, step string) string {
 			Steps []struct{ Name, Run string } `yaml:"steps"`
 		} `yaml:"jobs"`
 	}
-	text, err := os.ReadFile("../../.github/workflows/" + workflow + ".yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := yaml.Unmarshal(text, &file); err != nil {
+	if err := yaml.Unmarshal(read(t, ".github/workflows/"+workflow+".yml"), &file); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range file.Jobs[job].Steps {
