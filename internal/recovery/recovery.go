@@ -111,7 +111,11 @@ type Matched struct {
 func Match(creations []Creation, things []Thing) (m Matched) {
 	for _, t := range things {
 		i := slices.IndexFunc(creations, func(c Creation) bool { return c.Type == t.Type && t.Key != "" && c.key() == t.Key })
-		if i < 0 {
+		switch {
+		case i < 0 && t.Type == Record: // beside one that the state knows
+			m.Refused = append(m.Refused, foreignRecord(t))
+			continue
+		case i < 0:
 			m.Rest = append(m.Rest, t)
 			continue
 		}

@@ -45,6 +45,7 @@ func TestWhatIsThereIsPairedWithWhatWouldBeMade(t *testing.T) {
 		{"an attachment to another server is another one", []recovery.Creation{creation(recovery.VolumeAttachment, "host-data-attachment", map[string]any{"volumeId": json.Number("7"), "serverId": json.Number("9")})}, recovery.Thing{Type: recovery.VolumeAttachment, ID: "7", Key: "7-8"}, "", "", ""},
 		{"a record that leads here is ours", []recovery.Creation{record("192.0.2.1")}, recovery.Thing{Type: recovery.Record, ID: "r", Key: "shop.example", Content: "192.0.2.1"}, "dns-apex", "", ""},
 		{"a record that leads elsewhere is not", []recovery.Creation{record("192.0.2.1")}, recovery.Thing{Type: recovery.Record, ID: "r", Key: "shop.example", Content: "198.51.100.9"}, "", "leads to 198.51.100.9", ""},
+		{"nor one beside the recorded one", nil, recovery.Thing{Type: recovery.Record, ID: "r", Key: "shop.example", Content: "198.51.100.9"}, "", "leads to 198.51.100.9", ""},
 		{"nor one before there is an address", []recovery.Creation{record(unknownValue)}, recovery.Thing{Type: recovery.Record, ID: "r", Key: "shop.example", Content: "198.51.100.9"}, "", "", "leads to 198.51.100.9"},
 		{"what it was made from must be known", []recovery.Creation{creation(recovery.Server, "host-server", map[string]any{"name": "node", "userData": unknownValue})}, recovery.Thing{Type: recovery.Server, ID: "9", Key: "node"}, "", "", "does not hold what it was made from"},
 		{"a name that is not known yet matches nothing", []recovery.Creation{creation(recovery.DockerSecret, "app-env", map[string]any{"name": unknownValue})}, recovery.Thing{Type: recovery.DockerSecret, ID: "x", Key: unknownValue}, "", "", ""},
@@ -131,6 +132,23 @@ func TestTheStateKnowsAlsoWhatWaitsToBeDeleted(t *testing.T) {
 	}
 	if got := s.Interrupted(); !slices.Equal(got, []string{"creating host-data"}) {
 		t.Errorf("interrupted: %v", got)
+	}
+}
+
+func TestWhatACloudMadeAndAFailureLeftIsToBeRead(t *testing.T) {
+	failed := map[string]any{"initErrors": []any{"1 error occurred: EOF"}}
+	s := state(t,
+		recorded(recovery.Volume, "data", "1", nil),
+		recorded("hcloud:index/networkSubnet:NetworkSubnet", "subnet", "2-10.0.0.0/24", failed),
+		recorded(recovery.Record, "apex", "3", map[string]any{"initErrors": []any{}}),
+		recorded(recovery.Widget, "widget", "4", failed),
+		recorded(recovery.DockerService, "backend", "5", failed)) // the update itself mends it
+	var got []string
+	for _, urn := range s.Unread() {
+		got = append(got, urn[strings.LastIndex(urn, ":")+1:])
+	}
+	if want := []string{"subnet", "widget"}; !slices.Equal(got, want) {
+		t.Errorf("to be read are %q, want %q", got, want)
 	}
 }
 

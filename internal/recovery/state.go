@@ -88,15 +88,21 @@ func (s *State) deleting() map[string]bool {
 // unread marks a record that was adopted and not read yet: its outputs are not the thing's own. A refresh takes the mark away.
 const unread = "adopted, and not read yet"
 
-// Unread are the URNs of resources that were adopted and not read, because the run ended between the two.
+// Unread are the URNs of resources of which the state does not know how they are: a run adopted them and ended before it read them,
+// or a cloud made them, and what came after failed (an action, a question about it). Of those the next update would update all, which
+// some of Hetzner's cannot ("doesn't support update"), and it would take the rest for done.
 func (s *State) Unread() (urns []string) {
 	for _, r := range s.resources {
 		marks, _ := r["initErrors"].([]any)
-		if slices.Contains(marks, any(unread)) {
+		if slices.Contains(marks, any(unread)) || len(marks) > 0 && inCloud(word(r, "type")) {
 			urns = append(urns, word(r, "urn"))
 		}
 	}
 	return urns
+}
+
+func inCloud(kind string) bool {
+	return strings.HasPrefix(kind, "hcloud:") || strings.HasPrefix(kind, "cloudflare:")
 }
 
 // Recorded is a resource of the state.
