@@ -163,7 +163,8 @@ func resources(state []byte) ([]resource, error) {
 // jobType is what a one-shot job is to the engine.
 const jobType = recovery.DockerContainer
 
-// failedJobs lists the URNs of one-shot jobs whose record says that they failed or never ended.
+// failedJobs lists the URNs of one-shot jobs whose record says that they failed, or does not say how they ended: a refresh writes an
+// exit code of 0 for a container that was never started, and only a job that was waited for has its log there.
 func failedJobs(state []byte) ([]string, error) {
 	records, err := resources(state)
 	if err != nil {
@@ -174,7 +175,8 @@ func failedJobs(state []byte) ([]string, error) {
 		if r.Type != jobType {
 			continue
 		}
-		if code, ok := r.Outputs["exitCode"].(float64); !ok || code != 0 {
+		code, ended := r.Outputs["exitCode"].(float64)
+		if logs := r.Outputs["containerLogs"]; !ended || code != 0 || logs == nil || logs == "" {
 			urns = append(urns, r.URN)
 		}
 	}

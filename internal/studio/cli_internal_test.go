@@ -19,9 +19,9 @@ func TestFailedJobsOfAnExportedState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Failed, never ended, recorded without outputs. Not: succeeded, a service, or one that only
+	// Never started, failed, never ended, recorded without outputs. Not: succeeded, a service, or one that only
 	// waits to be deleted, whose successor counts.
-	want := []string{jobURN + "app-migrate", jobURN + "caddy-load", jobURN + "postgres-roles"}
+	want := []string{jobURN + "app-prepare", jobURN + "app-migrate", jobURN + "caddy-load", jobURN + "postgres-roles"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -108,10 +108,15 @@ func done(ctx *pulumi.Context, name string, c *docker.Container) pulumi.StringOu
 	}).(pulumi.StringOutput)
 }
 
-// JobResult judges a finished job by its exit code and the log that it left.
+// JobResult judges a job by its recorded exit code and the log that it left. Every job says something when it succeeds: a record
+// without a log is of one whose end nobody saw, because the connection to the host was cut, and then the code is missing, or a guess.
 func JobResult(name string, code int, logs string) (string, error) {
-	if code == 0 {
+	const way = "run `studio up`, which runs failed jobs again (a bare `pulumi up` repeats this record: add --replace with the job's URN)"
+	switch {
+	case code == 0 && strings.TrimSpace(logs) != "":
 		return "done", nil
+	case code == 0:
+		return "", fault.Hint(fmt.Errorf("nobody saw how job %s ended: its record has no log", name), way)
 	}
 	text, said := "(no log)", "it said nothing"
 	if strings.TrimSpace(logs) != "" {
@@ -126,7 +131,7 @@ func JobResult(name string, code int, logs string) (string, error) {
 		}
 	}
 	return "", fault.Hint(fmt.Errorf("job %s exited with code %d: %s\n  the end of its log:\n    %s", name, code, said, text),
-		"mend the cause and run `studio up`, which runs failed jobs again (a bare `pulumi up` repeats this record: add --replace with the job's URN)")
+		"mend the cause and "+way)
 }
 
 // after returns v once every dependency is done, so that its user cannot start before.

@@ -38,6 +38,7 @@ func TestJobResult(t *testing.T) {
 		{"what hostops says comes first", 1, "pulling\nhostops: pull x: not found\nof the registry", []string{"exited with code 1: pull x: not found\n", "    of the registry\n"}, nil},
 		{"or else the last line", 1, numbered(2), []string{"exited with code 1: line 2.\n"}, nil},
 		{"no log is said to be none", 1, " \n\n", []string{"(no log)"}, nil},
+		{"one whose end nobody saw", 0, " \n", []string{"nobody saw how job app-migrate ended", "what to do:", "`studio up`", "--replace"}, nil},
 		{"a killed job", 137, "", []string{"exited with code 137", "(no log)"}, nil},
 		{"a code that Docker could not tell", -1, "", []string{"exited with code -1"}, nil},
 	} {
