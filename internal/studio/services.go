@@ -13,6 +13,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/recovery"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
+	"time"
 )
 
 // service is what of a Swarm service must be as it was asked for.
@@ -360,9 +361,18 @@ type rolledBackError struct{ error }
 
 func (e rolledBackError) Unwrap() error { return e.error }
 
+// sshLimit is how long the host may take to answer a caller that says nothing else: a Docker that hangs never does.
+const sshLimit = 2 * time.Minute
+
 // ssh runs a script on the host with the stack's own SSH files.
 func (c CLI) ssh(ctx context.Context, address, script string) ([]byte, error) {
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, sshLimit)
+		defer cancel()
+	}
 	cmd := c.onHost(ctx, address, script)
+	cmd.WaitDelay = 5 * time.Second // somebody whom it started may hold its output
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
