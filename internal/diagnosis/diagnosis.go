@@ -133,18 +133,22 @@ type rule struct {
 	means, do string
 }
 
+// code begins the code of an error of Hetzner's, as the provider's older resources end a message with it, and its newer ones write it on
+// a line of its own.
+const code = `(?:\(|Error code: )`
+
 // rules are looked at in their order. The codes are those of docs.hetzner.cloud (Errors) and developers.cloudflare.com
 // (API errors), the texts those of Docker and of the providers.
 var rules = []rule{
-	{"hcloud:", regexp.MustCompile(`\(unauthorized`), "Hetzner does not accept the token", "set HCLOUD_TOKEN to an API token of this stack's project (console: Security, API tokens, Read & Write), then run `studio up` again"},
-	{"hcloud:", regexp.MustCompile(`\((forbidden|token_readonly)`), "the token may not write", "set HCLOUD_TOKEN to an API token of this stack's project with permission Read & Write, then run `studio up` again"},
-	{"hcloud:", regexp.MustCompile(`\(rate_limit_exceeded`), "Hetzner's limit of requests is used up, also after several tries", "wait some minutes (3600 requests an hour are free, and one more each second); " + again},
-	{"hcloud:", regexp.MustCompile(`\(resource_limit_exceeded`), "the project's quota is used up", "raise it in the console (Limits), or delete what nobody needs; " + again},
-	{"hcloud:", regexp.MustCompile(`\((uniqueness_error|conflict.*name|.*already (used|exists))`), "something that this stack did not make has this name", "look at it in the console and rename or delete it when it is not needed; when it is this stack's, `studio recover` shows why it is not taken over"},
-	{"hcloud:", regexp.MustCompile(`\((resource_unavailable|placement_error|unavailable_location)`), "Hetzner has none of this type there right now", "choose another host.serverType, or try later; " + again},
-	{"hcloud:", regexp.MustCompile(`\((locked|conflict)`), "another action is still at work on it", again},
-	{"hcloud:", regexp.MustCompile(`\((protected)`), "it is protected in the cloud", "protection is lifted in an update of its own: docs/guides/tear-down.md"},
-	{"hcloud:", regexp.MustCompile(`\((server_error|service_error|maintenance|unavailable|timeout|bad_gateway)|server responded with status code 5`), "Hetzner's API has an error of its own", "status.hetzner.com says whether it is known; " + again},
+	{"hcloud:", regexp.MustCompile(code + `unauthorized`), "Hetzner does not accept the token", "set HCLOUD_TOKEN to an API token of this stack's project (console: Security, API tokens, Read & Write), then run `studio up` again"},
+	{"hcloud:", regexp.MustCompile(code + `(forbidden|token_readonly)`), "the token may not write", "set HCLOUD_TOKEN to an API token of this stack's project with permission Read & Write, then run `studio up` again"},
+	{"hcloud:", regexp.MustCompile(code + `rate_limit_exceeded`), "Hetzner's limit of requests is used up, also after several tries", "wait some minutes (3600 requests an hour are free, and one more each second); " + again},
+	{"hcloud:", regexp.MustCompile(code + `resource_limit_exceeded`), "the project's quota is used up", "raise it in the console (Limits), or delete what nobody needs; " + again},
+	{"hcloud:", regexp.MustCompile(code + `(uniqueness_error|conflict.*name|.*already (used|exists))`), "something that this stack did not make has this name", "look at it in the console and rename or delete it when it is not needed; when it is this stack's, `studio recover` shows why it is not taken over"},
+	{"hcloud:", regexp.MustCompile(code + `(resource_unavailable|placement_error|unavailable_location)`), "Hetzner has none of this type there right now", "choose another host.serverType, or try later; " + again},
+	{"hcloud:", regexp.MustCompile(code + `(locked|conflict)`), "another action is still at work on it", again},
+	{"hcloud:", regexp.MustCompile(code + `(protected)`), "it is protected in the cloud", "protection is lifted in an update of its own: docs/guides/tear-down.md"},
+	{"hcloud:", regexp.MustCompile(code + `(server_error|service_error|maintenance|unavailable|timeout|bad_gateway)|server responded with status code 5`), "Hetzner's API has an error of its own", "status.hetzner.com says whether it is known; " + again},
 	{"hcloud:", regexp.MustCompile(`action_failed|action .*fail|\(sandbox_fault|Action failed`), "Hetzner accepted it, and then could not do it", "the console shows the action; " + again},
 	{"hcloud:", regexp.MustCompile(`EOF|connection (refused|reset)|no such host|i/o timeout|TLS handshake`), "Hetzner's API did not answer", "whether it was done is found out by the next run; " + again},
 

@@ -99,6 +99,8 @@ func TestCausesAreKnownByWhatTheCloudsAndTheHostAnswer(t *testing.T) {
 		{"hcloud:index:Server", "limit of 3600 requests per hour reached (rate_limit_exceeded, x)", "wait some minutes"},
 		{"hcloud:index:Server", "server limit exceeded (resource_limit_exceeded, x)", "Limits"},
 		{"hcloud:index:Server", "server name is already used (uniqueness_error, x)", "rename or delete"},
+		{"hcloud:index:SshKey", "API request failed: An unexpected error was encountered during an API request.\nSSH key with the same fingerprint already exists\nError code: uniqueness_error\nStatus code: 409", "rename or delete"},
+		{"hcloud:index:ServerNetwork", "API request failed: An unexpected error was encountered during an API request.\nlimit\nError code: rate_limit_exceeded\nStatus code: 429", "wait some minutes"},
 		{"hcloud:index:Server", "error during placement (resource_unavailable, x)", "host.serverType"},
 		{"hcloud:index:Server", "server is locked (locked, x)", "run `studio up` again"},
 		{"hcloud:index:Volume", "volume deletion is protected (protected, x)", "tear-down.md"},
