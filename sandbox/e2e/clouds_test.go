@@ -113,6 +113,13 @@ func cloudFaults(t *testing.T, w *world) {
 	}, {
 		{"Hetzner: the answer to a subnet's create is lost", "hetzner", rule("drop-after", "POST", "add_subnet$"), "host-subnet", []string{"did not answer"}, noTwin},
 		noWidget, noRecord, noServer, late,
+	}} {
+		w.round(round)
+	}
+	w.removeSubnet()
+	for _, round := range [][]cloudFault{{
+		{"Hetzner: it is made, and what became of it is not answered", "hetzner", rule("drop-before", "GET", "/v1/actions$"), "host-subnet", []string{"did not answer"}, "the next update reads what there is, and goes on"},
+		noWidget, noRecord, noServer, late,
 	}, {
 		{"Cloudflare: the token may not make widgets", "cloudflare", rule("status", "POST", "widgets$", "status", 403), "turnstile-widget", []string{"Turnstile / Edit"}, goesOn},
 		{"Cloudflare: the answer to a record's create is lost", "cloudflare", rule("drop-after", "POST", "/dns_records$", "times", 2), "dns-apex", []string{"there already"}, noTwin},
@@ -125,6 +132,9 @@ func cloudFaults(t *testing.T, w *world) {
 		noWidget,
 	}, {
 		{"Hetzner: the answer to a server's create is lost", "hetzner", rule("drop-after", "POST", "/v1/servers$"), "host-server", []string{"did not answer"}, noTwin},
+		noWidget,
+	}, {
+		{"Hetzner: an action ends in an error", "hetzner", rule("action-error", "POST", "/actions/attach$"), "host-data-attachment", []string{"could not do it"}, "the next update does it again"},
 		noWidget,
 	}, {
 		{"Hetzner: the answer to an attachment of the volume is lost", "hetzner", rule("drop-after", "POST", "/actions/attach$"), "host-data-attachment", []string{"did not answer"}, noTwin},
@@ -184,7 +194,7 @@ func (w *world) round(faults []cloudFault) {
 				w.t.Errorf("%s: it does not say %q of %s:\n%s", f.name, want, f.resource, tail(out, 60))
 			}
 		}
-		faulttable.Try(w.t, "Clouds", f.name, part, f.kept)
+		faulttable.Try(w.t, "Clouds", f.name, part, f.kept, w.credentials()...)
 	}
 }
 
@@ -212,7 +222,7 @@ func (w *world) refusedForeign(name string, says ...string) {
 			w.t.Errorf("%s: it does not say %q:\n%s", name, want, tail(out, 40))
 		}
 	}
-	faulttable.Try(w.t, "Clouds", name, message, "what is somebody else's was not touched, and nothing was made beside it")
+	faulttable.Try(w.t, "Clouds", name, message, "what is somebody else's was not touched, and nothing was made beside it", w.credentials()...)
 }
 
 // foreignRecord is a name that leads elsewhere already.
@@ -247,24 +257,48 @@ func (w *world) foreignVolume() (remove func()) {
 	}
 }
 
-// healing are faults of Cloudflare that are waited out.
-var healing = map[string]map[string]any{
-	"Cloudflare: the answer to a widget's create is lost":        {"kind": "drop-after", "method": "POST", "path": "widgets$", "times": 1},
-	"Cloudflare: too many requests":                              {"kind": "status", "method": "GET", "status": 429, "times": 1},
-	"Cloudflare: an error of its own, which is gone in a moment": {"kind": "status", "method": "GET", "status": 500, "times": 1},
+// removeSubnet takes away what an update made whose answer was lost.
+func (w *world) removeSubnet() {
+	w.t.Helper()
+	api := w.hetzner()
+	networks, err := api.Network.All(w.ctx)
+	if err != nil || len(networks) != 1 || len(networks[0].Subnets) != 1 {
+		w.t.Fatalf("want one network with one subnet, got %+v: %v", networks, err)
+	}
+	done, _, err := api.Network.DeleteSubnet(w.ctx, networks[0], hcloud.NetworkDeleteSubnetOpts{Subnet: networks[0].Subnets[0]})
+	if err == nil {
+		err = api.Action.WaitFor(w.ctx, done)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// healing are faults that are waited out, each of one request.
+var healing = []struct {
+	name, api string
+	rule      map[string]any
+}{
+	{"Cloudflare: the answer to a widget's create is lost", "cloudflare", map[string]any{"kind": "drop-after", "method": "POST", "path": "widgets$"}},
+	{"Cloudflare: too many requests", "cloudflare", map[string]any{"kind": "status", "method": "GET", "status": 429}},
+	{"Cloudflare: too many requests, and it says when to come back", "cloudflare", map[string]any{"kind": "status", "method": "GET", "status": 429, "retry_after": 2}},
+	{"Cloudflare: an error of its own, which is gone in a moment", "cloudflare", map[string]any{"kind": "status", "method": "GET", "status": 500}},
+	{"Hetzner: too many requests", "hetzner", map[string]any{"kind": "status", "method": "GET", "status": 429, "code": "rate_limit_exceeded", "message": "limit reached"}},
+	{"Hetzner: too many requests, and it says when to come back", "hetzner", map[string]any{"kind": "status", "method": "GET", "status": 429, "code": "rate_limit_exceeded", "message": "limit reached", "retry_after": 2}},
 }
 
 // heals does work that meets faults which are waited out.
 func (w *world) heals(work func()) {
 	w.t.Helper()
-	for _, rule := range healing {
-		w.inject("cloudflare", rule)
+	for _, f := range healing {
+		f.rule["times"] = 1
+		w.inject(f.api, f.rule)
 	}
 	work()
-	if missed := w.reached("cloudflare"); len(missed) > 0 {
+	if missed := append(w.reached("cloudflare"), w.reached("hetzner")...); len(missed) > 0 {
 		w.t.Errorf("no request was hit by %v", missed)
 	}
-	for name := range healing {
-		faulttable.Healed(w.t, "Clouds", name, "what is made is what it is without the fault")
+	for _, f := range healing {
+		faulttable.Healed(w.t, "Clouds", f.name, "what is made is what it is without the fault")
 	}
 }

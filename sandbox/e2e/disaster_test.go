@@ -124,9 +124,9 @@ func fullDisk(t *testing.T, w *world) {
 	w.host(`cd /mnt/momentstudio && systemctl start --no-block momentstudio-backup.service
 began() { [ -e backups/staging/manifest.json ] && find backups/restic/data -newer backups/staging/manifest.json -type f | grep -q .; }
 for n in $(seq 1200); do began && break; sleep 0.05; done; began || exit 1
-n=0; for size in 1G 100M 10M 1M 64K 4K; do while n=$((n+1)); fallocate -l $size filler-$n 2>/dev/null; do :; done; done
+` + fillVolume + `
 for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" = activating ] || break; sleep 0.1; done
-rm -f filler-*`)
+` + emptyVolume)
 	out := w.host("journalctl -u momentstudio-backup.service -o cat --since '" + since + "'")
 	if w.host("systemctl show momentstudio-backup.service -p Result --value") == "success" || w.lastBackup() != before {
 		t.Errorf("a copy that did not fit is reported as done:\n%s", tail(out, 30))

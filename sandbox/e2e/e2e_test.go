@@ -185,6 +185,20 @@ func (w *world) configure(group, field string, value any) {
 	}
 }
 
+// keepConfig returns what puts the stack's file back as it is now.
+func (w *world) keepConfig() (back func()) {
+	w.t.Helper()
+	file, err := os.ReadFile(w.s.ConfigFile())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return func() {
+		if err := os.WriteFile(w.s.ConfigFile(), file, 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 // step is one line of a preview.
 type step struct {
 	Op  string `json:"op"`

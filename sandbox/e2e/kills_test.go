@@ -160,6 +160,38 @@ func (w *world) tornNote() {
 	}
 }
 
+// olderCopy puts a copy of the state back that was made before an update.
+func olderCopy(t *testing.T, w *world) {
+	older := filepath.Join(t.TempDir(), "older.json")
+	if err := os.WriteFile(older, []byte(w.mustPulumi("stack", "export")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.setSecret("adminIpBypassToken", "another-token-of-some-length-3")
+	w.configure("dns", "ttlSeconds", 900)
+	w.configure("frontend", "replicas", 2)
+	w.mustUpdate()
+	wants, rows, files := w.fingerprint(), w.rows(), w.files()
+
+	w.mustPulumi("stack", "import", "--file", older)
+	before := w.mustPulumi("stack", "export")
+	out, err := w.studio("recover", "--config-file", w.s.ConfigFile())
+	if err != nil || !strings.Contains(out, "would adopt what was made and not written down: ") {
+		t.Errorf("studio recover does not list what it would adopt: %v\n%s", err, tail(out, 20))
+	}
+	if w.mustPulumi("stack", "export") != before {
+		t.Error("studio recover changed the state without being told to")
+	}
+	out = w.mustUpdate()
+	if different := differences(wants, w.fingerprint()); len(different) > 0 {
+		t.Errorf("the stack is not what it was before its state was put back:\n%s\nstudio up had said:\n%s", strings.Join(different, "\n"), tail(out, 80))
+	}
+	w.holds("with an older state", rows, files)
+	w.knowsAll()
+	faulttable.Seen(t, "Runs", "the state is an older copy", "`studio recover` lists what it would take over, and changes nothing; the next `studio up` takes it over", "it ends where the newer state was: resource by resource, and byte by byte of the data")
+	w.configure("dns", "ttlSeconds", 300)
+	w.configure("frontend", "replicas", 1) // with the next update
+}
+
 // finish waits for an update that nothing disturbs.
 func (r *run) finish(t *testing.T) ([]operation, error) {
 	ops, err := r.wait()

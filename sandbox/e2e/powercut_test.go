@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 )
 
 // cutPower kills the host without a word, starts it again, and waits until its services serve.
@@ -115,4 +117,6 @@ func powerCuts(t *testing.T, w *world) {
 		}
 		w.mustRestore("drop")
 	}
+	faulttable.Seen(t, "Backups", "the power is cut in the middle of a backup", "nothing: the run does not count as a backup, and the next one begins anew", "rows and files are as they were, and the time of the last backup is not moved")
+	faulttable.Seen(t, "Restores", "the power is cut in the middle of a restore", "`restore status` says whether it stands in the middle of its switch, and what ends that", "before the switch nothing is changed; in it, `restore undo` and `restore continue` each end with all rows and files")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -66,12 +67,12 @@ func (w *world) refused(wants ...string) string {
 // refuse runs an update that meets a fault of the table.
 func (w *world) refuse(fault, kept string, wants ...string) {
 	w.t.Helper()
-	faulttable.Try(w.t, "Releases", fault, told("studio", w.refused(wants...)), kept)
+	faulttable.Try(w.t, "Releases", fault, told("studio", w.refused(wants...)), kept, w.secretValues()...)
 }
 
 // releaseImages pushes the images of a release, changed by what is between their build and their
 // push, and returns the references of backend and frontend.
-func (w *world) releaseImages(o images.Options, changes map[string]func(*v1.Config)) (backend, frontend string) {
+func (w *world) releaseImages(o images.Options, changes map[string]func(*v1.ConfigFile)) (backend, frontend string) {
 	w.t.Helper()
 	o.Log = io.Discard
 	built, err := w.s.BuildRelease(w.ctx, o)
@@ -86,9 +87,9 @@ func (w *world) releaseImages(o images.Options, changes map[string]func(*v1.Conf
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			config := *file.Config.DeepCopy()
-			change(&config)
-			if chosen[name], err = mutate.Config(built[name], config); err != nil {
+			file = file.DeepCopy()
+			change(file)
+			if chosen[name], err = mutate.ConfigFile(built[name], file); err != nil {
 				w.t.Fatal(err)
 			}
 		}
@@ -101,8 +102,8 @@ func (w *world) releaseImages(o images.Options, changes map[string]func(*v1.Conf
 }
 
 // instead makes an image run a script in place of its entrypoint, with the same arguments.
-func instead(script string) func(*v1.Config) {
-	return func(c *v1.Config) { c.Entrypoint = []string{"/bin/sh", "-c", script, "sh"} }
+func instead(script string) func(*v1.ConfigFile) {
+	return func(c *v1.ConfigFile) { c.Config.Entrypoint = []string{"/bin/sh", "-c", script, "sh"} }
 }
 
 func (w *world) release(number int, backend, frontend string) {
@@ -233,7 +234,7 @@ func failures(t *testing.T, w *world) {
 
 	broken := func(name, script string) {
 		t.Helper()
-		_, image := w.releaseImages(images.Options{Release: name}, map[string]func(*v1.Config){images.Frontend: instead(script)})
+		_, image := w.releaseImages(images.Options{Release: name}, map[string]func(*v1.ConfigFile){images.Frontend: instead(script)})
 		w.release(3, backend, image)
 	}
 	broken("crashes", "echo canary-crash; sleep 5; exit 7")
@@ -241,15 +242,37 @@ func failures(t *testing.T, w *world) {
 	w.serves(1)
 	if full {
 		broken("deaf", "echo canary-deaf; sleep 1000")
-		w.refused("momentstudio-frontend", "rollback", "the end of its log", "unhealthy")
+		w.refuse("a frontend that never becomes healthy", serving, "momentstudio-frontend", "rollback", "the end of its log", "unhealthy")
 		w.serves(1)
+		_, foreign := w.releaseImages(images.Options{Release: "foreign"}, map[string]func(*v1.ConfigFile){images.Frontend: func(c *v1.ConfigFile) { c.Architecture = "arm64" }})
+		w.release(3, backend, foreign)
+		w.refuse("an image of another platform", serving, "app-prepare", foreign+" is for linux/arm64, and the host is linux/amd64")
+		_, unseen := w.releaseImages(images.Options{Release: "unseen"}, nil)
+		w.release(3, backend, unseen)
+		w.withoutRegistry(unseen, func() {
+			w.refuse("the registry does not answer", serving, "app-prepare", "pull "+unseen, "connection refused")
+		})
+		w.serves(1)
+		if out, err := w.pulumi("up", "--yes", "--skip-preview"); err == nil || !strings.Contains(out, "pull "+unseen) || !strings.Contains(out, "run `studio up`") {
+			t.Errorf("a bare update does not repeat what failed: %v\n%s", err, tail(out, 30))
+		}
+		w.mustUpdate() // the same config, with the cause mended
+		w.serves(3)
+		back := w.keepConfig()
+		w.configure("tls", "mode", "file")
+		w.setSecret("tlsCertificate", "no certificate")
+		w.setSecret("tlsKey", "no key")
+		w.refuse("a certificate that is none", serving, "caddy-validate", "PEM")
+		w.serves(3)
+		back()
 		// Whoever is replaced does not listen to SIGTERM: it is killed at the end of its grace, with no request lost.
-		stubborn, _ := w.releaseImages(images.Options{Release: "stubborn"}, map[string]func(*v1.Config){
+		stubborn, _ := w.releaseImages(images.Options{Release: "stubborn"}, map[string]func(*v1.ConfigFile){
 			images.Backend: instead(`[ "$1" = sh ] || exec /docker-entrypoint.sh "$@"; trap "" TERM; /docker-entrypoint.sh "$@" & while :; do wait; sleep 1; done`),
 		})
 		w.release(4, stubborn, frontend)
 		w.mustUpdate()
 		w.serves(4)
+		faulttable.Seen(t, "Releases", "a backend that does not end when it is asked to", "nothing: it is killed when its grace is over", "no request is lost")
 	}
 	w.release(1, backend, frontend)
 	w.mustUpdate()
@@ -294,7 +317,7 @@ func turns(t *testing.T, w *world) {
 	if out, err := w.update(); err == nil || !strings.Contains(out, "being changed by root on") || !strings.Contains(out, "an update of stack") {
 		t.Errorf("the second update does not tell who is at it: %v\n%s", err, tail(out, 20))
 	} else {
-		faulttable.Try(t, "Runs", "two updates at once", told("studio", out), "the first goes on, the second changes nothing")
+		faulttable.Try(t, "Runs", "two updates at once", told("studio", out), "the first goes on, the second changes nothing", w.secretValues()...)
 	}
 	if out := w.host("systemctl start momentstudio-prune.service; journalctl -u momentstudio-prune.service -o cat --since -5min"); !strings.Contains(out, "nothing is pruned this time") {
 		t.Errorf("images are pruned in the middle of an update:\n%s", out)
@@ -309,6 +332,45 @@ func turns(t *testing.T, w *world) {
 	}
 	if env := w.host("docker service inspect momentstudio-frontend --format '{{json .Spec.TaskTemplate.ContainerSpec.Env}}'"); strings.Contains(env, "BEHIND_YOUR_BACK") {
 		t.Errorf("the update does not mend the service: %s", env)
+	}
+}
+
+// withoutRegistry does something while the host cannot reach the registry of an image.
+func (w *world) withoutRegistry(image string, do func()) {
+	w.t.Helper()
+	address, _, _ := strings.Cut(image, "/")
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		w.t.Fatalf("image %s: %v", image, err)
+	}
+	rule := fmt.Sprintf("OUTPUT -p tcp -d %s --dport %s -j REJECT --reject-with tcp-reset", host, port)
+	w.host("iptables -w 10 -I " + rule)
+	defer w.host("iptables -w 10 -D " + rule)
+	do()
+}
+
+// fillVolume takes all that the data volume has left, also what its file system keeps for root; emptyVolume gives it back.
+const (
+	fillVolume  = `n=0; for size in 1G 100M 10M 1M 64K 4K; do while n=$((n+1)); fallocate -l $size /mnt/momentstudio/filler-$n 2>/dev/null; do :; done; done`
+	emptyVolume = "rm -f /mnt/momentstudio/filler-*"
+)
+
+// fullVolume updates to a release that migrates, while the data volume is full, and while it fills up once the update has looked at it.
+func (w *world) fullVolume() {
+	w.t.Helper()
+	rows, files, schema := w.rows(), w.files(), w.sql("SELECT version_num FROM alembic_version")
+	const kept = "rows, files and schema are as they were, and the release of before serves on"
+	w.host(fillVolume)
+	w.refuse("the data volume is full", kept, "app-prepare", "the data volume has 0 MB free", "raise host.volumeSizeGB")
+	w.host(emptyVolume)
+
+	w.host(`setsid sh -c 'timeout 600 docker events --filter type=container --filter event=die --format "{{.Actor.Attributes.name}}" | { grep -m 1 -q app-prepare; ` + fillVolume + `; }' >/dev/null 2>&1 &`)
+	w.refuse("the data volume fills up in the middle of an update", kept, "app-migrate", "back up the database before its migration", "raise host.volumeSizeGB")
+	w.host(emptyVolume)
+	w.awaitHost()
+	w.holds("after the volume was full", rows, files)
+	if now := w.sql("SELECT version_num FROM alembic_version"); now != schema {
+		w.t.Errorf("the schema is at %s, was at %s", now, schema)
 	}
 }
 
@@ -373,8 +435,13 @@ func migrations(t *testing.T, w *world) {
 		}
 		return n
 	}
+	if full {
+		w.release(6, backend, frontend)
+		w.fullVolume()
+		w.serves(5)
+	}
 	had := dumps()
-	failing, _ := w.releaseImages(images.Options{Release: "failing"}, map[string]func(*v1.Config){
+	failing, _ := w.releaseImages(images.Options{Release: "failing"}, map[string]func(*v1.ConfigFile){
 		images.Backend: instead(`if [ "$1 $2" = "alembic upgrade" ]; then echo "canary: relation exists"; exit 3; fi; exec /docker-entrypoint.sh "$@"`),
 	})
 	w.release(6, failing, frontend)
@@ -450,6 +517,7 @@ func reboot(t *testing.T, w *world) {
 	}
 	w.mustUpdate()
 	w.serves(7)
+	faulttable.Seen(t, "Runs", "the host reboots in the middle of an update", "the update fails, or waits for the host; the next one goes on", "backend and worker come back with one release, and the next update ends as any other")
 	w.release(1, first["backend"].(string), first["frontend"].(string)) // with the next update
 }
 

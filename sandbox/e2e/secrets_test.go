@@ -47,6 +47,28 @@ func (w *world) setSecret(key, value string) {
 	}
 }
 
+// secretValues are what no message may show: what the stack made, and what opens the clouds.
+func (w *world) secretValues() []string {
+	w.t.Helper()
+	return append(slices.Collect(maps.Values(w.generatedSecrets())), w.credentials()...)
+}
+
+// credentials are those that every run is given; the sandbox's passphrase is its name.
+func (w *world) credentials() []string {
+	w.t.Helper()
+	var all []string
+	for _, v := range w.s.Env(w.tools) {
+		switch name, value, _ := strings.Cut(v, "="); name {
+		case "HCLOUD_TOKEN", "CLOUDFLARE_API_TOKEN":
+			all = append(all, value)
+		}
+	}
+	if len(all) < 2 {
+		w.t.Fatalf("%d credentials, want two", len(all))
+	}
+	return all
+}
+
 // generatedSecrets reads the values that random and the clouds made, by resource.
 func (w *world) generatedSecrets() map[string]string {
 	w.t.Helper()

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -62,6 +61,7 @@ func TestTheWholeStack(t *testing.T) {
 			steps = slices.Insert(steps, at, added)
 		}
 		before("a release that cannot work is told as it is, and loses no request", step{"each kind of change alone loses no request", changes})
+		before("a drill proves the newest backup on a host of its own, and leaves nothing", step{"a state of an older copy is brought up to date", olderCopy})
 		before("the shop is closed to robots again", step{"a power cut in a backup or a restore loses nothing", powerCuts})
 		before("the shop is closed to robots again", step{"a shop of full size is backed up, verified and drilled", scale})
 		before("a protected stack refuses its destruction", step{"a destination that is away or full fails the backup, and the others have theirs", badDestinations})
@@ -342,15 +342,7 @@ func stateHoldsNoSecret(t *testing.T, w *world) {
 var stateful = []string{"host-server", "host-data", "host-address", "postgres-service", "turnstile-widget", "secrets-app-key", "secrets-backup-password", "host-network"}
 
 func textsReplaceNothing(t *testing.T, w *world) {
-	file, err := os.ReadFile(w.s.ConfigFile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	back := func() {
-		if err := os.WriteFile(w.s.ConfigFile(), file, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	back := w.keepConfig()
 	defer back()
 	w.configure("host", "location", "nbg1")
 	if out, err := w.pulumi("preview"); err == nil || !strings.Contains(out, "a host does not move") {
