@@ -182,7 +182,11 @@ func olderCopy(t *testing.T, w *world) {
 		t.Error("studio recover changed the state without being told to")
 	}
 	out = w.mustUpdate()
-	if different := differences(wants, w.fingerprint()); len(different) > 0 {
+	got := w.fingerprint()
+	for _, stack := range []map[string]string{wants, got} {
+		delete(stack, "jobs on the host") // containers that have ended: those that only the newer state knew are removed
+	}
+	if different := differences(wants, got); len(different) > 0 {
 		t.Errorf("the stack is not what it was before its state was put back:\n%s\nstudio up had said:\n%s", strings.Join(different, "\n"), tail(out, 80))
 	}
 	w.holds("with an older state", rows, files)
