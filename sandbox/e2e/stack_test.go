@@ -454,7 +454,9 @@ func protection(t *testing.T, w *world) {
 }
 
 func destroy(t *testing.T, w *world) {
+	first := w.s.Project
 	w.s.Project = clone(t)
+	defer func() { w.s.Project = first }()
 	if out, err := w.studio("ssh-config"); err != nil {
 		t.Fatalf("studio ssh-config: %v\n%s", err, out)
 	}
