@@ -13,7 +13,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -102,14 +101,15 @@ func backUp(ctx context.Context, spec hostspec.Backup, p BackupPaths, state *Bac
 		return fmt.Errorf("make the staging directory: %w", err)
 	}
 	defer os.RemoveAll(staging)
-	manifest, err := stage(ctx, spec, p, staging, state, out)
+	files := &staged{dir: staging}
+	manifest, err := stage(ctx, spec, p, files, state, out)
 	if err != nil {
 		return err
 	}
 	var bad []error
 	for _, d := range spec.Destinations {
 		r := repository{Destination: d, password: spec.Password, program: p.Restic}
-		at, err := store(ctx, r, spec, staging, manifest, out)
+		at, err := store(ctx, r, spec, files, &manifest, out)
 		if err != nil {
 			err = fmt.Errorf("destination %s: %w", d.Name, err)
 			at.Error = err.Error()
@@ -123,10 +123,21 @@ func backUp(ctx context.Context, spec hostspec.Backup, p BackupPaths, state *Bac
 	return nil
 }
 
-// stage collects what the backup covers. The database comes first: what the shop writes meanwhile is
-// at most a file that no row names yet. Files move between the two directories when they are approved or
-// trashed, so the first is looked at again after the second.
-func stage(ctx context.Context, spec hostspec.Backup, p BackupPaths, staging string, state *BackupRun, out io.Writer) (Manifest, error) {
+// stage collects what the backup covers. Files are linked before the database is dumped and after it: one that is moved or deleted
+// meanwhile is there as the dump's rows name it, and what the shop writes meanwhile is at most a file that no row names yet. Files move
+// between the two directories, and within the private one, when they are approved, trashed or brought back, so both are looked at twice.
+func stage(ctx context.Context, spec hostspec.Backup, p BackupPaths, files *staged, state *BackupRun, out io.Writer) (Manifest, error) {
+	staging := files.dir
+	collect := func(times int) error {
+		for range times {
+			for _, part := range mediaParts {
+				if err := linkTree(filepath.Join(p.Root+hostspec.DataDir, part), filepath.Join(staging, part)); err != nil {
+					return fmt.Errorf("collect %s: %w", part, err)
+				}
+			}
+		}
+		return nil
+	}
 	m := Manifest{Format: 1, ID: state.ID, Stack: spec.Stack, Release: spec.Release, Images: spec.Images, Started: state.Started, Files: map[string]Tree{}}
 	text, err := os.ReadFile(p.Root + hostspec.AppEnvSecret)
 	if err != nil {
@@ -137,6 +148,9 @@ func stage(ctx context.Context, spec hostspec.Backup, p BackupPaths, staging str
 		return m, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if err := collect(1); err != nil {
+		return m, err
+	}
 	// A migration waits here, at its own lock, and not in the middle of its work at those of the dump.
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock_shared($1)", int64(hostspec.MigrationLock)); err != nil {
 		return m, fmt.Errorf("keep migrations out: %w", err)
@@ -179,47 +193,59 @@ func stage(ctx context.Context, spec hostspec.Backup, p BackupPaths, staging str
 	if m.Database.SHA256, m.Database.Bytes, err = hashFile(filepath.Join(staging, dumpPart)); err != nil {
 		return m, err
 	}
-	for _, part := range append(slices.Clone(mediaParts), uploadsPart) {
-		if err := linkTree(filepath.Join(p.Root+hostspec.DataDir, part), filepath.Join(staging, part)); err != nil {
-			return m, fmt.Errorf("collect %s: %w", part, err)
-		}
+	if err := collect(2); err != nil {
+		return m, err
 	}
 	m.Staged = time.Now().UTC()
-	for _, part := range mediaParts {
-		if m.Files[part], err = measureTree(filepath.Join(staging, part)); err != nil {
-			return m, fmt.Errorf("read %s: %w", part, err)
-		}
-	}
-	if err := writeJSON(filepath.Join(staging, "manifest.json"), m); err != nil {
-		return m, fmt.Errorf("write the manifest: %w", err)
+	if _, err := files.measure(&m); err != nil {
+		return m, err
 	}
 	fmt.Fprintf(out, "backup %s: schema %s, %d tables, a dump of %d bytes, %d files of %d bytes\n", m.ID, m.Revision, len(m.Database.Rows), m.Database.Bytes,
 		m.Files[uploadsPart].Files+m.Files[privatePart].Files, m.Files[uploadsPart].Bytes+m.Files[privatePart].Bytes)
 	return m, nil
 }
 
+// mostTries is how often a destination is sent what changed while it was sent. What changed is a file of its own from then on, so one
+// more is enough, unless others are written into each time.
+const mostTries = 5
+
 // store puts the staged backup into a repository, reads it back, and removes old snapshots only then.
-func store(ctx context.Context, r repository, spec hostspec.Backup, staging string, m Manifest, out io.Writer) (BackupAtDestination, error) {
+func store(ctx context.Context, r repository, spec hostspec.Backup, files *staged, m *Manifest, out io.Writer) (BackupAtDestination, error) {
 	var at BackupAtDestination
 	if err := r.open(ctx, spec.OldPasswords, out); err != nil {
 		return at, err
 	}
-	if err := r.fits(ctx, spec, staging); err != nil {
+	if err := r.fits(ctx, spec, files.dir); err != nil {
 		return at, err
 	}
-	var printed bytes.Buffer
-	// Hard links are new inodes' names of old files: their change time says nothing, size and time of the content do.
-	if err := r.restic(ctx, &printed, "backup", "--json", "--quiet", "--ignore-ctime", "--host", spec.Stack,
-		"--tag", "momentstudio", "--tag", m.ID, staging); err != nil {
+	if _, err := files.measure(m); err != nil { // since the destination before
 		return at, err
 	}
-	if s := summaryOf(printed.Bytes()); s != nil {
-		at.Snapshot, at.Added = s.Snapshot, s.Packed
+	added := int64(0)
+	for try, changed := 1, true; changed; try++ {
+		var printed bytes.Buffer
+		// Hard links are new names of old files: their change time says nothing, size and time of the content do.
+		if err := r.restic(ctx, &printed, "backup", "--json", "--quiet", "--ignore-ctime", "--host", spec.Stack,
+			"--tag", "momentstudio", "--tag", m.ID, files.dir); err != nil {
+			return at, err
+		}
+		if s := summaryOf(printed.Bytes()); s != nil {
+			at.Snapshot = s.Snapshot
+			added += s.Packed
+		}
+		at.Added = added
+		if at.Snapshot == "" {
+			return at, errors.New("restic names no snapshot that it made")
+		}
+		var err error
+		if changed, err = files.measure(m); err != nil {
+			return at, err
+		}
+		if changed && try == mostTries {
+			return at, fmt.Errorf("the shop wrote into its files each of %d times that they were sent", try)
+		}
 	}
-	if at.Snapshot == "" {
-		return at, errors.New("restic names no snapshot that it made")
-	}
-	if err := r.verify(ctx, at.Snapshot, staging, m); err != nil {
+	if err := r.verify(ctx, at.Snapshot, files.dir, *m); err != nil {
 		return at, fmt.Errorf("the copy there is not what was sent: %w", err)
 	}
 	fmt.Fprintf(out, "%s: snapshot %.8s, %d bytes new, read back\n", r.Name, at.Snapshot, at.Added)

@@ -31,6 +31,65 @@ func tree(t *testing.T, files map[string]string) string {
 	return root
 }
 
+// rewrite writes into a file as the application's libraries do: without a new name.
+func rewrite(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatIsWrittenIntoIsAFileOfItsOwn(t *testing.T) {
+	live := t.TempDir()
+	s := &staged{dir: t.TempDir()}
+	for _, part := range mediaParts {
+		root := filepath.Join(live, part)
+		if err := os.MkdirAll(root, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		rewrite(t, filepath.Join(root, "same"), "same")
+		rewrite(t, filepath.Join(root, "variant.jpg"), "old")
+		if err := os.Chmod(filepath.Join(root, "variant.jpg"), 0o640); err != nil { //nolint:gosec // the mode is what is tested
+			t.Fatal(err)
+		}
+		if err := linkTree(root, filepath.Join(s.dir, part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := Manifest{Files: map[string]Tree{}}
+	if changed, err := s.measure(&m); err != nil || changed {
+		t.Fatalf("changed %v, %v", changed, err)
+	}
+	if changed, err := s.measure(&m); err != nil || changed {
+		t.Fatalf("nothing changed: %v, %v", changed, err)
+	}
+	first := m.Files[uploadsPart]
+
+	rewrite(t, filepath.Join(live, uploadsPart, "variant.jpg"), "new") // as long as before
+	if changed, err := s.measure(&m); err != nil || !changed {
+		t.Fatalf("changed %v, %v", changed, err)
+	}
+	second := m.Files[uploadsPart]
+	if second == first || second.Files != 2 || second.Bytes != first.Bytes {
+		t.Errorf("the manifest has %+v, had %+v", second, first)
+	}
+	if have, err := measureTree(filepath.Join(s.dir, uploadsPart)); err != nil || have != second {
+		t.Errorf("staged is %+v, the manifest has %+v: %v", have, second, err)
+	}
+	var written Manifest
+	if err := readJSON(filepath.Join(s.dir, "manifest.json"), &written); err != nil || written.Files[uploadsPart] != second {
+		t.Errorf("on the disk is %+v: %v", written.Files, err)
+	}
+	if info, err := os.Stat(filepath.Join(s.dir, uploadsPart, "variant.jpg")); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("the copy's mode: %v, %v", info, err)
+	}
+	// From now on nobody else has it.
+	rewrite(t, filepath.Join(live, uploadsPart, "variant.jpg"), "newer")
+	if changed, err := s.measure(&m); err != nil || changed || m.Files[uploadsPart] != second {
+		t.Errorf("changed %v, %+v, %v", changed, m.Files[uploadsPart], err)
+	}
+}
+
 func TestALinkedTreeHoldsWhatWasThere(t *testing.T) {
 	from := tree(t, map[string]string{"a.png": "a", "originals/1/b.png": "bb", "variants/1/b.jpg": "v"})
 	if err := os.Chmod(filepath.Join(from, "originals"), 0o711); err != nil { //nolint:gosec // the mode is what is tested

@@ -44,8 +44,8 @@ type Tree struct {
 	SHA256 string `json:"sha256"` // of the list of files in lexical order, a line each: sha256, two blanks, path
 }
 
-// linkTree makes a copy of a directory out of hard links, without what vanishes meanwhile: the
-// application never writes into a file that has its name. Called twice, the second call adds what is new.
+// linkTree makes a copy of a directory out of hard links, without what vanishes meanwhile. Called twice, the second call adds
+// what is new. What the application writes into a file later, it writes into the link as well: staged.measure sees to that.
 func linkTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -82,13 +82,18 @@ func linkTree(from, to string) error {
 
 // measureTree reads every file of a directory.
 func measureTree(root string) (Tree, error) {
+	return tally(root, func(path string, _ fs.DirEntry) (string, int64, error) { return hashFile(path) })
+}
+
+// tally sums up a directory's files, as read tells of each.
+func tally(root string, read func(path string, d fs.DirEntry) (sum string, size int64, err error)) (Tree, error) {
 	var t Tree
 	list := sha256.New()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		sum, size, err := hashFile(path)
+		sum, size, err := read(path, d)
 		if err != nil {
 			return err
 		}

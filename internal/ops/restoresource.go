@@ -167,7 +167,7 @@ func pick(all []Snapshot, want string, now time.Time) (Snapshot, error) {
 	if want == "latest" {
 		return past[len(past)-1], nil
 	}
-	for _, s := range all {
+	for _, s := range slices.Backward(all) { // of several of one run, the last is what was read back
 		if s.ID == want {
 			return s, nil
 		}

@@ -100,7 +100,10 @@ func backups(t *testing.T, w *world) {
 		t.Errorf("no timer of ours:\n%s", out)
 	}
 	crowd := startLoad(t, w, "backup")
+	// As the application makes a variant anew: into the file that is there.
+	w.host("rm -f /tmp/rewritten; (n=0; while [ ! -e /tmp/rewritten ] && [ $n -lt 500 ]; do n=$((n+1)); head -c 100000 /dev/zero | tr '\\0' $((n % 10)) > /mnt/momentstudio/uploads/rewritten; sleep 2; done) >/dev/null 2>&1 & sleep 1")
 	out := w.mustBackUp()
+	w.host("touch /tmp/rewritten")
 	for _, want := range []string{"local: snapshot", "rest: snapshot", "s3: snapshot", "sftp: snapshot", "read back"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the backup does not say %q:\n%s", want, out)
@@ -210,11 +213,15 @@ func restored(t *testing.T, w *world) {
 	defer w.host("rm -rf /mnt/momentstudio/proof")
 	const at = "/mnt/momentstudio/proof/mnt/momentstudio/backups/staging"
 	for _, part := range []string{"uploads", "private_uploads"} {
-		list := "find . -type f -printf '%p %m %u %g ' -exec sha256sum {} + | sort"
+		list := "find . -type f ! -name rewritten -printf '%p %m %u %g ' -exec sha256sum {} + | sort"
 		if live, copied := w.host("cd /mnt/momentstudio/"+part+" && "+list), w.host("cd "+at+"/"+part+" && "+list); live != copied || part == "uploads" && live == "" {
 			t.Errorf("%s restored:\n%s\nlive:\n%s", part, copied, live)
 		}
 	}
+	if once := w.host("fold -w 1 " + at + "/uploads/rewritten | sort | uniq -c"); !strings.HasPrefix(once, "100000 ") {
+		t.Errorf("what was written into while it was backed up is torn:\n%s", once)
+	}
+	w.host("rm /mnt/momentstudio/uploads/rewritten")
 	var manifest struct {
 		Started  string `json:"started"`
 		Revision string `json:"revision"`
