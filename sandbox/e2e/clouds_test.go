@@ -93,7 +93,7 @@ func cloudFaults(t *testing.T, w *world) {
 	}, {
 		{"Cloudflare: the token is not accepted", "cloudflare", rule("status", "", "", "status", 403), "", []string{"CLOUDFLARE_API_TOKEN", "Turnstile"}, "nothing is made"},
 	}, {
-		{"Hetzner: the token may only read", "hetzner", rule("status", "POST", "", "status", 403, "code", "token_readonly", "message", "the token is read-only"), "host-network", []string{"HCLOUD_TOKEN", "Read & Write"}, goesOn},
+		{"Hetzner: the token may only read", "hetzner", rule("status", "POST", "", "status", 403, "code", "token_readonly", "message", "the token is read-only"), anything, []string{"HCLOUD_TOKEN", "Read & Write"}, goesOn},
 		noWidget,
 	}, {
 		{"Hetzner: the quota is used up", "hetzner", rule("status", "POST", "/v1/primary_ips$", "status", 403, "code", "resource_limit_exceeded", "message", "primary IP limit exceeded"), "host-address", []string{"quota"}, goesOn},
@@ -169,9 +169,27 @@ func (w *world) round(faults []cloudFault) {
 		w.inject(f.api, f.rule)
 		apis[f.api]++
 	}
-	out, err := w.update()
-	if err == nil {
-		w.t.Fatalf("%s: the update is reported as done:\n%s", faults[0].name, tail(out, 30))
+	// A failure ends what has not begun, so not every run meets all of them.
+	parts := map[string]string{}
+	var out string
+	for range 3 {
+		var err error
+		if out, err = w.update(); err == nil {
+			w.t.Fatalf("%s: the update is reported as done:\n%s", faults[0].name, tail(out, 30))
+		}
+		message, missing := told("studio", out), false
+		for _, f := range faults {
+			if f.name == "" || parts[f.name] != "" {
+				continue
+			}
+			if parts[f.name] = message; f.resource != "" {
+				parts[f.name] = partOf(message, f.resource)
+			}
+			missing = missing || parts[f.name] == ""
+		}
+		if !missing {
+			break
+		}
 	}
 	var missed []string
 	for api := range apis {
@@ -180,29 +198,27 @@ func (w *world) round(faults []cloudFault) {
 	if len(missed) > holding {
 		w.t.Errorf("no request was hit by one of %v:\n%s", missed, tail(out, 30))
 	}
-	message := told("studio", out)
 	for _, f := range faults {
 		if f.name == "" {
 			continue
 		}
-		part := message
-		if f.resource != "" {
-			part = partOf(message, f.resource)
-		}
 		for _, want := range f.says {
-			if !strings.Contains(part, want) {
-				w.t.Errorf("%s: it does not say %q of %s:\n%s", f.name, want, f.resource, tail(out, 60))
+			if !strings.Contains(parts[f.name], want) {
+				w.t.Errorf("%s: it does not say %q of %s, but %q:\n%s", f.name, want, f.resource, parts[f.name], tail(out, 60))
 			}
 		}
-		faulttable.Try(w.t, "Clouds", f.name, part, f.kept, w.credentials()...)
+		faulttable.Try(w.t, "Clouds", f.name, parts[f.name], f.kept, w.credentials()...)
 	}
 }
+
+// anything is whatever fails first.
+const anything = "a resource"
 
 // partOf is what a message with several failures says of a resource.
 func partOf(message, resource string) string {
 	for _, part := range strings.Split(message, "\n  - ")[1:] {
 		names, _, _ := strings.Cut(part, ": ")
-		if slices.Contains(strings.Split(names, ", "), resource) {
+		if resource == anything || slices.Contains(strings.Split(names, ", "), resource) {
 			return strings.Replace(part, names, resource, 1)
 		}
 	}

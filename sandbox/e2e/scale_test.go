@@ -41,6 +41,7 @@ xargs sha256sum < /tmp/new | awk '{split($2,p,"/"); print p[1] "\timage\tapprove
 	rows := func(n int) {
 		w.host(fmt.Sprintf(`%s -c "INSERT INTO support_messages (id, topic, name, email, message) SELECT gen_random_uuid(), 'contact', md5(random()::text), md5(random()::text) || '@example.com', (SELECT string_agg((string_to_array('%s', ' '))[1 + floor(random() * 47)::int], ' ') FROM generate_series(1, 60) WHERE n > 0) FROM generate_series(1, %d) n"`, psql, words, n))
 	}
+	w.giveOwner()
 	rows(scaleRows)
 	files(scaleFiles)
 
