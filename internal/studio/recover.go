@@ -104,7 +104,7 @@ func (c CLI) recover(ctx context.Context, wanted config.Config, address string, 
 
 // ready writes the state back as it is, before anything is touched: whoever is at work on the stack has its lock, and this is
 // refused. It drops the operations that were interrupted and, when the server is gone, the records of what died with it; then
-// it reads what a run adopted and did not read.
+// it reads what is there and was not read.
 func (c CLI) ready(ctx context.Context, state *recovery.State, gone []recovery.Recorded) error {
 	text, err := state.JSON()
 	if err != nil {
@@ -120,7 +120,9 @@ func (c CLI) ready(ctx context.Context, state *recovery.State, gone []recovery.R
 	}
 	unread := []string{"refresh", "--yes", "--skip-preview"}
 	for _, urn := range state.Unread() {
-		unread = append(unread, "--target", urn)
+		if !slices.ContainsFunc(gone, func(r recovery.Recorded) bool { return r.URN == urn }) { // which is forgotten later
+			unread = append(unread, "--target", urn)
+		}
 	}
 	if len(unread) == 3 {
 		return nil
