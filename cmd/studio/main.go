@@ -215,7 +215,7 @@ drift, 24 drift, 1 not everything could be asked.`,
 func sshAllowCommand(cli *studio.CLI) *cobra.Command {
 	var a studio.Allow
 	cmd := &cobra.Command{
-		Use: "ssh-allow -- COMMAND [ARGUMENT…]", Short: "Run a command while the host's SSH port is open to this machine", Args: cobra.MinimumNArgs(1),
+		Use: "ssh-allow [flags] -- COMMAND [ARGUMENT…]", DisableFlagsInUseLine: true, Short: "Run a command while the host's SSH port is open to this machine", Args: cobra.MinimumNArgs(1),
 		Long: `Open port 22 of the stack's host to this machine's address, in a firewall of its own, run the command, and close it again,
 however the command ended. When the time is over, the command is interrupted first. An opening that was left behind by
 a process that was killed is removed by the next one. The exit code is the command's.`,

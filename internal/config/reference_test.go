@@ -74,7 +74,7 @@ func reference(t *testing.T) string {
 		rows(&groups, g.key, v, comments)
 		groups.WriteString("\n")
 	}
-	own := regexp.MustCompile(`^top-level "\w+"[;,] `)
+	own := regexp.MustCompile(`^top-level "\w+"[;,:] `)
 	app := appsettings.SecretKeys(&c.AppSecrets)
 	for _, s := range c.secretKeys() {
 		if app[s.key] != nil {
@@ -144,7 +144,7 @@ func fieldOf(c *Config, dest any) string {
 func parseComments(t *testing.T) map[string]string {
 	t.Helper()
 	var decls []ast.Decl
-	for _, name := range []string{"config.go", "backup.go"} {
+	for _, name := range []string{"config.go", "backup.go", "drill.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
