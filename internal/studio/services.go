@@ -10,10 +10,10 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/recovery"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
-	"time"
 )
 
 // service is what of a Swarm service must be as it was asked for.
