@@ -150,6 +150,7 @@ var rules = []rule{
 	{"hcloud:", regexp.MustCompile(code + `(protected)`), "it is protected in the cloud", "protection is lifted in an update of its own: docs/guides/tear-down.md"},
 	{"hcloud:", regexp.MustCompile(code + `(server_error|service_error|maintenance|unavailable|timeout|bad_gateway)|server responded with status code 5`), "Hetzner's API has an error of its own", "status.hetzner.com says whether it is known; " + again},
 	{"hcloud:", regexp.MustCompile(`action_failed|action .*fail|\(sandbox_fault|Action failed`), "Hetzner accepted it, and then could not do it", "the console shows the action; " + again},
+	{"hcloud:", regexp.MustCompile(`expected non-nil error with nil state during Create`), "Hetzner does not find yet what it made", "wait a moment; " + again},
 	{"hcloud:", regexp.MustCompile(`EOF|connection (refused|reset)|no such host|i/o timeout|TLS handshake`), "Hetzner's API did not answer", "whether it was done is found out by the next run; " + again},
 
 	{"cloudflare:", regexp.MustCompile(`\((10000|9109|9106|6003|10001)\)|Authentication error|Invalid access token|status (401|403)`), "Cloudflare does not accept the token for this", "CLOUDFLARE_API_TOKEN needs Zone / DNS / Edit for this zone, and Account / Turnstile / Edit for this account; set it and run `studio up` again"},

@@ -107,6 +107,7 @@ func TestCausesAreKnownByWhatTheCloudsAndTheHostAnswer(t *testing.T) {
 		{"hcloud:index:Server", "internal (server_error, x)", "status.hetzner.com"},
 		{"hcloud:index:Server", "hcloud: server responded with status code 502", "status.hetzner.com"},
 		{"hcloud:index:Server", `Get "https://api.hetzner.cloud/v1/servers": dial tcp: lookup api.hetzner.cloud: no such host`, "found out by the next run"},
+		{"hcloud:index:Firewall", "expected non-nil error with nil state during Create of urn:pulumi:prod::x", "wait a moment"},
 		{"cloudflare:index:Record", "Authentication error (10000)", "Zone / DNS / Edit"},
 		{"cloudflare:index:Record", "An A record already exists. (81058)", "takes the record over"},
 		{"cloudflare:index:Record", "Please wait and consider throttling your request speed (971)", "five minutes"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,8 @@ import (
 // reports success only when all of that holds.
 func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 	args := []string{"up", "--yes", "--skip-preview", "--parallel", fmt.Sprint(max(c.Parallel, 1))}
-	address, release, err := c.reachHost(ctx, "an update of stack "+c.Stack)
+	what := "an update of stack " + c.Stack
+	address, release, err := c.reachHost(ctx, what)
 	if err != nil {
 		return err
 	}
@@ -29,7 +31,8 @@ func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.recover(ctx, wanted, address, RecoverOptions{Apply: true}); err != nil {
+	recovered, err := c.recover(ctx, wanted, address, RecoverOptions{Apply: true})
+	if err != nil {
 		return err
 	}
 	state, err := c.output(ctx, "stack", "export")
@@ -69,15 +72,33 @@ func (c CLI) Up(ctx context.Context, roots *x509.CertPool) error {
 		}
 	}
 	shown, err := c.run(ctx, args...)
+	made := shown
+	if err != nil && recovered && taken.MatchString(shown) {
+		// What a killed run had asked for may come about only after it was looked for, and a host that it made may be known only now.
+		if address == "" {
+			if address, release, err = c.reachHost(ctx, what); err != nil {
+				return err
+			}
+			defer release()
+		}
+		if _, err := c.recover(ctx, wanted, address, RecoverOptions{Apply: true}); err != nil {
+			return err
+		}
+		shown, err = c.run(ctx, args...)
+		made += shown
+	}
 	if err != nil {
 		c.tellServices(context.WithoutCancel(ctx))
 		return c.notUpdated(ctx, shown, err)
 	}
-	if err := c.removeNewTwins(ctx, wanted, shown); err != nil {
+	if err := c.removeNewTwins(ctx, wanted, made); err != nil {
 		return err
 	}
 	return c.Verify(ctx, roots, 3*time.Minute)
 }
+
+// taken is what Docker and Hetzner say of a name that something has already.
+var taken = regexp.MustCompile(`AlreadyExists|uniqueness_error`)
 
 // reachHost writes the SSH files and takes the host's lock, when the stack has a host: a first update has none, and nobody is
 // at work there.
