@@ -349,8 +349,10 @@ func (w *world) withoutRegistry(image string, do func()) {
 	do()
 }
 
-// fillVolume takes all that the data volume has left, also what its file system keeps for root; emptyVolume gives it back.
+// fillVolume takes all that the data volume has left, also what its file system keeps for root, so that Postgres itself dies of it;
+// crowdVolume leaves it a little; emptyVolume gives it back.
 const (
+	crowdVolume = "fallocate -l $(($(df --output=avail --block-size=1M /mnt/momentstudio | tail -n 1) - 200))M /mnt/momentstudio/filler-1"
 	fillVolume  = `n=0; for size in 1G 100M 10M 1M 64K 4K; do while n=$((n+1)); fallocate -l $size /mnt/momentstudio/filler-$n 2>/dev/null; do :; done; done`
 	emptyVolume = "rm -f /mnt/momentstudio/filler-*"
 )
@@ -360,11 +362,11 @@ func (w *world) fullVolume() {
 	w.t.Helper()
 	rows, files, schema := w.rows(), w.files(), w.sql("SELECT version_num FROM alembic_version")
 	const kept = "rows, files and schema are as they were, and the release of before serves on"
-	w.host(fillVolume)
-	w.refuse("the data volume is full", kept, "app-prepare", "the data volume has 0 MB free", "raise host.volumeSizeGB")
+	w.host(crowdVolume)
+	w.refuse("the data volume is full", kept, "app-prepare", "the data volume has ", "raise host.volumeSizeGB")
 	w.host(emptyVolume)
 
-	w.host(`setsid sh -c 'timeout 600 docker events --filter type=container --filter event=die --format "{{.Actor.Attributes.name}}" | { grep -m 1 -q app-prepare; ` + fillVolume + `; }' >/dev/null 2>&1 &`)
+	w.host(`setsid sh -c 'timeout 600 docker events --filter type=container --filter event=die --format "{{.Actor.Attributes.name}}" | { grep -m 1 -q app-prepare; ` + crowdVolume + `; }' >/dev/null 2>&1 &`)
 	w.refuse("the data volume fills up in the middle of an update", kept, "app-migrate", "back up the database before its migration", "raise host.volumeSizeGB")
 	w.host(emptyVolume)
 	w.awaitHost()
