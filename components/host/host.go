@@ -91,6 +91,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	b.gate()
 	return h, ctx.RegisterResourceOutputs(h, pulumi.Map{
 		"address": h.Address, "volumeId": h.VolumeID, "knownHosts": h.KnownHosts, "location": b.location(),
+		"sshPrivateKeys": pulumi.ToSecret(h.DeployKeys), // studio reads them here while the stack's own outputs are not all known
 	})
 }
 

@@ -135,6 +135,53 @@ func (c CLI) Outputs(ctx context.Context) (Outputs, error) {
 	return o, nil
 }
 
+// hostOutputs are those Outputs by which the host is reached. The engine writes a stack's outputs when it knows all of them; a first
+// update that was killed before has left a host all the same, and the component's own record says where it is.
+func (c CLI) hostOutputs(ctx context.Context) (Outputs, error) {
+	o, err := c.Outputs(ctx)
+	if !errors.Is(err, ErrNoHost) {
+		return o, err
+	}
+	state, errState := c.output(ctx, "stack", "export", "--show-secrets")
+	if errState != nil {
+		return o, fmt.Errorf("read the state of stack %s: %w", c.Stack, errState)
+	}
+	if recorded, ok := hostOf(state); ok {
+		return recorded, nil
+	}
+	return o, err
+}
+
+// hostOf reads the host's record from an exported state; ok is false as long as there is no server.
+func hostOf(state []byte) (o Outputs, ok bool) {
+	all, err := resources(state)
+	if err != nil {
+		return o, false
+	}
+	server := false
+	for _, r := range all {
+		switch r.Type {
+		case recovery.Server:
+			server = true
+		case "momentstudio:host:Host":
+			o.Address, _ = r.Outputs["address"].(string)
+			o.KnownHosts, o.SSHKeys = texts(r.Outputs["knownHosts"]), texts(r.Outputs["sshPrivateKeys"])
+		}
+	}
+	return o, server && o.Address != "" && len(o.SSHKeys) > 0
+}
+
+// texts reads a list of texts.
+func texts(v any) (list []string) {
+	parts, _ := revealed(v).([]any)
+	for _, p := range parts {
+		if text, ok := p.(string); ok {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
 // resource is a record of an exported state.
 type resource struct {
 	URN     string          `json:"urn"`

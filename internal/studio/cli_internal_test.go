@@ -47,6 +47,22 @@ func TestFailedJobsOfOtherTexts(t *testing.T) {
 	}
 }
 
+func TestAHostIsFoundBeforeTheStackHasOutputs(t *testing.T) {
+	const host = `{"urn":"u","type":"momentstudio:host:Host","outputs":{"address":"192.0.2.1","knownHosts":["192.0.2.1 ssh-ed25519 A"],
+	  "sshPrivateKeys":{"4dabf18193072939515e22adb298388d":"1b47061264138c4ac30d75fd1eb44270","plaintext":"[\"new\",\"old\"]"}}}`
+	const server = `{"urn":"v","type":"hcloud:index/server:Server","outputs":{}}`
+	export := func(records string) []byte { return []byte(`{"deployment":{"resources":[` + records + `]}}`) }
+	got, ok := hostOf(export(host + "," + server))
+	if !ok || got.Address != "192.0.2.1" || !slices.Equal(got.SSHKeys, []string{"new", "old"}) || len(got.KnownHosts) != 1 {
+		t.Errorf("got %+v, %v", got, ok)
+	}
+	for name, records := range map[string]string{"no server yet": host, "no host": server, "nothing": ""} {
+		if got, ok := hostOf(export(records)); ok {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
+
 func TestDamagedStateIsNotQuoted(t *testing.T) {
 	_, err := failedJobs([]byte(`{"deployment":{"secret":"canary"`))
 	if err == nil || strings.Contains(err.Error(), "canary") {

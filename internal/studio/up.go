@@ -109,7 +109,7 @@ func (c CLI) reachHost(ctx context.Context, what string) (address string, releas
 	case err != nil:
 		return "", nil, err
 	}
-	o, err := c.Outputs(ctx)
+	o, err := c.hostOutputs(ctx)
 	if err != nil {
 		return "", nil, err
 	}
@@ -177,7 +177,7 @@ func (c CLI) wanted() (config.Config, error) {
 // SSHConfig writes the files by which the Docker provider reaches the host, from state. They make
 // `pulumi refresh` and `pulumi destroy` work in a fresh clone.
 func (c CLI) SSHConfig(ctx context.Context) error {
-	o, err := c.Outputs(ctx)
+	o, err := c.hostOutputs(ctx)
 	if err != nil {
 		return err
 	}

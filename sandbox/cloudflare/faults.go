@@ -17,7 +17,7 @@ type Fault struct {
 	Kind       string  `json:"kind"`                  // status, drop-before, drop-after or delay
 	Status     int     `json:"status,omitempty"`      // for kind status: 400 to 599
 	RetryAfter int     `json:"retry_after,omitempty"` // for kind status: seconds
-	Seconds    float64 `json:"seconds,omitempty"`     // for kind delay
+	Seconds    float64 `json:"seconds,omitempty"`     // for kind delay, and for kind status before its answer (0: at once)
 	Hits       int     `json:"hits"`                  // how many requests were hit so far
 
 	path *regexp.Regexp

@@ -121,7 +121,7 @@ func (a *API) serve(h handler) http.Handler {
 		logged := Request{Time: a.now(), Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Expected: true}
 		fault := a.takeFault(r.Method, r.URL.Path)
 		logged.Fault = fault.kind()
-		if fault.kind() == "delay" {
+		if fault.kind() == "delay" || fault.kind() == "status" {
 			select {
 			case <-time.After(time.Duration(fault.Seconds * float64(time.Second))):
 			case <-r.Context().Done():

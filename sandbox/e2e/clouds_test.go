@@ -81,13 +81,12 @@ func cloudFaults(t *testing.T, w *world) {
 	}
 	w.foreignRecord()
 	const goesOn, noTwin = "what was made is in the state; the next update goes on", "the next update takes it over: no twin"
-	// What is made side by side is held back until its turn.
-	noWidget := cloudFault{api: "cloudflare", rule: rule("status", "POST", "widgets$", "status", 500)}
-	noRecord := cloudFault{api: "cloudflare", rule: rule("status", "POST", "/dns_records$", "status", 400)}
-	noKey := cloudFault{api: "hetzner", rule: rule("status", "POST", "/v1/ssh_keys$", "status", 500)}
-	noSubnet := cloudFault{api: "hetzner", rule: rule("status", "POST", "add_subnet$", "status", 500)}
-	noServer := cloudFault{api: "hetzner", rule: rule("status", "POST", "/v1/servers$", "status", 500)}
-	late := cloudFault{api: "hetzner", rule: rule("delay", "POST", "/v1/servers$", "seconds", 15)} // a failure that comes first ends what has not begun
+	// What is made side by side is held back until its turn, and late: a failure that comes first ends what has not begun.
+	noWidget := cloudFault{api: "cloudflare", rule: rule("status", "POST", "widgets$", "status", 400, "seconds", 4)}
+	noRecord := cloudFault{api: "cloudflare", rule: rule("status", "POST", "/dns_records$", "status", 400, "seconds", 4)}
+	noKey := cloudFault{api: "hetzner", rule: rule("status", "POST", "/v1/ssh_keys$", "status", 500, "seconds", 4)}
+	noSubnet := cloudFault{api: "hetzner", rule: rule("status", "POST", "add_subnet$", "status", 500, "seconds", 4)}
+	noServer := cloudFault{api: "hetzner", rule: rule("status", "POST", "/v1/servers$", "status", 500, "seconds", 4)}
 	for _, round := range [][]cloudFault{{
 		{"Hetzner: the token is not accepted", "hetzner", rule("status", "", "", "status", 401), "", []string{"HCLOUD_TOKEN"}, "nothing is made"},
 	}, {
@@ -112,21 +111,21 @@ func cloudFaults(t *testing.T, w *world) {
 		noWidget, noRecord, noSubnet,
 	}, {
 		{"Hetzner: the answer to a subnet's create is lost", "hetzner", rule("drop-after", "POST", "add_subnet$"), "host-subnet", []string{"did not answer"}, noTwin},
-		noWidget, noRecord, noServer, late,
+		noWidget, noRecord, noServer,
 	}} {
 		w.round(round)
 	}
 	w.removeSubnet()
 	for _, round := range [][]cloudFault{{
 		{"Hetzner: it is made, and what became of it is not answered", "hetzner", rule("drop-before", "GET", "/v1/actions$"), "host-subnet", []string{"did not answer"}, "the next update reads what there is, and goes on"},
-		noWidget, noRecord, noServer, late,
+		noWidget, noRecord, noServer,
 	}, {
 		{"Cloudflare: the token may not make widgets", "cloudflare", rule("status", "POST", "widgets$", "status", 403), "turnstile-widget", []string{"Turnstile / Edit"}, goesOn},
 		{"Cloudflare: the answer to a record's create is lost", "cloudflare", rule("drop-after", "POST", "/dns_records$", "times", 2), "dns-apex", []string{"there already"}, noTwin},
-		noServer, late,
+		noServer,
 	}, {
 		{"Cloudflare: an error of its own", "cloudflare", rule("status", "POST", "widgets$", "status", 500), "turnstile-widget", []string{"an error of its own"}, goesOn},
-		noServer, late,
+		noServer,
 	}, {
 		{"Hetzner: it has no server of this type", "hetzner", rule("status", "POST", "/v1/servers$", "status", 412, "code", "resource_unavailable", "message", "error during placement"), "host-server", []string{"host.serverType"}, goesOn},
 		noWidget,

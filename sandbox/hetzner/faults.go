@@ -19,7 +19,7 @@ type Fault struct {
 	// deleted.
 	Times int `json:"times,omitempty"`
 	// Kind is one of
-	//   status        answered with Status, nothing done
+	//   status        answered with Status after Seconds (0: at once), nothing done
 	//   drop-before   connection cut, nothing done
 	//   drop-after    done, connection cut before the answer
 	//   delay         Seconds later
@@ -112,6 +112,7 @@ func (a *API) takeFaults(method, path string) effects {
 		switch f.Kind {
 		case "status":
 			e.status, e.retryAfter = f.Status, f.RetryAfter
+			e.delay += after
 			e.code, e.message = f.Code, f.Message
 			if e.code == "" {
 				e.code = codeOf(f.Status)
