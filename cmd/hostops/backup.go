@@ -118,7 +118,10 @@ func sftpCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return ops.ConnectSFTP(cmd.Context(), spec, destination, cmd.InOrStdin(), cmd.OutOrStdout())
+			if err := ops.ConnectSFTP(cmd.Context(), spec, destination, cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
+				return overheard{err}
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&destination, "destination", "", "the destination's name; required")

@@ -56,6 +56,14 @@ var kinds = []struct {
 
 var errContract = errors.New("hostops and the program disagree about the host contract")
 
+// overheard is of a command that another program runs, which ends as soon as its output does: what it says goes first.
+type overheard struct{ error }
+
+func (e overheard) Unwrap() error { return e.error }
+
+// hearing is how long that program is given to read it.
+const hearing = 500 * time.Millisecond
+
 // usageError marks mistakes in the command line.
 type usageError struct{ error }
 
@@ -71,6 +79,9 @@ func main() {
 	fmt.Fprintln(os.Stderr, "hostops:", err)
 	if do != "" {
 		fmt.Fprintln(os.Stderr, "what to do:", do)
+	}
+	if errors.As(err, &overheard{}) {
+		time.Sleep(hearing)
 	}
 	os.Exit(code)
 }
