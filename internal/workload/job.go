@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -128,6 +129,12 @@ func JobResult(name string, code int, logs string) (string, error) {
 				said = word
 				break
 			}
+		}
+		var entry struct {
+			Message string `json:"msg"`
+		}
+		if json.Unmarshal([]byte(said), &entry) == nil && entry.Message != "" { // as Caddy writes its log
+			said = entry.Message
 		}
 	}
 	return "", fault.Hint(fmt.Errorf("job %s exited with code %d: %s\n  the end of its log:\n    %s", name, code, said, text),
