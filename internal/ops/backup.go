@@ -221,7 +221,6 @@ func store(ctx context.Context, r repository, spec hostspec.Backup, files *stage
 	if _, err := files.measure(m); err != nil { // since the destination before
 		return at, err
 	}
-	added := int64(0)
 	for try, changed := 1, true; changed; try++ {
 		var printed bytes.Buffer
 		// Hard links are new names of old files: their change time says nothing, size and time of the content do.
@@ -231,9 +230,8 @@ func store(ctx context.Context, r repository, spec hostspec.Backup, files *stage
 		}
 		if s := summaryOf(printed.Bytes()); s != nil {
 			at.Snapshot = s.Snapshot
-			added += s.Packed
+			at.Added += s.Packed
 		}
-		at.Added = added
 		if at.Snapshot == "" {
 			return at, errors.New("restic names no snapshot that it made")
 		}
