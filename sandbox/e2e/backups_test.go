@@ -21,6 +21,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 	"github.com/prekzursil/momentstudio-infra/sandbox/offhost"
+	"github.com/prekzursil/momentstudio-infra/sandbox/runner"
 )
 
 // backupSpec is what the host is told of its backups.
@@ -65,13 +66,28 @@ func (w *world) mustBackUp() string {
 // restic runs a command of restic on the host, with the password, against a destination.
 func (w *world) restic(destination, password, command string) (string, error) {
 	w.t.Helper()
+	return w.resticWith(destination, password, command, nil)
+}
+
+// ownerRestic does so with the credentials of the bucket's owner, which the host does not have.
+func (w *world) ownerRestic(password, command string) (string, error) {
+	w.t.Helper()
+	return w.resticWith("s3", password, command, map[string]string{"AWS_ACCESS_KEY_ID": runner.BackupOwner.Access, "AWS_SECRET_ACCESS_KEY": runner.BackupOwner.Secret})
+}
+
+// resticWith runs it with the destination's own environment, or with another.
+func (w *world) resticWith(destination, password, command string, environment map[string]string) (string, error) {
+	w.t.Helper()
 	s := w.backupSpec()
 	for _, d := range s.Destinations {
 		if d.Name != destination {
 			continue
 		}
+		if environment == nil {
+			environment = d.Env
+		}
 		env := ""
-		for name, value := range d.Env {
+		for name, value := range environment {
 			env += fmt.Sprintf(" -e %s=%s", name, value)
 		}
 		ops := w.configured("images")["ops"].(string)
@@ -309,10 +325,27 @@ func backupFaults(t *testing.T, w *world) {
 
 	w.wrongClock()
 
-	// Whoever breaks into the host cannot remove what is off it.
-	if out, err := w.restic("rest", spec.Password, "forget latest --prune"); err == nil || !strings.Contains(out, "403") {
-		t.Errorf("the append-only server lets the host delete: %v\n%s", err, out)
+	// Whoever breaks into the host cannot remove what is off it; pruning has credentials of its own.
+	for destination, refusal := range map[string]string{"rest": "403", "s3": "Access Denied"} {
+		if out, err := w.restic(destination, spec.Password, "forget latest --prune"); err == nil || !strings.Contains(out, refusal) {
+			t.Errorf("%s lets the host delete: %v\n%s", destination, err, out)
+		}
 	}
+	if out, err := w.ownerRestic(spec.Password, "forget --keep-last 1 --prune"); err != nil {
+		t.Errorf("the bucket's owner prunes: %v\n%s", err, out)
+	}
+	if out, err := w.restic("s3", spec.Password, "check --read-data"); err != nil {
+		t.Errorf("what the owner left: %v\n%s", err, out)
+	}
+
+	// A repository that is gone is not made anew, as if there had been none, unless somebody gives it up.
+	const local, aside = "/mnt/momentstudio/backups/restic", "/mnt/momentstudio/backups/gone"
+	w.host("mv " + local + " " + aside)
+	refused("a repository that had backups is gone", others, "destination local", "s3: snapshot")
+	if out, code := w.hostops("backup --anew local"); code != 0 || !strings.Contains(out, "local: making the repository") {
+		t.Errorf("the repository is given up: exit code %d\n%s", code, tail(out, 20))
+	}
+	w.host("rm -rf " + local + " && mv " + aside + " " + local)
 
 	w.host("(flock 9; echo 'somebody, since noon' >&9; sleep 8) 9>/run/lock/momentstudio-backup.lock >/dev/null 2>&1 &")
 	if out := w.mustBackUp(); !strings.Contains(out, "somebody, since noon") {

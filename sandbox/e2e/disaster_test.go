@@ -90,6 +90,9 @@ func badDestinations(t *testing.T, w *world) {
 	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/:9443/:9/' " + backupSecret)
 	fails("a destination does not answer", "s3")
 	w.host("mv /var/tmp/backup.json " + backupSecret)
+	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/sandbox0writer0secret/revoked0secret/' " + backupSecret)
+	fails("a bucket's key is revoked", "s3")
+	w.host("mv /var/tmp/backup.json " + backupSecret)
 
 	run := func(name string, args ...string) {
 		t.Helper()

@@ -43,7 +43,6 @@ func (w *world) drillFile() string {
 	config["momentstudio:postgres"] = map[string]any{"maxConnections": 100, "memoryMB": 512, "sharedBuffersMB": 64}
 	config["momentstudio:backend"] = map[string]any{"memoryMB": 512}
 	s3 := w.configured("backup")["s3"].(map[string]any)
-	delete(s3, "prune")
 	config["momentstudio:backup"] = map[string]any{"local": false, "s3": s3}
 	path := filepath.Join(w.t.TempDir(), "drill.yaml")
 	if text, err = yaml.Marshal(file); err != nil {
@@ -53,7 +52,7 @@ func (w *world) drillFile() string {
 		w.t.Fatal(err)
 	}
 	for key, value := range map[string]string{
-		"backupS3AccessKey": runner.BackupReader, "backupS3SecretKey": "reader0secret0key", "backupPassword": w.backupSpec().Password,
+		"backupS3AccessKey": runner.BackupReader.Access, "backupS3SecretKey": runner.BackupReader.Secret, "backupPassword": w.backupSpec().Password,
 	} {
 		cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--secret", "--stack", w.s.Stack, "--config-file", path, "--non-interactive", "momentstudio:"+key) //nolint:gosec // the arguments are ours
 		cmd.Dir, cmd.Env, cmd.Stdin = w.s.Project, w.s.Env(w.tools), strings.NewReader(value)

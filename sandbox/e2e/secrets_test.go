@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -367,10 +368,17 @@ func rotations(t *testing.T, w *world) {
 	}
 	// The backup replaces its password wherever it may.
 	out := w.mustBackUp()
-	if strings.Count(out, "replacing the password") != 3 || !strings.Contains(out, "rest: the new password works, and the old one still does") {
-		t.Errorf("the backup after the rotation says:\n%s", tail(out, 30))
+	stays := regexp.MustCompile(`s3: the new password works, and the old one still does: its key ([0-9a-f]{8}) could not`).FindStringSubmatch(out)
+	if strings.Count(out, "replacing the password") != 3 || !strings.Contains(out, "rest: the new password works, and the old one still does") || stays == nil {
+		t.Fatalf("the backup after the rotation says:\n%s", tail(out, 30))
 	}
-	if got := w.opensBackups(oldPassword); !slices.Equal(got, []string{"rest"}) { // it only takes additions
+	if got := w.opensBackups(oldPassword); !slices.Equal(got, []string{"rest", "s3"}) { // they only take additions
+		t.Errorf("the backups' old password opens %q", got)
+	}
+	if out, err := w.ownerRestic(after["secrets-backup-password-2"], "key remove "+stays[1]); err != nil {
+		t.Errorf("the bucket's owner removes the old key: %v\n%s", err, out)
+	}
+	if got := w.opensBackups(oldPassword); !slices.Equal(got, []string{"rest"}) {
 		t.Errorf("the backups' old password opens %q", got)
 	}
 	if got := w.opensBackups(after["secrets-backup-password-2"]); len(got) != 3 {

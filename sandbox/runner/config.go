@@ -89,7 +89,7 @@ func (s Settings) writeConfig(ctx context.Context, env []string, images map[stri
 	set("backup", "rest", map[string]any{
 		"url": "https://" + s.address(restPort) + "/" + backupUser + "/momentstudio", "username": backupUser, "caPem": string(caPEM),
 	})
-	set("backup", "s3", map[string]any{"endpoint": "https://" + s.address(s3Port), "bucket": backupBucket, "caPem": string(caPEM), "prune": true})
+	set("backup", "s3", map[string]any{"endpoint": "https://" + s.address(s3Port), "bucket": backupBucket, "prefix": backupPrefix, "caPem": string(caPEM)})
 	set("endpoints", "hcloud", "http://"+s.address(hetznerPort)+"/v1")
 	set("endpoints", "cloudflareHost", s.address(cloudflarePort))
 	out, err := yaml.Marshal(file)
@@ -119,8 +119,8 @@ func (s Settings) initStack(ctx context.Context, env []string) (stackFile, error
 		{"stripeSecretKeySandbox", "sk_test_sandbox"},
 		{"stripeWebhookSecretSandbox", "whsec_sandbox"},
 		{"backupRestPassword", backupPassword},
-		{"backupS3AccessKey", backupAccessKey},
-		{"backupS3SecretKey", backupSecretKey},
+		{"backupS3AccessKey", backupWriter.Access},
+		{"backupS3SecretKey", backupWriter.Secret},
 	} {
 		commands = append(commands, []string{"config", "set", "--stack", s.Stack, "--secret", "momentstudio:" + v[0], v[1]})
 	}

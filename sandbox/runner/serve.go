@@ -23,7 +23,7 @@ import (
 )
 
 // Serve runs everything that the sandbox serves until ctx ends: the two emulated clouds, DNS, the
-// registry and the ACME test CA. Hosts keep running when it ends and are found again by the next.
+// registry, the ACME test CA and the places for backups. Hosts keep running when it ends and are found again by the next.
 func (s Settings) Serve(ctx context.Context, hostImage string) error {
 	ca, err := s.loadAuthority()
 	if err != nil {
@@ -64,10 +64,17 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 	if err != nil {
 		return err
 	}
-	s3, err := offhost.S3(s.path("offhost", "s3"), backupBucket, backupAccessKey, BackupReader)
+	storeContext, stopStore := context.WithCancel(context.WithoutCancel(ctx)) // it ends below, and not by itself
+	storeEnded, err := s.startS3(storeContext)
 	if err != nil {
-		return err
+		stopStore()
+		return fmt.Errorf("serve the S3 store: %w", err)
 	}
+	defer func() {
+		stopStore()
+		<-storeEnded
+	}()
+	log.Printf("S3 store on %s", s.address(s3Port))
 
 	failed := make(chan error, 8)
 	var servers []*http.Server
@@ -82,7 +89,6 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 		{"registry", registryPort, true, images},
 		{"ACME test CA", acmePort, true, acme},
 		{"rest-server", restPort, true, rest},
-		{"S3 store", s3Port, true, s3},
 	} {
 		listener, err := net.Listen("tcp", s.address(e.port))
 		if err != nil {
@@ -111,6 +117,8 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 	case <-ctx.Done():
 		err = nil
 	case err = <-failed:
+	case err = <-storeEnded:
+		err = fmt.Errorf("serve the S3 store: it ended: %w", err)
 	}
 	stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -87,7 +87,18 @@ const (
 	backupUser      = "sandbox" // of rest-server
 	backupPassword  = "sandbox0rest0password"
 	backupBucket    = "momentstudio-backups"
-	backupAccessKey = "SANDBOX0ACCESS0KEY"
-	BackupReader    = "SANDBOX0READER0KEY" // an access key that only reads, for drills
-	backupSecretKey = "sandbox0secret0key"
+	backupPrefix    = "restic"
+)
+
+// S3Key opens the sandbox's S3 store.
+type S3Key struct {
+	Access string `json:"access"`
+	Secret string `json:"secret"`
+}
+
+// The keys of the S3 store: the host's, which adds; the drills', which reads; and its owner's, which prunes.
+var (
+	backupWriter = S3Key{"SANDBOX0WRITER0KEY", "sandbox0writer0secret"}
+	BackupReader = S3Key{"SANDBOX0READER0KEY", "sandbox0reader0secret"}
+	BackupOwner  = S3Key{"SANDBOX0OWNER0KEY", "sandbox0owner0secret"}
 )

@@ -62,7 +62,8 @@ func (s Settings) Prepare(ctx context.Context, log io.Writer) (Result, error) {
 			bin := filepath.Join(s.Cache, "bin") + "/"
 			return errors.Join(
 				s.run(ctx, os.Environ(), log, "go", "build", "-o", bin, ".", "./cmd/studio", "./cmd/images"),
-				s.run(ctx, os.Environ(), log, "go", "build", "-C", "sandbox", "-o", bin, "./cmd/sandbox"))
+				s.run(ctx, os.Environ(), log, "go", "build", "-C", "sandbox", "-o", bin, "./cmd/sandbox"),
+				s.run(ctx, os.Environ(), log, "go", "build", "-C", filepath.Join("sandbox", "s3store"), "-o", bin, "."))
 		}),
 		phase("build the host's image", func() (err error) {
 			tag, err = hostimage.Ensure(ctx, hostimage.Options{CacheDir: s.Cache, Log: log})
@@ -120,22 +121,23 @@ func (s Settings) ensureServing(ctx context.Context, hostImage string) error {
 	if _, ok := s.running("serve", "serve"); ok {
 		return nil
 	}
-	// A copy: the next build replaces the program, and this process outlives it.
-	program := s.path("run", "sandbox")
-	text, err := os.ReadFile(filepath.Join(s.Cache, "bin", "sandbox"))
-	if err != nil {
-		return err
-	}
-	_ = os.Remove(program)
-	if err := os.WriteFile(program, text, 0o700); err != nil { //nolint:gosec // it is a program
-		return err
+	// Copies: the next build replaces the programs, and these processes outlive it.
+	for _, name := range []string{"sandbox", "s3store"} {
+		text, err := os.ReadFile(filepath.Join(s.Cache, "bin", name))
+		if err != nil {
+			return err
+		}
+		_ = os.Remove(s.path("run", name))
+		if err := os.WriteFile(s.path("run", name), text, 0o700); err != nil { //nolint:gosec // it is a program
+			return err
+		}
 	}
 	_ = os.Remove(s.path("run", "ready"))
 	settings, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	ended, err := s.daemon("serve", program, "serve", "--settings", string(settings), "--host-image", hostImage)
+	ended, err := s.daemon("serve", s.path("run", "sandbox"), "serve", "--settings", string(settings), "--host-image", hostImage)
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func (s Settings) ensureServing(ctx context.Context, hostImage string) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	text, _ = os.ReadFile(s.path("log", "serve.log"))
+	text, _ := os.ReadFile(s.path("log", "serve.log"))
 	return fmt.Errorf("the sandbox's servers %s; %s ends with:\n%s", what, s.path("log", "serve.log"), text[max(0, len(text)-1500):])
 }
 

@@ -1,0 +1,136 @@
+// Command s3store serves one bucket of the sandbox with versitygw, a real S3 server: requests are signed, and a policy says what each
+// key may do. It is a program and a module of its own because the server wants a process to itself (it changes the working directory)
+// and many modules that nothing else needs.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/versity/versitygw/auth"
+	"github.com/versity/versitygw/backend/meta"
+	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/embedgw"
+	"github.com/versity/versitygw/s3err"
+)
+
+// store is the file that -config names. Every field is required.
+type store struct {
+	Directory string `json:"directory"` // of objects, their old versions and the keys; made when missing
+	Address   string `json:"address"`   // host:port
+	CertFile  string `json:"certFile"`  // PEM
+	KeyFile   string `json:"keyFile"`   // PEM
+	Bucket    string `json:"bucket"`
+	Prefix    string `json:"prefix"` // of the repository in the bucket
+	Owner     key    `json:"owner"`  // may do everything
+	Writer    key    `json:"writer"` // adds to the repository, as a host does
+	Reader    key    `json:"reader"` // reads it, as a drill does
+}
+
+type key struct {
+	Access string `json:"access"`
+	Secret string `json:"secret"`
+}
+
+func main() {
+	path := flag.String("config", "", "file that says what to serve")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *path, os.Stdin); err != nil {
+		fmt.Fprintln(os.Stderr, "s3store:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx or owner ends: whoever started it holds owner's other side, also when it is killed.
+func run(ctx context.Context, path string, owner io.Reader) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read -config: %w", err)
+	}
+	var s store
+	if err := json.Unmarshal(text, &s); err != nil {
+		return fmt.Errorf("read -config: %s: %w", path, err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, owner)
+		cancel()
+	}()
+	return s.serve(ctx)
+}
+
+func (s store) serve(ctx context.Context) error {
+	objects, versions, keys := filepath.Join(s.Directory, "objects"), filepath.Join(s.Directory, "versions"), filepath.Join(s.Directory, "keys")
+	for _, dir := range []string{objects, versions, keys} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	if err := (meta.XattrMeta{}).Test(objects); err != nil {
+		return fmt.Errorf("%s is on a file system without extended attributes, in which the store keeps what it knows of objects: %w", objects, err)
+	}
+	backend, err := posix.New(objects, meta.XattrMeta{}, posix.PosixOpts{VersioningDir: versions, NewDirPerm: 0o700})
+	if err != nil {
+		return err
+	}
+	if err := s.makeBucket(ctx, backend); err != nil {
+		return fmt.Errorf("make bucket %s: %w", s.Bucket, err)
+	}
+	accounts, err := auth.NewInternal(auth.Account{Access: s.Owner.Access, Secret: s.Owner.Secret, Role: auth.RoleAdmin}, keys)
+	if err != nil {
+		return err
+	}
+	for _, k := range []key{s.Writer, s.Reader} {
+		if err := accounts.CreateAccount(auth.Account{Access: k.Access, Secret: k.Secret, Role: auth.RoleUser}); err != nil && !errors.Is(err, auth.ErrUserExists) {
+			return fmt.Errorf("make key %s: %w", k.Access, err)
+		}
+	}
+	policy, err := json.Marshal(policyOf(s.Bucket, s.Prefix, s.Writer.Access, s.Reader.Access))
+	if err != nil {
+		return err
+	}
+	if err := auth.ValidatePolicyDocument(policy, s.Bucket, accounts); err != nil {
+		return fmt.Errorf("the bucket's policy: %w", err)
+	}
+	if err := backend.PutBucketPolicy(ctx, s.Bucket, policy); err != nil {
+		return fmt.Errorf("the bucket's policy: %w", err)
+	}
+	err = embedgw.RunVersityGW(ctx, backend, &embedgw.Config{
+		RootUserAccess: s.Owner.Access, RootUserSecret: s.Owner.Secret, IAMService: accounts,
+		Ports: []string{s.Address}, CertFile: s.CertFile, KeyFile: s.KeyFile,
+		MaxConnections: 1000, MaxRequests: 1000, MultipartMaxParts: 10000,
+		Quiet: true, KeepAlive: true, DisableACLs: true,
+	})
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// makeBucket makes the bucket when there is none. What is deleted or written over in it stays there as a version.
+func (s store) makeBucket(ctx context.Context, backend *posix.Posix) error {
+	owner, err := json.Marshal(auth.ACL{Owner: s.Owner.Access})
+	if err != nil {
+		return err
+	}
+	ctx = context.WithValue(ctx, "bucket-owner", auth.Account{Access: s.Owner.Access}) //nolint:revive,staticcheck // the server's own key
+	err = backend.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &s.Bucket, CreateBucketConfiguration: &types.CreateBucketConfiguration{}}, owner)
+	var known s3err.S3Error
+	if err != nil && !(errors.As(err, &known) && known.BaseError().Code == "BucketAlreadyOwnedByYou") {
+		return err
+	}
+	return backend.PutBucketVersioning(ctx, s.Bucket, types.BucketVersioningStatusEnabled)
+}
