@@ -13,7 +13,8 @@ import (
 )
 
 func backupCommand() *cobra.Command {
-	return &cobra.Command{
+	var anew []string
+	cmd := &cobra.Command{
 		Use: "backup", Short: "Back the shop up to every destination, and read it back", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			who := "a backup, since " + time.Now().UTC().Format(time.RFC3339)
@@ -29,7 +30,7 @@ func backupCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := ops.Backup(cmd.Context(), spec, ops.BackupPaths{Restic: resticProgram}, cmd.OutOrStdout()); err != nil {
+			if err := ops.Backup(cmd.Context(), spec, ops.BackupPaths{Restic: resticProgram}, anew, cmd.OutOrStdout()); err != nil {
 				return err
 			}
 			if err := ops.CheckIn(cmd.Context(), spec.Notify, true); err != nil {
@@ -42,6 +43,8 @@ func backupCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().StringSliceVar(&anew, "anew", nil, "destination at which a repository is made although the one that was there is gone; may be repeated")
+	return cmd
 }
 
 func backupAgeCommand() *cobra.Command {

@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,8 @@ type BackupPaths struct {
 type BackupState struct {
 	Last     BackupRun  `json:"last"`               // the newest run, whatever its end
 	Verified *BackupRun `json:"verified,omitempty"` // the newest that was verified at every destination
+	// Repositories are the locations that hold a verified copy, by destination.
+	Repositories map[string]string `json:"repositories,omitempty"`
 }
 
 // FailedBy reports whether the newest run failed, or was killed and wrote nothing in the last hour.
@@ -50,9 +53,10 @@ type BackupRun struct {
 
 // BackupAtDestination is what one destination has of a run.
 type BackupAtDestination struct {
-	Snapshot string `json:"snapshot,omitempty"`
-	Added    int64  `json:"added"` // bytes that were new to the repository, after compression
-	Error    string `json:"error,omitempty"`
+	Snapshot   string `json:"snapshot,omitempty"`
+	Repository string `json:"repository,omitempty"` // its location, without credentials, once the copy was read back
+	Added      int64  `json:"added"`                // bytes that were new to the repository, after compression
+	Error      string `json:"error,omitempty"`
 }
 
 const (
@@ -72,14 +76,20 @@ var (
 )
 
 // Backup backs the shop up to every destination and reads it back from there. It succeeds only when
-// all of them hold a verified copy; what succeeded stays when another destination fails.
-func Backup(ctx context.Context, spec hostspec.Backup, p BackupPaths, out io.Writer) error {
+// all of them hold a verified copy; what succeeded stays when another destination fails. A repository that had earlier backups and is
+// gone is made anew only at the destinations that anew names.
+func Backup(ctx context.Context, spec hostspec.Backup, p BackupPaths, anew []string, out io.Writer) error {
 	if spec.ReadOnly {
 		return errors.New("the destinations are another stack's: a drill makes no backup")
 	}
+	for _, name := range anew {
+		if !slices.ContainsFunc(spec.Destinations, func(d hostspec.Destination) bool { return d.Name == name }) {
+			return noDestination(spec, name)
+		}
+	}
 	now := time.Now().UTC()
 	state := BackupRun{ID: now.Format("20060102T150405Z"), Started: now, Destinations: map[string]BackupAtDestination{}}
-	err := backUp(ctx, spec, p, &state, out)
+	err := backUp(ctx, spec, p, anew, &state, out)
 	state.Ended = time.Now().UTC()
 	if err != nil {
 		state.Error = err.Error()
@@ -90,7 +100,7 @@ func Backup(ctx context.Context, spec hostspec.Backup, p BackupPaths, out io.Wri
 	return errors.Join(err, recordRun(p.Root, state))
 }
 
-func backUp(ctx context.Context, spec hostspec.Backup, p BackupPaths, state *BackupRun, out io.Writer) error {
+func backUp(ctx context.Context, spec hostspec.Backup, p BackupPaths, anew []string, state *BackupRun, out io.Writer) error {
 	staging := p.Root + hostspec.BackupStaging
 	for _, dir := range []string{staging, p.Root + hostspec.BackupCheck} { // of killed runs
 		if err := os.RemoveAll(dir); err != nil {
@@ -106,9 +116,14 @@ func backUp(ctx context.Context, spec hostspec.Backup, p BackupPaths, state *Bac
 	if err != nil {
 		return err
 	}
+	known, err := ReadBackupState(p.Root + hostspec.BackupStatus)
+	if err != nil {
+		return err
+	}
 	var bad []error
 	for _, d := range spec.Destinations {
 		r := repository{Destination: d, password: spec.Password, program: p.Restic}
+		r.expected = known.Repositories[d.Name] == r.location() && !slices.Contains(anew, d.Name)
 		at, err := store(ctx, r, spec, files, &manifest, out)
 		if err != nil {
 			err = fmt.Errorf("destination %s: %w", d.Name, err)
@@ -246,6 +261,7 @@ func store(ctx context.Context, r repository, spec hostspec.Backup, files *stage
 	if err := r.verify(ctx, at.Snapshot, files.dir, *m); err != nil {
 		return at, fmt.Errorf("the copy there is not what was sent: %w", err)
 	}
+	at.Repository = r.location()
 	fmt.Fprintf(out, "%s: snapshot %.8s, %d bytes new, read back\n", r.Name, at.Snapshot, at.Added)
 	if !r.Prune {
 		return at, nil
@@ -337,6 +353,22 @@ func clockDoubt(all []Snapshot, now time.Time, keepDays int) string {
 	return ""
 }
 
+// sample chooses n of files, or all when there are fewer: half of them those that were written last, which no run before has read back,
+// and half by chance.
+func sample(paths []string, n int) []string {
+	written := map[string]time.Time{}
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil { // one that is not there differs when it is compared
+			written[path] = info.ModTime()
+		}
+	}
+	slices.SortFunc(paths, func(a, b string) int { return written[b].Compare(written[a]) })
+	n = min(n, len(paths))
+	rest := paths[n/2:]
+	rand.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] }) //nolint:gosec // a sample, no secret
+	return paths[:n]
+}
+
 // verify downloads, past restic's own cache, a snapshot's manifest and dump whole, and a sample of its files, and compares the
 // list of its files with the manifest.
 func (r repository) verify(ctx context.Context, snapshot, staging string, m Manifest) error {
@@ -384,8 +416,7 @@ func (r repository) verify(ctx context.Context, snapshot, staging string, m Mani
 			return fmt.Errorf("%s has %d files of %d bytes there, want %d of %d", part, have.Files, have.Bytes, want.Files, want.Bytes)
 		}
 	}
-	rand.Shuffle(len(paths), func(i, j int) { paths[i], paths[j] = paths[j], paths[i] }) //nolint:gosec // a sample, no secret
-	for _, path := range paths[:min(sampleFiles, len(paths))] {
+	for _, path := range sample(paths, sampleFiles) {
 		sum, err := r.hash(ctx, snapshot, path)
 		if err != nil {
 			return err
@@ -412,6 +443,14 @@ func recordRun(root string, run BackupRun) error {
 		return err
 	}
 	state.Last = run
+	for name, at := range run.Destinations {
+		if at.Repository != "" {
+			if state.Repositories == nil {
+				state.Repositories = map[string]string{}
+			}
+			state.Repositories[name] = at.Repository
+		}
+	}
 	if run.Error == "" {
 		state.Verified = &run
 	}

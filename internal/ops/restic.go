@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -33,7 +34,8 @@ var (
 	errNoRepository  = errors.New("there is no repository")
 	errWrongPassword = errors.New("the repository does not open with this password")
 	errRepoLocked    = errors.New("the repository is locked by another run")
-	errAway          = errors.New("the destination does not answer")
+	errAway          = errors.New("the destination does not open")
+	errGone          = errors.New("the repository that had the earlier backups is gone, and none was made in its place")
 )
 
 // repository is a destination and the password that opens it.
@@ -41,6 +43,17 @@ type repository struct {
 	hostspec.Destination
 	password string
 	program  string // restic
+	expected bool   // whether a verified copy was there before
+}
+
+// location is where it is, without credentials.
+func (r repository) location() string {
+	kind, rest, _ := strings.Cut(r.Repository, ":")
+	if u, err := url.Parse(rest); err == nil && u.User != nil {
+		u.User = nil
+		return kind + ":" + u.String()
+	}
+	return r.Repository
 }
 
 // restic runs one command and returns what it printed. Location, credentials and password reach it through
@@ -105,12 +118,14 @@ func (r repository) restic(ctx context.Context, stdout io.Writer, args ...string
 	return fmt.Errorf("restic %s: %w: %s", args[0], err, lastLines(withoutFrames(text), 5))
 }
 
-// open makes the repository when there is none, and replaces earlier generations' passwords: the new
+// open makes the repository when there is none and there was none before, and replaces earlier generations' passwords: the new
 // key is added before an old one is removed, so that a killed run leaves one that works, and the next run
 // removes what that one left.
 func (r repository) open(ctx context.Context, old []string, out io.Writer) error {
 	err := r.opens(ctx)
 	switch {
+	case errors.Is(err, errNoRepository) && r.expected:
+		return fmt.Errorf("%w; fix: bring back what was at %s, or give it up: %s backup --anew %s", errGone, r.location(), hostspec.HostopsCommand, r.Name)
 	case errors.Is(err, errNoRepository):
 		fmt.Fprintf(out, "%s: making the repository\n", r.Name)
 		return r.restic(ctx, io.Discard, "init")
@@ -120,8 +135,11 @@ func (r repository) open(ctx context.Context, old []string, out io.Writer) error
 	works := err == nil
 	if works {
 		// Only stale ones: a run that was killed with an exclusive lock would keep all later ones out.
-		if err := r.restic(ctx, io.Discard, "unlock", "--quiet"); err != nil {
+		switch err := r.restic(ctx, io.Discard, "unlock", "--quiet"); {
+		case err != nil && r.Prune:
 			return fmt.Errorf("remove stale locks: %w", err)
+		case err != nil:
+			fmt.Fprintf(out, "%s: a lock that a run left could not be removed by this host, which may only add; whoever prunes there waits for it: %v\n", r.Name, err)
 		}
 	}
 	for _, password := range old {

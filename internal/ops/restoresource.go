@@ -66,20 +66,24 @@ func (r Restoration) find(ctx context.Context) (source, error) {
 
 // repositoryOf finds a destination by its name; without one, the first that is not on the data volume.
 func repositoryOf(ctx context.Context, spec hostspec.Backup, name, program string) (repository, error) {
-	names := make([]string, 0, len(spec.Destinations))
-	for _, d := range spec.Destinations {
-		names = append(names, d.Name)
-	}
 	chosen := slices.IndexFunc(spec.Destinations, func(d hostspec.Destination) bool {
 		return d.Name == name || name == "" && !strings.HasPrefix(d.Repository, "/")
 	})
 	if chosen < 0 && name == "" {
 		chosen = 0
 	}
-	if chosen < 0 || len(names) == 0 {
-		return repository{}, fmt.Errorf("%w: no destination is named %q; there are %s", ErrNoBackup, name, strings.Join(names, ", "))
+	if chosen < 0 || len(spec.Destinations) == 0 {
+		return repository{}, fmt.Errorf("%w: %w", ErrNoBackup, noDestination(spec, name))
 	}
 	return repository{Destination: spec.Destinations[chosen], password: spec.Password, program: program}.withPassword(ctx, spec.OldPasswords), nil
+}
+
+func noDestination(spec hostspec.Backup, name string) error {
+	names := make([]string, 0, len(spec.Destinations))
+	for _, d := range spec.Destinations {
+		names = append(names, d.Name)
+	}
+	return fmt.Errorf("no destination is named %q; there are %s", name, strings.Join(names, ", "))
 }
 
 // withPassword takes an earlier generation's password when the newest does not open the repository yet: the
