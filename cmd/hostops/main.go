@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"github.com/prekzursil/momentstudio-infra/internal/commandline"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/ops"
 )
@@ -64,14 +65,11 @@ func (e overheard) Unwrap() error { return e.error }
 // hearing is how long that program is given to read it.
 const hearing = 500 * time.Millisecond
 
-// usageError marks mistakes in the command line.
-type usageError struct{ error }
-
 func main() {
 	signal.Ignore(syscall.SIGHUP) // a terminal that is lost ends nothing in the middle
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err := command().ExecuteContext(ctx)
+	err := commandline.Execute(ctx, command())
 	if err == nil {
 		return
 	}
@@ -88,8 +86,7 @@ func main() {
 
 // told is the exit code of an error, and what to do about it.
 func told(err error) (code int, do string) {
-	var usage usageError
-	if errors.As(err, &usage) {
+	if commandline.Wrong(err) {
 		return exitUsage, "hostops --help shows what there is"
 	}
 	for _, k := range kinds {
@@ -113,7 +110,6 @@ func command() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), prepareCommand(), migrateCommand(),
 		caddyLoadCommand(), pruneCommand(), backupCommand(), backupAgeCommand(), backupCheckCommand(), notifyCommand(), restoreCommand(), proveCommand(), sftpCommand())
 	return root

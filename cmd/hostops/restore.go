@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/prekzursil/momentstudio-infra/internal/commandline"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/ops"
 )
@@ -24,7 +25,7 @@ func restoreCommand() *cobra.Command {
 		Use: "restore", Short: "Replace database and files by those of a backup; the replaced ones are kept", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (r.Backup == "") == (r.Archive == "") {
-				return usageError{errors.New("say what to restore: either --backup or --archive")}
+				return commandline.Usage(errors.New("say what to restore: either --backup or --archive"))
 			}
 			return restoring("a restore", func(spec hostspec.Backup) error {
 				r.Spec = spec
@@ -87,7 +88,7 @@ func continueCommand() *cobra.Command {
 	cmd := stepCommand("continue", "Finish a restore that was interrupted", func(cmd *cobra.Command, spec hostspec.Backup) error {
 		side := ops.Side(to)
 		if side != "" && side != ops.Restored && side != ops.Before {
-			return usageError{fmt.Errorf("--to is %q, want %s or %s", to, ops.Restored, ops.Before)}
+			return commandline.Usage(fmt.Errorf("--to is %q, want %s or %s", to, ops.Restored, ops.Before))
 		}
 		return ops.ContinueRestore(cmd.Context(), spec, side, cmd.OutOrStdout())
 	})

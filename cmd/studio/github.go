@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/prekzursil/momentstudio-infra/internal/commandline"
 	"github.com/prekzursil/momentstudio-infra/internal/pullrequest"
 	"github.com/prekzursil/momentstudio-infra/internal/review"
 	"github.com/prekzursil/momentstudio-infra/internal/studio"
@@ -39,7 +40,7 @@ GITHUB_TOKEN, GITHUB_REPOSITORY and GITHUB_API_URL come from the environment, as
 			}
 			number, err := strconv.Atoi(pull)
 			if err != nil {
-				return usageError{fmt.Errorf("--pull %q is no number", pull)}
+				return commandline.Usage(fmt.Errorf("--pull %q is no number", pull))
 			}
 			marker := review.Marker(cli.Stack)
 			body := string(text)
@@ -85,7 +86,7 @@ those of ` + "`docker login`" + `.`,
 			for _, a := range args {
 				name, ref, found := strings.Cut(a, "=")
 				if !found {
-					return usageError{fmt.Errorf("%q is not NAME=REFERENCE", a)}
+					return commandline.Usage(fmt.Errorf("%q is not NAME=REFERENCE", a))
 				}
 				images[name] = ref
 			}

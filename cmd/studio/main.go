@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/prekzursil/momentstudio-infra/internal/commandline"
 	"github.com/prekzursil/momentstudio-infra/internal/importenv"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 	"github.com/prekzursil/momentstudio-infra/internal/studio"
@@ -28,9 +29,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage; of a review 20 riskier than what wa
 without an approval, 23 against a policy; of a look at the drift 24 something is not what the stack says.
 `
 
-// usageError marks mistakes in the command line.
-type usageError struct{ error }
-
 func main() {
 	ends := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
@@ -38,14 +36,13 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
-	if err := command().ExecuteContext(ctx); err != nil {
+	if err := commandline.Execute(ctx, command()); err != nil {
 		fmt.Fprintln(os.Stderr, "studio:", err)
-		var usage usageError
 		var reviewed studio.ReviewError
 		var drift studio.DriftError
 		var command studio.CommandError
 		switch {
-		case errors.As(err, &usage):
+		case commandline.Wrong(err):
 			os.Exit(2)
 		case errors.As(err, &reviewed):
 			os.Exit(reviewed.Code)
@@ -75,7 +72,6 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVarP(&cli.Stack, "stack", "s", "", "the stack; required")
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(upCommand(&cli), recoverCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli), sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli), drillCommand(&cli))
 	return root
 }
@@ -221,7 +217,7 @@ however the command ended. When the time is over, the command is interrupted fir
 a process that was killed is removed by the next one. The exit code is the command's.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.For <= 0 {
-				return usageError{fmt.Errorf("--for %s is no time", a.For)}
+				return commandline.Usage(fmt.Errorf("--for %s is no time", a.For))
 			}
 			return cli.AllowSSH(cmd.Context(), a, func(ctx context.Context) error {
 				return studio.Command(ctx, os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], args[1:]...)
@@ -269,7 +265,7 @@ func importEnvCommand(cli *studio.CLI) *cobra.Command {
 		Use: "import-env", Short: "Take the settings of the hand-made deployment into the stack's file", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if files == (importenv.Files{}) {
-				return usageError{errors.New("name at least one file: --backend, --frontend, --infra")}
+				return commandline.Usage(errors.New("name at least one file: --backend, --frontend, --infra"))
 			}
 			return cli.ImportEnv(cmd.Context(), files)
 		},
