@@ -46,6 +46,9 @@ func (m Migration) backup(ctx context.Context, docker *client.Client, conn *pgx.
 	return forgetDumps(m.BackupDir)
 }
 
+// tooLong is the exit code of a shell whose command wrote more than it may: 128 and SIGXFSZ.
+const tooLong = 128 + 25
+
 // make dumps the database and reads the dump back whole; it returns how many tables have data in it. A
 // partial dump never has the name of a complete one.
 func (d dump) make(ctx context.Context, docker *client.Client, conn *pgx.Conn) (tables int, err error) {
@@ -63,6 +66,8 @@ func (d dump) make(ctx context.Context, docker *client.Client, conn *pgx.Conn) (
 	if need := size>>20 + diskReserveMB; free < need {
 		return 0, fmt.Errorf("the data volume has %d MB free, and a dump of the database may need %d MB; raise host.volumeSizeGB", free, need)
 	}
+	// Large values are compressed in the database, and a dump may be longer than it: Postgres keeps its reserve all the same.
+	most := (free - diskReserveMB) << 20
 	if err := pull(ctx, docker, d.clientImage, d.registryAuth); err != nil {
 		return 0, err
 	}
@@ -82,9 +87,15 @@ func (d dump) make(ctx context.Context, docker *client.Client, conn *pgx.Conn) (
 			User: "0:0", Entrypoint: []string{"sh", "-c", script, "sh"}, Cmd: []string{partial, d.snapshot, compression},
 			Env: clientEnv(config),
 		},
-		host:  container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeBind, Source: d.dir, Target: "/backup"}}},
+		host: container.HostConfig{
+			Mounts:    []mount.Mount{{Type: mount.TypeBind, Source: d.dir, Target: "/backup"}},
+			Resources: container.Resources{Ulimits: []*container.Ulimit{{Name: "fsize", Soft: most, Hard: most}}},
+		},
 		files: map[string]string{pgpassFile: pgpass(config.Password)},
 	}, &log)
+	if err == nil && code == tooLong {
+		err = fmt.Errorf("the dump is longer than the %d MB that it may take of the data volume's %d MB; raise host.volumeSizeGB", most>>20, free)
+	}
 	if err == nil && code != 0 {
 		err = fmt.Errorf("pg_dump or pg_restore exited with code %d:\n%s", code, log.String())
 	}

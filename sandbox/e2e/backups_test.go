@@ -111,9 +111,13 @@ func (w *world) lastBackup() string {
 // backups reach every destination, are proven by restoring one, and survive what goes wrong.
 func backups(t *testing.T, w *world) {
 	w.openToCrowd()
+	w.configure("backup", "at", "01:15")
 	w.sftpDestination()
 	if out := w.host("systemctl list-timers --all --no-pager"); !strings.Contains(out, "momentstudio-backup.timer") {
 		t.Errorf("no timer of ours:\n%s", out)
+	}
+	if out := w.host("systemctl show momentstudio-backup.timer -p TimersCalendar"); !strings.Contains(out, "01:15:00") {
+		t.Errorf("the new time of backups did not reach the timer: %s", out)
 	}
 	crowd := startLoad(t, w, "backup")
 	// As the application makes a variant anew: into the file that is there.
@@ -128,8 +132,7 @@ func backups(t *testing.T, w *world) {
 	// The admin page tells when, within a minute, and no request noticed.
 	first := w.lastBackup()
 	site := newSite(t, w)
-	site.token = w.host(fmt.Sprintf(`docker exec $(docker ps -q --filter name=momentstudio-backend. --filter health=healthy | head -1) python -c "from app.core.security import create_access_token as c; print(c('%s'))"`,
-		w.sql("SELECT id FROM users WHERE email = 'content@example.com'")))
+	site.token = w.tokenOf("content@example.com")
 	shows := func() string {
 		r := site.get("https://momentstudio.test/api/v1/admin/dashboard/summary")
 		if r.status != http.StatusOK {
@@ -156,7 +159,35 @@ func backups(t *testing.T, w *world) {
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")
 
 	restored(t, w)
+	inMaintenance(t, w)
 	backupFaults(t, w)
+}
+
+// inMaintenance is a backup while somebody has the shop in maintenance, which only the API's memory knows.
+func inMaintenance(t *testing.T, w *world) {
+	w.giveOwner()
+	w.sql("UPDATE users SET totp_enabled = true WHERE email = 'owner@example.com'")
+	site, visitor := newSite(t, w), newSite(t, w)
+	site.token = w.tokenOf("owner@example.com")
+	sets := func(on string) {
+		t.Helper()
+		if r := site.post("/api/v1/admin/dashboard/maintenance", `{"enabled": `+on+`}`, nil); r.status != http.StatusOK {
+			t.Fatalf("maintenance is switched: status %d: %s", r.status, r.body)
+		}
+	}
+	before := w.lastBackup()
+	sets("true")
+	out := w.mustBackUp()
+	if !strings.Contains(out, "switched on by hand") || w.lastBackup() == before {
+		t.Errorf("a backup in maintenance, of %s:\n%s", w.lastBackup(), tail(out, 20))
+	}
+	if r := visitor.get("https://momentstudio.test/api/v1/theme"); r.status != http.StatusServiceUnavailable {
+		t.Errorf("after the backup a visitor is answered %d", r.status)
+	}
+	sets("false")
+	if r := visitor.get("https://momentstudio.test/api/v1/theme"); r.status != http.StatusOK {
+		t.Errorf("after the maintenance a visitor is answered %d", r.status)
+	}
 }
 
 // sftpDirectory is what the SFTP server serves; it goes with the sandbox.

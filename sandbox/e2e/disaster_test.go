@@ -142,4 +142,17 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 	}
 	w.mustBackUp()
 	w.host("rm -r /mnt/momentstudio/uploads/big")
+
+	// Large values are compressed in the database, and their dump is many times as long.
+	w.sql("CREATE TABLE of_large_values AS SELECT repeat('x', 1000000) AS value FROM generate_series(1, 500)")
+	defer w.sql("DROP TABLE of_large_values")
+	rows, files, before = w.rows(), w.files(), w.lastBackup()
+	w.host("fallocate -l $(( $(df --output=avail -B1 /mnt/momentstudio | tail -1) - 900000000 )) /mnt/momentstudio/filler")
+	out, ok := w.backup()
+	w.host("rm /mnt/momentstudio/filler")
+	if ok || w.lastBackup() != before {
+		t.Errorf("a dump that takes too much of the disk: success is %v\n%s", ok, tail(out, 20))
+	}
+	faulttable.Try(t, "Backups", "a dump takes more of the disk than it may", told("hostops", out), "Postgres has its reserve; rows and earlier backups are as they were", w.backupSecrets()...)
+	w.holds("after a dump that was too long", rows, files)
 }

@@ -105,11 +105,18 @@ func (s *site) post(path, body string, headers map[string]string) answer {
 	return s.do(http.MethodPost, "https://momentstudio.test"+path, "application/json", strings.NewReader(body), headers)
 }
 
+// tokenOf is what the API gives a user who logs in.
+func (w *world) tokenOf(email string) string {
+	w.t.Helper()
+	return w.host(fmt.Sprintf(`docker exec $(docker ps -q --filter name=momentstudio-backend. --filter health=healthy | head -1) python -c "from app.core.security import create_access_token as c; print(c('%s'))"`,
+		w.sql("SELECT id FROM users WHERE email = '"+email+"'")))
+}
+
 // upload sends a public picture as a member of the content staff, approves it and returns its key.
 func (s *site) upload(w *world) string {
 	s.t.Helper()
-	id := strings.Fields(w.sql("INSERT INTO users (id, email, username, hashed_password, role) VALUES (gen_random_uuid(), 'content@example.com', 'content', 'none', 'content') RETURNING id"))[0]
-	s.token = w.host(fmt.Sprintf(`docker exec $(docker ps -q --filter name=momentstudio-backend. | head -1) python -c "from app.core.security import create_access_token as c; print(c('%s'))"`, id))
+	w.sql("INSERT INTO users (id, email, username, hashed_password, role) VALUES (gen_random_uuid(), 'content@example.com', 'content', 'none', 'content')")
+	s.token = w.tokenOf("content@example.com")
 	defer func() { s.token = "" }()
 
 	var picture, form bytes.Buffer
