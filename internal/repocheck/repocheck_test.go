@@ -349,3 +349,38 @@ func TestEveryMentionedMakeTargetExists(t *testing.T) {
 		t.Error("README.md mentions no make target, or is missing: the check saw nothing")
 	}
 }
+
+// The README's layout is how a newcomer finds a package: each folder stands in it, and nothing that is none.
+func TestTheLayoutNamesEveryFolder(t *testing.T) {
+	_, layout, _ := strings.Cut(string(read(t, "README.md")), "## Layout")
+	layout, _, _ = strings.Cut(layout, "\n## ")
+	named := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (.*?) \\|").FindAllStringSubmatch(layout, -1) {
+		for _, path := range regexp.MustCompile("`([a-z./{},<>-]+)/`").FindAllStringSubmatch(row[1], -1) {
+			before, list, several := strings.Cut(path[1], "{")
+			if !several {
+				named[path[1]] = true
+				continue
+			}
+			for name := range strings.SplitSeq(strings.TrimSuffix(list, "}"), ",") {
+				named[before+name] = true
+			}
+		}
+	}
+	there := map[string]bool{}
+	for _, name := range files(t, ".") {
+		parts := strings.Split(name, "/")
+		switch {
+		case len(parts) == 1 || parts[0] == ".ci":
+		case parts[0] == "internal" || parts[0] == "cmd" || parts[0] == "images" || parts[0] == ".github":
+			there[parts[0]+"/"+parts[1]] = true
+		case parts[0] == "components":
+			there["components/<noun>"] = true
+		default:
+			there[parts[0]] = true
+		}
+	}
+	if want, got := slices.Sorted(maps.Keys(there)), slices.Sorted(maps.Keys(named)); !slices.Equal(want, got) {
+		t.Errorf("README.md's layout has\n%q, there are\n%q", got, want)
+	}
+}
