@@ -88,7 +88,7 @@ func withoutNames(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTrans
 
 // livesOn ties everything on the host to the server, by a label that holds the server's ID and
 // whose change replaces the resource: a preview of a rebuild shows it, and an update can never keep
-// records of a machine that is gone (pitfalls 1.4). `studio up` drops those records before a
+// records of a machine that is gone. `studio up` drops those records before a
 // rebuild; a bare `pulumi up` stops at a secret that is still in use.
 // When the stack is destroyed, nothing dials the host for each resource first.
 func livesOn(server pulumi.CustomResource) pulumi.ResourceTransformation {

@@ -82,7 +82,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		Image:   pulumi.String(args.OpsImage),
 		Command: []string{"host-apply", "--contract", strconv.Itoa(hostspec.ContractVersion)},
 		Uploads: uploads, Env: args.Facts,
-		// Directories, never single files: a renamed file would not be seen (pitfalls 1.5).
+		// Directories, never single files: a renamed file would not be seen (a bind mount keeps the inode).
 		Mounts: []workload.Mount{
 			{Source: "/etc", Target: hostspec.HostRoot + "/etc"},
 			{Source: hostspec.DataDir, Target: hostspec.HostRoot + hostspec.DataDir},

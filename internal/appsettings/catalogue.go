@@ -2,7 +2,7 @@
 // gets, which process reads it, and whether it is plain, secret or public to browsers. The type of
 // a setting decides where it lands: secrets in /app/.env alone, plain ones in the environment of
 // their readers, public ones in the frontend's. Its sources are the application's own settings
-// (app-contract §1.5, §2, §9, §10) and the production guide (§2).
+// (app-contract §1.5, §2, §9, §10) and its docs/PRODUCTION.md.
 package appsettings
 
 import (

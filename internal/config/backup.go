@@ -64,7 +64,7 @@ var (
 	prefixPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$`)
 )
 
-// leastDays is the shop's baseline for what it keeps (production-guide §6).
+// leastDays is the shop's baseline for what it keeps (its docs/PRODUCTION.md).
 const leastDays = 30
 
 func (c *Config) validateBackup(p *problems) {

@@ -384,3 +384,28 @@ func TestTheLayoutNamesEveryFolder(t *testing.T) {
 		t.Errorf("README.md's layout has\n%q, there are\n%q", got, want)
 	}
 }
+
+// What the program and the stand-in rely on of the application is written down in one place, by section.
+func TestSectionsOfTheApplicationsContractAreThere(t *testing.T) {
+	there := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)(?:^#+ |\\*\\*)([0-9]+(?:\\.[0-9]+)?)").FindAllStringSubmatch(string(read(t, "docs/explanation/application.md")), -1) {
+		there[m[1]] = true
+	}
+	cited := 0
+	for _, name := range files(t, ".") {
+		if !regexp.MustCompile(`\.(go|py|md)$`).MatchString(name) {
+			continue
+		}
+		for _, m := range regexp.MustCompile(`(?:app-contract|\(contract) ((?:§?[0-9.]+[0-9]|§?[0-9])(?:, §?[0-9.]*[0-9])*)`).FindAllStringSubmatch(string(read(t, name)), -1) {
+			for section := range strings.SplitSeq(m[1], ", ") {
+				cited++
+				if !there[strings.TrimPrefix(section, "§")] {
+					t.Errorf("%s cites section %s, which docs/explanation/application.md lacks", name, section)
+				}
+			}
+		}
+	}
+	if cited < 40 {
+		t.Errorf("only %d citations were found", cited)
+	}
+}

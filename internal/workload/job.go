@@ -55,7 +55,7 @@ func NewJob(ctx *pulumi.Context, name string, j Job, opts ...pulumi.ResourceOpti
 		Image:     after(ctx, j.Image, j.After),
 		Command:   stringArray(j.Command),
 		Envs:      j.Env,
-		MustRun:   pulumi.Bool(false), // true would make a refresh delete the finished container (pitfalls 1.4)
+		MustRun:   pulumi.Bool(false), // true would make a refresh delete the finished container
 		Attach:    pulumi.Bool(true),
 		Logs:      pulumi.Bool(true),
 		Restart:   pulumi.String("no"),
