@@ -67,7 +67,12 @@ func (r repository) check(ctx context.Context, spec hostspec.Backup, read string
 		return fmt.Errorf("%w: it holds none", ErrNoBackup)
 	}
 	// This host's lock keeps its own backups away, which are all that write there.
-	if err := r.restic(ctx, io.Discard, "check", "--quiet", "--no-lock", "--no-cache", read); err != nil {
+	err = r.restic(ctx, io.Discard, "check", "--quiet", "--no-lock", "--no-cache", read)
+	if err != nil && !r.Prune {
+		fmt.Fprintf(out, "%s: restic check finds a fault; others remove old snapshots there, which looks like one while it lasts: once more\n", r.Name)
+		err = r.restic(ctx, io.Discard, "check", "--quiet", "--no-lock", "--no-cache", read)
+	}
+	if err != nil {
 		return stored{r, all[len(all)-1]}.judge(ctx, err)
 	}
 	newest, err := pick(all, "latest", time.Now())

@@ -72,6 +72,35 @@ func TestARepositoryThatIsGoneIsNotMadeAnew(t *testing.T) {
 	}
 }
 
+func TestAFaultWhereOthersPruneIsLookedAtTwice(t *testing.T) {
+	r := newRepository(t)
+	r.Prune = false
+	if err := r.open(t.Context(), nil, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	source := filepath.Join(t.TempDir(), "file")
+	rewrite(t, source, strings.Repeat("text", 1000))
+	if err := r.restic(t.Context(), io.Discard, "backup", "--quiet", "--host", "shop", "--tag", "momentstudio", "--tag", "20261128T013000Z", source); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := r.check(t.Context(), hostspec.Backup{}, "--read-data", false, &out); err != nil || strings.Contains(out.String(), "once more") {
+		t.Errorf("a repository without fault: %v\n%s", err, out.String())
+	}
+	packs, err := filepath.Glob(filepath.Join(r.Repository, "data", "*", "*"))
+	if err != nil || len(packs) == 0 {
+		t.Fatalf("no packs: %v", err)
+	}
+	for _, pack := range packs {
+		if err := os.Remove(pack); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.check(t.Context(), hostspec.Backup{}, "--read-data", false, &out); !errors.Is(err, ErrDamaged) || strings.Count(out.String(), "once more") != 1 {
+		t.Errorf("a repository without its packs: %v\n%s", err, out.String())
+	}
+}
+
 func TestALocationIsWithoutCredentials(t *testing.T) {
 	for repo, want := range map[string]string{
 		"rest:https://shop:secret@backup.example:8000/shop/momentstudio": "rest:https://backup.example:8000/shop/momentstudio",
