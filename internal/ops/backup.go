@@ -353,9 +353,9 @@ func clockDoubt(all []Snapshot, now time.Time, keepDays int) string {
 	return ""
 }
 
-// sample chooses n of files, or all when there are fewer: half of them those that were written last, which no run before has read back,
+// sample chooses some of the files, or all when there are few: half of them those that were written last, which no run before has read back,
 // and half by chance.
-func sample(paths []string, n int) []string {
+func sample(paths []string) []string {
 	written := map[string]time.Time{}
 	for _, path := range paths {
 		if info, err := os.Stat(path); err == nil { // one that is not there differs when it is compared
@@ -363,7 +363,7 @@ func sample(paths []string, n int) []string {
 		}
 	}
 	slices.SortFunc(paths, func(a, b string) int { return written[b].Compare(written[a]) })
-	n = min(n, len(paths))
+	n := min(sampleFiles, len(paths))
 	rest := paths[n/2:]
 	rand.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] }) //nolint:gosec // a sample, no secret
 	return paths[:n]
@@ -416,7 +416,7 @@ func (r repository) verify(ctx context.Context, snapshot, staging string, m Mani
 			return fmt.Errorf("%s has %d files of %d bytes there, want %d of %d", part, have.Files, have.Bytes, want.Files, want.Bytes)
 		}
 	}
-	for _, path := range sample(paths, sampleFiles) {
+	for _, path := range sample(paths) {
 		sum, err := r.hash(ctx, snapshot, path)
 		if err != nil {
 			return err

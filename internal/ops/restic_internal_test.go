@@ -24,7 +24,7 @@ var buildRestic = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	program := filepath.Join(dir, "restic")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", program, "github.com/restic/restic/cmd/restic") //nolint:noctx // it serves all tests
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", program, "github.com/restic/restic/cmd/restic") //nolint:gosec // our own arguments; it serves all tests
 	cmd.Dir, cmd.Env = "../../images/ops", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build restic: %w: %s", err, out)
@@ -202,10 +202,10 @@ func TestTheSampleHasTheNewestFiles(t *testing.T) {
 		}
 		paths = append(paths, path)
 	}
-	first, second := sample(slices.Clone(paths), 20), sample(slices.Clone(paths), 20)
+	first, second := sample(slices.Clone(paths)), sample(slices.Clone(paths))
 	for _, chosen := range [][]string{first, second} {
-		if slices.Sort(chosen); len(slices.Compact(chosen)) != 20 {
-			t.Errorf("it has %d files, want 20", len(chosen))
+		if slices.Sort(chosen); len(slices.Compact(chosen)) != sampleFiles {
+			t.Errorf("it has %d files, want %d", len(chosen), sampleFiles)
 		}
 		for _, path := range newest {
 			if !slices.Contains(chosen, path) {
@@ -216,7 +216,7 @@ func TestTheSampleHasTheNewestFiles(t *testing.T) {
 	if slices.Equal(first, second) {
 		t.Error("the others are always the same")
 	}
-	if few := sample(slices.Clone(paths[:3]), 20); len(few) != 3 {
+	if few := sample(slices.Clone(paths[:3])); len(few) != 3 {
 		t.Errorf("of three files it has %d", len(few))
 	}
 }

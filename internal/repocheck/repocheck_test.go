@@ -355,7 +355,7 @@ func TestTheLayoutNamesEveryFolder(t *testing.T) {
 	_, layout, _ := strings.Cut(string(read(t, "README.md")), "## Layout")
 	layout, _, _ = strings.Cut(layout, "\n## ")
 	named := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| (.*?) \\|").FindAllStringSubmatch(layout, -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| (.*?) \|`).FindAllStringSubmatch(layout, -1) {
 		for _, path := range regexp.MustCompile("`([a-z./{},<>-]+)/`").FindAllStringSubmatch(row[1], -1) {
 			before, list, several := strings.Cut(path[1], "{")
 			if !several {
@@ -388,7 +388,7 @@ func TestTheLayoutNamesEveryFolder(t *testing.T) {
 // What the program and the stand-in rely on of the application is written down in one place, by section.
 func TestSectionsOfTheApplicationsContractAreThere(t *testing.T) {
 	there := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)(?:^#+ |\\*\\*)([0-9]+(?:\\.[0-9]+)?)").FindAllStringSubmatch(string(read(t, "docs/explanation/application.md")), -1) {
+	for _, m := range regexp.MustCompile(`(?m)(?:^#+ |\*\*)([0-9]+(?:\.[0-9]+)?)`).FindAllStringSubmatch(string(read(t, "docs/explanation/application.md")), -1) {
 		there[m[1]] = true
 	}
 	cited := 0
