@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/prekzursil/momentstudio-infra/internal/commandline"
 )
 
 // pinned are the keys of the stack's file that hold an image, by the name that Pin takes.
@@ -30,18 +32,18 @@ var fullCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
 // stack's file, with the release's name when one is given. It writes nothing unless every image is there for the
 // hosts' platform.
 func (c CLI) Pin(ctx context.Context, release string, images map[string]string) error {
-	var bad []error
+	var wrong, bad []error
 	values := map[string]any{}
 	if release != "" {
 		if !fullCommit.MatchString(release) {
-			bad = append(bad, fmt.Errorf("--release %q is not a full commit of 40 characters", release))
+			wrong = append(wrong, fmt.Errorf("--release %q is not a full commit of 40 characters", release))
 		}
 		values["release.name"] = release
 	}
 	for _, what := range slices.Sorted(maps.Keys(images)) {
 		key, known := pinned[what]
 		if !known {
-			bad = append(bad, fmt.Errorf("%q is no image of a stack; there are %s", what, strings.Join(slices.Sorted(maps.Keys(pinned)), ", ")))
+			wrong = append(wrong, fmt.Errorf("%q is no image of a stack; there are %s", what, strings.Join(slices.Sorted(maps.Keys(pinned)), ", ")))
 			continue
 		}
 		ref, err := resolve(ctx, images[what])
@@ -52,11 +54,15 @@ func (c CLI) Pin(ctx context.Context, release string, images map[string]string) 
 		fmt.Fprintf(c.Out, "%s: %s\n", key, ref)
 		values[key] = ref
 	}
-	if len(values) == 0 && len(bad) == 0 {
-		bad = append(bad, errors.New("name at least one image, as backend=ghcr.io/owner/backend:tag, or --release"))
+	if release == "" && len(images) == 0 {
+		wrong = append(wrong, errors.New("name at least one image, as backend=ghcr.io/owner/backend:tag, or --release"))
 	}
-	if len(bad) > 0 {
-		return fmt.Errorf("%s stays as it is:\n%w", c.stackFile(), errors.Join(bad...))
+	if err := errors.Join(append(wrong, bad...)...); err != nil {
+		err = fmt.Errorf("%s stays as it is:\n%w", c.stackFile(), err)
+		if len(wrong) > 0 {
+			err = commandline.Usage(err)
+		}
+		return err
 	}
 	return setPlain(c.stackFile(), values)
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/prekzursil/momentstudio-infra/internal/commandline"
 	"github.com/prekzursil/momentstudio-infra/internal/naming"
 	"github.com/prekzursil/momentstudio-infra/internal/sshallow"
 )
@@ -35,14 +36,14 @@ func (c CLI) AllowSSH(ctx context.Context, a Allow, work func(context.Context) e
 		return work(ctx)
 	}
 	if a.For < 0 {
-		return fmt.Errorf("%s is no time for which a port could be open", a.For)
+		return commandline.Usage(fmt.Errorf("%s is no time for which a port could be open", a.For))
 	}
 	from, err := netip.ParseAddr(a.Address)
 	switch {
 	case a.Address == "":
 		from, err = sshallow.OwnAddress(ctx, echo)
 	case err != nil:
-		err = fmt.Errorf("--address %q is no IP address", a.Address)
+		err = commandline.Usage(fmt.Errorf("--address %q is no IP address", a.Address))
 	}
 	if err != nil {
 		return err
