@@ -1,10 +1,11 @@
 package runner
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
-	"net"
+	"errors"
+	"log"
 	"os"
 	"os/exec"
 	"syscall"
@@ -26,31 +27,38 @@ func (s Settings) startS3(ctx context.Context) (ended <-chan error, err error) {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, s.path("run", "s3store"), "-config", path) //nolint:gosec // our own program
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 15 * time.Second
 	// The other side of its standard input closes with this process, however that ends.
 	if _, err := cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
+	said, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	end := make(chan error, 1)
+	end, serving := make(chan error, 1), make(chan struct{})
 	go func() {
-		end <- cmd.Wait()
+		for lines, told := bufio.NewScanner(said), false; lines.Scan(); {
+			log.Print(lines.Text())
+			if !told && lines.Text() == "s3store: serving" {
+				told = true
+				close(serving)
+			}
+		}
+		end <- errors.Join(errors.New("it ended"), cmd.Wait())
 		close(end)
 	}()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		if conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.address(s3Port)); err == nil {
-			_ = conn.Close()
-			return end, nil
-		}
-		select {
-		case err := <-end:
-			return nil, fmt.Errorf("it ended at its start: %w", err)
-		case <-time.After(50 * time.Millisecond):
-		}
+	select {
+	case <-serving:
+		return end, nil
+	case err := <-end:
+		return nil, err
+	case <-time.After(time.Minute):
+		return nil, errors.New("it does not say within a minute that it serves")
 	}
-	return nil, fmt.Errorf("it does not answer on %s within a minute", s.address(s3Port))
 }

@@ -118,7 +118,9 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 		err = nil
 	case err = <-failed:
 	case err = <-storeEnded:
-		err = fmt.Errorf("serve the S3 store: it ended: %w", err)
+		if err = fmt.Errorf("serve the S3 store: %w", err); ctx.Err() != nil { // a terminal's Ctrl-C ends both
+			err = nil
+		}
 	}
 	stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

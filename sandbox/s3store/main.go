@@ -21,6 +21,7 @@ import (
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
+	"github.com/versity/versitygw/s3api"
 	"github.com/versity/versitygw/s3err"
 )
 
@@ -41,6 +42,9 @@ type key struct {
 	Access string `json:"access"`
 	Secret string `json:"secret"`
 }
+
+// serving is the line on standard output from which on the store answers.
+const serving = "s3store: serving"
 
 func main() {
 	path := flag.String("config", "", "file that says what to serve")
@@ -82,7 +86,10 @@ func (s store) serve(ctx context.Context) error {
 	if err := (meta.XattrMeta{}).Test(objects); err != nil {
 		return fmt.Errorf("%s is on a file system without extended attributes, in which the store keeps what it knows of objects: %w", objects, err)
 	}
-	backend, err := posix.New(objects, meta.XattrMeta{}, posix.PosixOpts{VersioningDir: versions, NewDirPerm: 0o700})
+	options := posix.PosixOpts{VersioningDir: versions}
+	options.SetNewDirPerm(0o700)
+	options.SetNewFilePerm(0o600)
+	backend, err := posix.New(objects, meta.XattrMeta{}, options)
 	if err != nil {
 		return err
 	}
@@ -113,6 +120,7 @@ func (s store) serve(ctx context.Context) error {
 		Ports: []string{s.Address}, CertFile: s.CertFile, KeyFile: s.KeyFile,
 		MaxConnections: 1000, MaxRequests: 1000, MultipartMaxParts: 10000,
 		Quiet: true, KeepAlive: true, DisableACLs: true,
+		S3Options: []s3api.Option{s3api.WithOnListen(func() { fmt.Println(serving) })},
 	})
 	if errors.Is(err, context.Canceled) {
 		return nil
