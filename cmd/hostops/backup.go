@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/prekzursil/momentstudio-infra/internal/commandline"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/ops"
 )
@@ -30,6 +32,11 @@ func backupCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, name := range anew {
+				if err := ops.HasDestination(spec, name); err != nil {
+					return commandline.Usage(err)
+				}
+			}
 			if err := ops.Backup(cmd.Context(), spec, ops.BackupPaths{Restic: resticProgram}, anew, cmd.OutOrStdout()); err != nil {
 				return err
 			}
@@ -47,12 +54,23 @@ func backupCommand() *cobra.Command {
 	return cmd
 }
 
+// showLimit leaves the timer's five minutes room to tell the age.
+const showLimit = 4 * time.Minute
+
 func backupAgeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "backup-age", Short: "Fail when the newest verified backup is too old", Args: cobra.NoArgs,
+		Long: `Fail when the newest verified backup is too old. An API that does not show it yet, because a maintenance or a failure kept it from
+being restarted, is restarted here.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := backupAge(time.Now())
 			fmt.Fprint(cmd.OutOrStdout(), text)
+			// It has its next turn in an hour, and is no matter of the backups' age.
+			ctx, cancel := context.WithTimeout(cmd.Context(), showLimit)
+			defer cancel()
+			if err := ops.ShowBackup(ctx, cmd.OutOrStdout()); err != nil {
+				fmt.Fprintln(cmd.OutOrStdout(), "the API may show an older backup:", err)
+			}
 			return err
 		},
 	}

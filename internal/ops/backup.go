@@ -33,8 +33,17 @@ type BackupPaths struct {
 type BackupState struct {
 	Last     BackupRun  `json:"last"`               // the newest run, whatever its end
 	Verified *BackupRun `json:"verified,omitempty"` // the newest that was verified at every destination
-	// Repositories are the locations that hold a verified copy, by destination.
-	Repositories map[string]string `json:"repositories,omitempty"`
+	// Repositories hold a verified copy, by destination.
+	Repositories map[string]Place `json:"repositories,omitempty"`
+}
+
+// place is where a destination's verified copies are. A run of before places were written down tells only that there are some.
+func (s BackupState) place(r repository) Place {
+	p, known := s.Repositories[r.Name]
+	if !known && s.Verified != nil && s.Verified.Destinations[r.Name].Snapshot != "" {
+		return Place{Location: r.location()}
+	}
+	return p
 }
 
 // FailedBy reports whether the newest run failed, or was killed and wrote nothing in the last hour.
@@ -54,7 +63,7 @@ type BackupRun struct {
 // BackupAtDestination is what one destination has of a run.
 type BackupAtDestination struct {
 	Snapshot   string `json:"snapshot,omitempty"`
-	Repository string `json:"repository,omitempty"` // its location, without credentials, once the copy was read back
+	Repository *Place `json:"repository,omitempty"` // once the copy was read back
 	Added      int64  `json:"added"`                // bytes that were new to the repository, after compression
 	Error      string `json:"error,omitempty"`
 }
@@ -81,11 +90,6 @@ var (
 func Backup(ctx context.Context, spec hostspec.Backup, p BackupPaths, anew []string, out io.Writer) error {
 	if spec.ReadOnly {
 		return errors.New("the destinations are another stack's: a drill makes no backup")
-	}
-	for _, name := range anew {
-		if !slices.ContainsFunc(spec.Destinations, func(d hostspec.Destination) bool { return d.Name == name }) {
-			return noDestination(spec, name)
-		}
 	}
 	now := time.Now().UTC()
 	state := BackupRun{ID: now.Format("20060102T150405Z"), Started: now, Destinations: map[string]BackupAtDestination{}}
@@ -123,7 +127,9 @@ func backUp(ctx context.Context, spec hostspec.Backup, p BackupPaths, anew []str
 	var bad []error
 	for _, d := range spec.Destinations {
 		r := repository{Destination: d, password: spec.Password, program: p.Restic}
-		r.expected = known.Repositories[d.Name] == r.location() && !slices.Contains(anew, d.Name)
+		if !slices.Contains(anew, d.Name) {
+			r.expected = known.place(r)
+		}
 		at, err := store(ctx, r, spec, files, &manifest, out)
 		if err != nil {
 			err = fmt.Errorf("destination %s: %w", d.Name, err)
@@ -227,7 +233,8 @@ const mostTries = 5
 // store puts the staged backup into a repository, reads it back, and removes old snapshots only then.
 func store(ctx context.Context, r repository, spec hostspec.Backup, files *staged, m *Manifest, out io.Writer) (BackupAtDestination, error) {
 	var at BackupAtDestination
-	if err := r.open(ctx, spec.OldPasswords, out); err != nil {
+	id, err := r.open(ctx, spec.OldPasswords, out)
+	if err != nil {
 		return at, err
 	}
 	if err := r.fits(ctx, spec, files.dir); err != nil {
@@ -250,7 +257,6 @@ func store(ctx context.Context, r repository, spec hostspec.Backup, files *stage
 		if at.Snapshot == "" {
 			return at, errors.New("restic names no snapshot that it made")
 		}
-		var err error
 		if changed, err = files.measure(m); err != nil {
 			return at, err
 		}
@@ -261,7 +267,7 @@ func store(ctx context.Context, r repository, spec hostspec.Backup, files *stage
 	if err := r.verify(ctx, at.Snapshot, files.dir, *m); err != nil {
 		return at, fmt.Errorf("the copy there is not what was sent: %w", err)
 	}
-	at.Repository = r.location()
+	at.Repository = &Place{Location: r.location(), ID: id}
 	fmt.Fprintf(out, "%s: snapshot %.8s, %d bytes new, read back\n", r.Name, at.Snapshot, at.Added)
 	if !r.Prune {
 		return at, nil
@@ -444,12 +450,13 @@ func recordRun(root string, run BackupRun) error {
 	}
 	state.Last = run
 	for name, at := range run.Destinations {
-		if at.Repository != "" {
-			if state.Repositories == nil {
-				state.Repositories = map[string]string{}
-			}
-			state.Repositories[name] = at.Repository
+		if at.Repository == nil {
+			continue
 		}
+		if state.Repositories == nil {
+			state.Repositories = map[string]Place{}
+		}
+		state.Repositories[name] = *at.Repository
 	}
 	if run.Error == "" {
 		state.Verified = &run

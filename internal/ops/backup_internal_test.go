@@ -247,8 +247,9 @@ const fakeRestic = `#!/bin/sh
 shift 4
 echo "$(cat /dev/fd/3) $(cat /dev/fd/4) $*" >> "$LOG"
 case "$(tail -n 1 "$LOG")" in
-"repo new cat config --no-lock") exit ${NEW:-0} ;;
-"repo old cat config --no-lock") exit ${OLD:-0} ;;
+"repo new cat config --no-lock") [ -e "$LOG.added" ] || [ -z "$NEW" ] || exit "$NEW"; echo '{"id":"1"}' ;;
+"repo old cat config --no-lock") [ -z "$OLD" ] || exit "$OLD"; echo '{"id":"1"}' ;;
+"repo old key add"*|"repo new init") : > "$LOG.added" ;;
 "repo new unlock --quiet") exit ${UNLOCK:-0} ;;
 "repo old key list --json --no-lock") echo '[{"id":"aa","current":false},{"id":"bb","current":true}]' ;;
 "repo new key remove bb") exit ${REMOVE:-0} ;;
@@ -288,7 +289,7 @@ func TestOpeningARepository(t *testing.T) {
 			}
 			r := repository{Destination: hostspec.Destination{Name: "x", Repository: "repo", Env: env, Prune: c.prune}, password: "new", program: program}
 			var out strings.Builder
-			err := r.open(t.Context(), []string{"old"}, &out)
+			_, err := r.open(t.Context(), []string{"old"}, &out)
 			if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
 				t.Errorf("got %v, want %q", err, c.fault)
 			}

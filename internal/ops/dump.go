@@ -94,7 +94,7 @@ func (d dump) make(ctx context.Context, docker *client.Client, conn *pgx.Conn) (
 		files: map[string]string{pgpassFile: pgpass(config.Password)},
 	}, &log)
 	if err == nil && code == tooLong {
-		err = fmt.Errorf("the dump is longer than the %d MB that it may take of the data volume's %d MB; raise host.volumeSizeGB", most>>20, free)
+		err = fmt.Errorf("the dump is longer than the %d MB that it may take of the %d MB that are free on the data volume; raise host.volumeSizeGB", most>>20, free)
 	}
 	if err == nil && code != 0 {
 		err = fmt.Errorf("pg_dump or pg_restore exited with code %d:\n%s", code, log.String())

@@ -2,13 +2,20 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
+	"os"
 	"slices"
 	"time"
 
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/swarm"
+	"github.com/docker/docker/client"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
@@ -19,6 +26,60 @@ const BackendService = "momentstudio-backend"
 // RestartBackend starts the API anew, new task first, so that it reads the time of the last backup. It
 // waits for its turn: never during an update, which holds the lock.
 func RestartBackend(ctx context.Context, out io.Writer) error {
+	return restartBackend(ctx, func(context.Context, *client.Client) (bool, error) { return true, nil }, out)
+}
+
+// ShowBackup does so when the API began before the newest backup was written down: a maintenance, or a failure, kept it then.
+func ShowBackup(ctx context.Context, out io.Writer) error {
+	noted, err := os.Stat(hostspec.LastBackupFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	stale := func(ctx context.Context, docker *client.Client) (bool, error) {
+		began, err := backendBegan(ctx, docker)
+		return err == nil && !began.IsZero() && began.Before(noted.ModTime()), err
+	}
+	docker, err := connectDocker()
+	if err != nil {
+		return err
+	}
+	defer docker.Close()
+	if is, err := stale(ctx, docker); err != nil || !is {
+		return err
+	}
+	return restartBackend(ctx, stale, out) // which asks again: a backup that is just being made restarts it itself
+}
+
+// backendBegan is when the oldest of the API's running tasks began; zero without any.
+func backendBegan(ctx context.Context, docker *client.Client) (oldest time.Time, err error) {
+	running, err := docker.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label", "com.docker.swarm.service.name="+BackendService))})
+	if err != nil {
+		return oldest, fmt.Errorf("list the API's tasks: %w", err)
+	}
+	for _, c := range running {
+		task, err := docker.ContainerInspect(ctx, c.ID)
+		if errdefs.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return oldest, fmt.Errorf("look at a task of the API: %w", err)
+		}
+		began, err := time.Parse(time.RFC3339Nano, task.State.StartedAt)
+		if err != nil {
+			return oldest, fmt.Errorf("look at a task of the API: %w", err)
+		}
+		if oldest.IsZero() || began.Before(oldest) {
+			oldest = began
+		}
+	}
+	return oldest, nil
+}
+
+// restartBackend starts the API anew unless it is not needed any more when its turn comes.
+func restartBackend(ctx context.Context, needed func(context.Context, *client.Client) (bool, error), out io.Writer) error {
 	who := "a restart of the API after a backup, since " + time.Now().UTC().Format(time.RFC3339)
 	release, err := LockInTurn(ctx, hostspec.ServicesLock, "a change of the services", who, out)
 	if err != nil {
@@ -33,6 +94,9 @@ func RestartBackend(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer docker.Close()
+	if is, err := needed(ctx, docker); err != nil || !is {
+		return err
+	}
 	service, _, err := docker.ServiceInspectWithRaw(ctx, BackendService, swarm.ServiceInspectOptions{})
 	if err != nil {
 		return fmt.Errorf("read the service %s: %w", BackendService, err)
@@ -42,7 +106,7 @@ func RestartBackend(ctx context.Context, out io.Writer) error {
 		case err != nil:
 			return err
 		case in:
-			fmt.Fprintln(out, "the shop is in maintenance, switched on by hand, and a restart would end that: the API shows the backup after its next restart")
+			fmt.Fprintln(out, "the shop is in maintenance, switched on by hand, and a restart would end that: the API shows the backup within an hour of its end")
 			return nil
 		}
 	}

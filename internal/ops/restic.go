@@ -36,6 +36,7 @@ var (
 	errRepoLocked    = errors.New("the repository is locked by another run")
 	errAway          = errors.New("the destination does not open")
 	errGone          = errors.New("the repository that had the earlier backups is gone, and none was made in its place")
+	errAnother       = errors.New("another repository is where the one with the earlier backups was")
 )
 
 // repository is a destination and the password that opens it.
@@ -43,7 +44,13 @@ type repository struct {
 	hostspec.Destination
 	password string
 	program  string // restic
-	expected bool   // whether a verified copy was there before
+	expected Place  // where a verified copy was before; none when there was none
+}
+
+// Place is one repository among those that there are.
+type Place struct {
+	Location string `json:"location"`     // without credentials
+	ID       string `json:"id,omitempty"` // restic's own; empty when an older run wrote it down
 }
 
 // location is where it is, without credentials.
@@ -120,26 +127,32 @@ func (r repository) restic(ctx context.Context, stdout io.Writer, args ...string
 
 // open makes the repository when there is none and there was none before, and replaces earlier generations' passwords: the new
 // key is added before an old one is removed, so that a killed run leaves one that works, and the next run
-// removes what that one left.
-func (r repository) open(ctx context.Context, old []string, out io.Writer) error {
-	err := r.opens(ctx)
+// removes what that one left. It returns the repository's ID.
+func (r repository) open(ctx context.Context, old []string, out io.Writer) (id string, err error) {
+	expected := r.expected.Location == r.location()
+	giveUp := fmt.Sprintf("fix: bring back what was at %s, or give it up: %s backup --anew %s", r.location(), hostspec.HostopsCommand, r.Name)
+	id, err = r.identify(ctx)
 	switch {
-	case errors.Is(err, errNoRepository) && r.expected:
-		return fmt.Errorf("%w; fix: bring back what was at %s, or give it up: %s backup --anew %s", errGone, r.location(), hostspec.HostopsCommand, r.Name)
+	case errors.Is(err, errNoRepository) && expected:
+		return "", fmt.Errorf("%w; %s", errGone, giveUp)
 	case errors.Is(err, errNoRepository):
 		fmt.Fprintf(out, "%s: making the repository\n", r.Name)
-		return r.restic(ctx, io.Discard, "init")
+		if err := r.restic(ctx, io.Discard, "init"); err != nil {
+			return "", err
+		}
+		return r.identify(ctx)
 	case err != nil && !errors.Is(err, errWrongPassword):
-		return err
+		return "", err
 	}
 	works := err == nil
 	if works {
 		// Only stale ones: a run that was killed with an exclusive lock would keep all later ones out.
-		switch err := r.restic(ctx, io.Discard, "unlock", "--quiet"); {
-		case err != nil && r.Prune:
-			return fmt.Errorf("remove stale locks: %w", err)
-		case err != nil:
-			fmt.Fprintf(out, "%s: a lock that a run left could not be removed by this host, which may only add; whoever prunes there waits for it: %v\n", r.Name, err)
+		err := r.restic(ctx, io.Discard, "unlock", "--quiet")
+		switch {
+		case err != nil && (r.Prune || ctx.Err() != nil):
+			return "", fmt.Errorf("remove stale locks: %w", err)
+		case err != nil: // a destination that refuses even that
+			fmt.Fprintf(out, "%s: stale locks could not be removed, and an exclusive one would stop this backup: %v\n", r.Name, err)
 		}
 	}
 	for _, password := range old {
@@ -148,35 +161,57 @@ func (r repository) open(ctx context.Context, old []string, out io.Writer) error
 		if err := before.opens(ctx); errors.Is(err, errWrongPassword) {
 			continue
 		} else if err != nil {
-			return err
+			return "", err
 		}
 		if !works {
 			fmt.Fprintf(out, "%s: replacing the password\n", r.Name)
 			if err := before.addKey(ctx, r.password); err != nil {
-				return err
+				return "", err
 			}
 			works = true
+			if id, err = r.identify(ctx); err != nil {
+				return "", err
+			}
 		}
 		if err := r.removeKeyOf(ctx, before, out); err != nil {
-			return err
+			return "", err
 		}
 	}
 	if !works {
-		return fmt.Errorf("%w, nor with one of the %d before it: it is another stack's, or its password was changed elsewhere", errWrongPassword, len(old))
+		return "", fmt.Errorf("%w, nor with one of the %d before it: it is another stack's, or its password was changed elsewhere", errWrongPassword, len(old))
 	}
-	return nil
+	if expected && r.expected.ID != "" && r.expected.ID != id {
+		return "", fmt.Errorf("%w; %s", errAnother, giveUp)
+	}
+	return id, nil
 }
 
-// opens reports whether there is a repository that the password opens. restic itself would look for one that
-// does not answer for a quarter of an hour.
+// opens reports whether there is a repository that the password opens.
 func (r repository) opens(ctx context.Context) error {
+	_, err := r.identify(ctx)
+	return err
+}
+
+// identify returns the ID of the repository that the password opens. restic itself would look for one that
+// does not answer for a quarter of an hour.
+func (r repository) identify(ctx context.Context) (id string, err error) {
 	limited, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	err := r.restic(limited, io.Discard, "cat", "config", "--no-lock")
+	var config bytes.Buffer
+	err = r.restic(limited, &config, "cat", "config", "--no-lock")
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return fmt.Errorf("%w within %s: %w", errAway, answerTime, err)
+		return "", fmt.Errorf("%w within %s: %w", errAway, answerTime, err)
 	}
-	return err
+	if err != nil {
+		return "", err
+	}
+	var known struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(config.Bytes(), &known); err != nil || known.ID == "" {
+		return "", errors.New("the repository's config is not the JSON that this program knows")
+	}
+	return known.ID, nil
 }
 
 // addKey makes a further password open the repository.

@@ -17,13 +17,15 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
+// resticDirectory holds what buildRestic built; empty when no test asked for it.
+var resticDirectory string
+
 // buildRestic builds the restic of the ops image, with that image's flags.
-var buildRestic = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "restic-*")
-	if err != nil {
+var buildRestic = sync.OnceValues(func() (program string, err error) {
+	if resticDirectory, err = os.MkdirTemp("", "restic-*"); err != nil {
 		return "", err
 	}
-	program := filepath.Join(dir, "restic")
+	program = filepath.Join(resticDirectory, "restic")
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", program, "github.com/restic/restic/cmd/restic") //nolint:gosec // our own arguments; it serves all tests
 	cmd.Dir, cmd.Env = "../../images/ops", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -34,9 +36,7 @@ var buildRestic = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if program, err := buildRestic(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(program))
-	}
+	_ = os.RemoveAll(resticDirectory)
 	os.Exit(code)
 }
 
@@ -54,50 +54,97 @@ func newRepository(t *testing.T) repository {
 func TestARepositoryThatIsGoneIsNotMadeAnew(t *testing.T) {
 	r := newRepository(t)
 	var out bytes.Buffer
-	if err := r.open(t.Context(), nil, &out); err != nil || !strings.Contains(out.String(), "making the repository") {
-		t.Fatalf("a new one: %v\n%s", err, out.String())
+	id, err := r.open(t.Context(), nil, &out)
+	if err != nil || id == "" || !strings.Contains(out.String(), "making the repository") {
+		t.Fatalf("a new one: %q, %v\n%s", id, err, out.String())
 	}
-	r.expected = true
-	if err := r.open(t.Context(), nil, io.Discard); err != nil {
-		t.Fatalf("one that is there: %v", err)
+	r.expected = Place{r.location(), id}
+	if again, err := r.open(t.Context(), nil, io.Discard); err != nil || again != id {
+		t.Fatalf("one that is there: %q, %v", again, err)
 	}
 	if err := os.RemoveAll(r.Repository); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.open(t.Context(), nil, io.Discard); !errors.Is(err, errGone) || !strings.Contains(err.Error(), "--anew local") {
+	if _, err := r.open(t.Context(), nil, io.Discard); !errors.Is(err, errGone) || !strings.Contains(err.Error(), "--anew local") {
 		t.Errorf("one that is gone: %v", err)
 	}
 	if _, err := os.Stat(r.Repository); err == nil {
 		t.Error("it was made all the same")
 	}
+
+	elsewhere := r
+	elsewhere.expected.Location = "/elsewhere" // the stack's config names another place now
+	other, err := elsewhere.open(t.Context(), nil, io.Discard)
+	if err != nil || other == id {
+		t.Fatalf("a new place: %q, %v", other, err)
+	}
+	if _, err := r.open(t.Context(), nil, io.Discard); !errors.Is(err, errAnother) || !strings.Contains(err.Error(), "--anew local") {
+		t.Errorf("another one in its place: %v", err)
+	}
+	r.expected.ID = "" // an older run wrote it down
+	if _, err := r.open(t.Context(), nil, io.Discard); err != nil {
+		t.Errorf("one of which only the place is known: %v", err)
+	}
+}
+
+func TestPlacesAreKnownFromRunsOfBefore(t *testing.T) {
+	r := repository{Destination: hostspec.Destination{Name: "local", Repository: "/repository"}}
+	here := Place{Location: "/repository"}
+	for name, c := range map[string]struct {
+		state BackupState
+		want  Place
+	}{
+		"nothing":            {BackupState{}, Place{}},
+		"a run of before":    {BackupState{Verified: &BackupRun{Destinations: map[string]BackupAtDestination{"local": {Snapshot: "1"}}}}, here},
+		"one of another":     {BackupState{Verified: &BackupRun{Destinations: map[string]BackupAtDestination{"rest": {Snapshot: "1"}}}}, Place{}},
+		"one of before, and": {BackupState{Verified: &BackupRun{Destinations: map[string]BackupAtDestination{"local": {Snapshot: "1"}}}, Repositories: map[string]Place{"rest": {"r", "1"}}}, here},
+		"written down":       {BackupState{Repositories: map[string]Place{"local": {"/old", "1"}}}, Place{"/old", "1"}},
+	} {
+		if got := c.state.place(r); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
 }
 
 func TestAFaultWhereOthersPruneIsLookedAtTwice(t *testing.T) {
-	r := newRepository(t)
-	r.Prune = false
-	if err := r.open(t.Context(), nil, io.Discard); err != nil {
-		t.Fatal(err)
-	}
-	source := filepath.Join(t.TempDir(), "file")
-	rewrite(t, source, strings.Repeat("text", 1000))
-	if err := r.restic(t.Context(), io.Discard, "backup", "--quiet", "--host", "shop", "--tag", "momentstudio", "--tag", "20261128T013000Z", source); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if err := r.check(t.Context(), hostspec.Backup{}, "--read-data", false, &out); err != nil || strings.Contains(out.String(), "once more") {
-		t.Errorf("a repository without fault: %v\n%s", err, out.String())
-	}
-	packs, err := filepath.Glob(filepath.Join(r.Repository, "data", "*", "*"))
-	if err != nil || len(packs) == 0 {
-		t.Fatalf("no packs: %v", err)
-	}
-	for _, pack := range packs {
-		if err := os.Remove(pack); err != nil {
+	defer func(before time.Duration) { secondLook = before }(secondLook)
+	secondLook = time.Millisecond
+	for _, c := range []struct {
+		name  string
+		prune bool
+		looks int
+	}{{"where the host prunes", true, 0}, {"where others do", false, 1}} {
+		r := newRepository(t)
+		r.Prune = c.prune
+		if _, err := r.open(t.Context(), nil, io.Discard); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := r.check(t.Context(), hostspec.Backup{}, "--read-data", false, &out); !errors.Is(err, ErrDamaged) || strings.Count(out.String(), "once more") != 1 {
-		t.Errorf("a repository without its packs: %v\n%s", err, out.String())
+		source := filepath.Join(t.TempDir(), "file")
+		rewrite(t, source, strings.Repeat("text", 1000))
+		if err := r.restic(t.Context(), io.Discard, "backup", "--quiet", "--host", "shop", "--tag", "momentstudio", "--tag", "20261128T013000Z", source); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := r.check(t.Context(), hostspec.Backup{}, "--read-data-subset=1/1", false, &out); err != nil || strings.Contains(out.String(), "looked at again") {
+			t.Errorf("%s, a repository without fault: %v\n%s", c.name, err, out.String())
+		}
+		packs, err := filepath.Glob(filepath.Join(r.Repository, "data", "*", "*"))
+		if err != nil || len(packs) == 0 {
+			t.Fatalf("no packs: %v", err)
+		}
+		for _, pack := range packs {
+			text, err := os.ReadFile(pack)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text[len(text)/2] ^= 1
+			if err := errors.Join(os.Chmod(pack, 0o600), os.WriteFile(pack, text, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.check(t.Context(), hostspec.Backup{}, "--read-data-subset=1/1", false, &out); !errors.Is(err, ErrDamaged) || strings.Count(out.String(), "looked at again") != c.looks {
+			t.Errorf("%s, a flipped bit: %v\n%s", c.name, err, out.String())
+		}
 	}
 }
 
@@ -118,7 +165,7 @@ func TestALocationIsWithoutCredentials(t *testing.T) {
 // twelve months. restic counts days, weeks and months in which there is one.
 func TestWhatStaysOverTheMonths(t *testing.T) {
 	r := newRepository(t)
-	if err := r.open(t.Context(), nil, io.Discard); err != nil {
+	if _, err := r.open(t.Context(), nil, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	source := filepath.Join(t.TempDir(), "file")

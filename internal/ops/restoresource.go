@@ -73,14 +73,18 @@ func repositoryOf(ctx context.Context, spec hostspec.Backup, name, program strin
 		chosen = 0
 	}
 	if chosen < 0 || len(spec.Destinations) == 0 {
-		return repository{}, fmt.Errorf("%w: %w", ErrNoBackup, noDestination(spec, name))
+		return repository{}, fmt.Errorf("%w: %w", ErrNoBackup, HasDestination(spec, name))
 	}
 	return repository{Destination: spec.Destinations[chosen], password: spec.Password, program: program}.withPassword(ctx, spec.OldPasswords), nil
 }
 
-func noDestination(spec hostspec.Backup, name string) error {
-	names := make([]string, 0, len(spec.Destinations))
+// HasDestination is an error that names those there are when a spec has none of that name.
+func HasDestination(spec hostspec.Backup, name string) error {
+	var names []string
 	for _, d := range spec.Destinations {
+		if d.Name == name {
+			return nil
+		}
 		names = append(names, d.Name)
 	}
 	return fmt.Errorf("no destination is named %q; there are %s", name, strings.Join(names, ", "))

@@ -133,26 +133,7 @@ func backups(t *testing.T, w *world) {
 	first := w.lastBackup()
 	site := newSite(t, w)
 	site.token = w.tokenOf("content@example.com")
-	shows := func() string {
-		r := site.get("https://momentstudio.test/api/v1/admin/dashboard/summary")
-		if r.status != http.StatusOK {
-			t.Fatalf("the admin page's summary: status %d: %s", r.status, r.body)
-		}
-		var summary struct {
-			System struct {
-				BackupLastAt string `json:"backup_last_at"`
-			} `json:"system"`
-		}
-		if err := json.Unmarshal([]byte(r.body), &summary); err != nil {
-			t.Fatal(err)
-		}
-		return summary.System.BackupLastAt
-	}
-	for deadline := time.Now().Add(time.Minute); shows() != first; time.Sleep(time.Second) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the admin page shows %q, want %q", shows(), first)
-		}
-	}
+	site.shows(first)
 	crowd.stop(t, w, 200)
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")
 	w.mustPulumi("refresh", "--yes", "--skip-preview")
@@ -161,6 +142,31 @@ func backups(t *testing.T, w *world) {
 	restored(t, w)
 	inMaintenance(t, w)
 	backupFaults(t, w)
+}
+
+// shows waits for the time of a backup on the admin page, for a minute at most.
+func (s *site) shows(want string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+		r := s.get("https://momentstudio.test/api/v1/admin/dashboard/summary")
+		if r.status != http.StatusOK {
+			s.t.Fatalf("the admin page's summary: status %d: %s", r.status, r.body)
+		}
+		var summary struct {
+			System struct {
+				BackupLastAt string `json:"backup_last_at"`
+			} `json:"system"`
+		}
+		if err := json.Unmarshal([]byte(r.body), &summary); err != nil {
+			s.t.Fatal(err)
+		}
+		if summary.System.BackupLastAt == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the admin page shows %q, want %q", summary.System.BackupLastAt, want)
+		}
+	}
 }
 
 // inMaintenance is a backup while somebody has the shop in maintenance, which only the API's memory knows.
@@ -184,9 +190,20 @@ func inMaintenance(t *testing.T, w *world) {
 	if r := visitor.get("https://momentstudio.test/api/v1/theme"); r.status != http.StatusServiceUnavailable {
 		t.Errorf("after the backup a visitor is answered %d", r.status)
 	}
+	w.host("systemctl start momentstudio-backup-age.service") // it looks every hour
+	if r := visitor.get("https://momentstudio.test/api/v1/theme"); r.status != http.StatusServiceUnavailable {
+		t.Errorf("an hour later a visitor is answered %d", r.status)
+	}
 	sets("false")
 	if r := visitor.get("https://momentstudio.test/api/v1/theme"); r.status != http.StatusOK {
 		t.Errorf("after the maintenance a visitor is answered %d", r.status)
+	}
+	w.host("systemctl start momentstudio-backup-age.service")
+	site.shows(w.lastBackup())
+	task := "docker ps -q --filter name=momentstudio-backend."
+	now := w.host(task)
+	if w.host("systemctl start momentstudio-backup-age.service"); w.host(task) != now {
+		t.Error("an API that shows the newest backup is restarted")
 	}
 }
 
@@ -377,6 +394,13 @@ func backupFaults(t *testing.T, w *world) {
 		t.Errorf("the repository is given up: exit code %d\n%s", code, tail(out, 20))
 	}
 	w.host("rm -rf " + local + " && mv " + aside + " " + local)
+	refused("another repository is in its place", others, "destination local", "s3: snapshot")
+	if out, code := w.hostops("backup --anew local"); code != 0 || !strings.Contains(out, "local: snapshot") {
+		t.Errorf("the old repository is taken back: exit code %d\n%s", code, tail(out, 20))
+	}
+	if out, code := w.hostops("backup --anew lokal"); code != 2 || !strings.Contains(out, "there are local, rest, s3") {
+		t.Errorf("a destination that is none: exit code %d\n%s", code, out)
+	}
 
 	// Two at once: the second names the first, and takes its turn.
 	before := w.lastBackup()

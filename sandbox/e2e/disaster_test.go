@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -148,10 +149,14 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 	defer w.sql("DROP TABLE of_large_values")
 	rows, files, before = w.rows(), w.files(), w.lastBackup()
 	w.host("fallocate -l $(( $(df --output=avail -B1 /mnt/momentstudio | tail -1) - 900000000 )) /mnt/momentstudio/filler")
+	w.host("rm -f /tmp/measured; (least=999999; while [ ! -e /tmp/measured ]; do now=$(df --output=avail -BM /mnt/momentstudio | tail -1 | tr -dc 0-9); [ $now -lt $least ] && least=$now && echo $least > /tmp/least; sleep 0.1; done) >/dev/null 2>&1 &")
 	out, ok := w.backup()
-	w.host("rm /mnt/momentstudio/filler")
-	if ok || w.lastBackup() != before {
+	w.host("touch /tmp/measured; rm /mnt/momentstudio/filler")
+	if ok || w.lastBackup() != before || !strings.Contains(out, "the dump is longer than") {
 		t.Errorf("a dump that takes too much of the disk: success is %v\n%s", ok, tail(out, 20))
+	}
+	if least, err := strconv.Atoi(w.host("cat /tmp/least")); err != nil || least < 480 || least > 700 {
+		t.Errorf("meanwhile there were %d MB free, want about 512 (%v)", least, err)
 	}
 	faulttable.Try(t, "Backups", "a dump takes more of the disk than it may", told("hostops", out), "Postgres has its reserve; rows and earlier backups are as they were", w.backupSecrets()...)
 	w.holds("after a dump that was too long", rows, files)
