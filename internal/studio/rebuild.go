@@ -35,6 +35,10 @@ func (c CLI) prepareRebuild(ctx context.Context, wanted config.Config, state []b
 	if err != nil {
 		return err
 	}
+	if dropped == 0 { // a run before this one dropped them, and its copy is the one to keep
+		fmt.Fprintf(c.Out, "host.generation goes from %d to %d: the rebuild of the server goes on\n", built, wanted.Host.Generation)
+		return nil
+	}
 	kept := filepath.Join(c.Root, ".momentstudio", c.Stack, fmt.Sprintf("state-before-generation-%d.json", wanted.Host.Generation))
 	if err := os.MkdirAll(filepath.Dir(kept), 0o700); err != nil {
 		return fmt.Errorf("keep a copy of the state: %w", err)

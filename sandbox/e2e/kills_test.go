@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -257,6 +258,11 @@ func killedRebuild(t *testing.T, w *world) {
 	w.configure("host", "generation", generation+1)
 	w.killAgain(12)
 	w.holds("after the rebuild", rows, files)
+	// The copy of the state is of before the first of them, whatever the later ones found.
+	kept, err := os.ReadFile(filepath.Join(w.s.Project, ".momentstudio", w.s.Stack, fmt.Sprintf("state-before-generation-%d.json", generation+1)))
+	if err != nil || strings.Count(string(kept), `"docker:index/service:Service"`) < 6 {
+		t.Errorf("the copy of the state of before has %d services: %v", strings.Count(string(kept), `"docker:index/service:Service"`), err)
+	}
 	if t.Failed() {
 		t.Log(w.host("docker service ls; docker ps -a"))
 	}
