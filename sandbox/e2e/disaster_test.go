@@ -145,9 +145,8 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 	w.host("rm -r /mnt/momentstudio/uploads/big")
 
 	// Large values are compressed in the database, and their dump is many times as long.
-	w.sql("CREATE TABLE of_large_values AS SELECT repeat('x', 1000000) AS value FROM generate_series(1, 500)")
-	defer w.sql("DROP TABLE of_large_values")
 	rows, files, before = w.rows(), w.files(), w.lastBackup()
+	w.sql("CREATE TABLE of_large_values AS SELECT repeat('x', 1000000) AS value FROM generate_series(1, 500)")
 	w.host("fallocate -l $(( $(df --output=avail -B1 /mnt/momentstudio | tail -1) - 900000000 )) /mnt/momentstudio/filler")
 	w.host("rm -f /tmp/measured; (least=999999; while [ ! -e /tmp/measured ]; do now=$(df --output=avail -BM /mnt/momentstudio | tail -1 | tr -dc 0-9); [ $now -lt $least ] && least=$now && echo $least > /tmp/least; sleep 0.1; done) >/dev/null 2>&1 &")
 	out, ok := w.backup()
@@ -159,5 +158,6 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 		t.Errorf("meanwhile there were %d MB free, want about 512 (%v)", least, err)
 	}
 	faulttable.Try(t, "Backups", "a dump takes more of the disk than it may", told("hostops", out), "Postgres has its reserve; rows and earlier backups are as they were", w.backupSecrets()...)
+	w.sql("DROP TABLE of_large_values")
 	w.holds("after a dump that was too long", rows, files)
 }
