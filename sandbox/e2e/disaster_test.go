@@ -146,7 +146,7 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 
 	// Large values are compressed in the database, and their dump is many times as long.
 	rows, files, before = w.rows(), w.files(), w.lastBackup()
-	w.sql("CREATE TABLE of_large_values AS SELECT repeat('x', 1000000) AS value FROM generate_series(1, 500)")
+	w.sql("SET ROLE momentstudio_owner; CREATE TABLE of_large_values AS SELECT repeat('x', 1000000) AS value FROM generate_series(1, 500)")
 	w.host("fallocate -l $(( $(df --output=avail -B1 /mnt/momentstudio | tail -1) - 900000000 )) /mnt/momentstudio/filler")
 	w.host("rm -f /tmp/measured; (least=999999; while [ ! -e /tmp/measured ]; do now=$(df --output=avail -BM /mnt/momentstudio | tail -1 | tr -dc 0-9); [ $now -lt $least ] && least=$now && echo $least > /tmp/least; sleep 0.1; done) >/dev/null 2>&1 &")
 	out, ok := w.backup()
