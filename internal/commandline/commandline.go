@@ -8,24 +8,23 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// UsageError is a mistake in the command line: an unknown command or flag, a required one that is missing, a value of
+// usageError is a mistake in the command line: an unknown command or flag, a required one that is missing, a value of
 // the wrong kind.
-type UsageError struct{ error }
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
 
 // Usage is a mistake that a command finds itself.
-func Usage(err error) error { return UsageError{err} }
-
-// Unwrap returns the mistake.
-func (e UsageError) Unwrap() error { return e.error }
+func Usage(err error) error { return usageError{err} }
 
 // Wrong reports whether an error is a mistake in the command line.
 func Wrong(err error) bool {
-	var usage UsageError
+	var usage usageError
 	return errors.As(err, &usage)
 }
 
-// Execute runs the command that the program's arguments name. An error of before it began is a UsageError. No command below root may
-// have a PersistentPreRun of its own.
+// Execute runs the command that the program's arguments name. An error of before it began is a mistake in the command line. No command
+// below root may have a PersistentPreRun of its own.
 func Execute(ctx context.Context, root *cobra.Command) error {
 	begun := false
 	before := root.PersistentPreRunE
@@ -42,7 +41,7 @@ func Execute(ctx context.Context, root *cobra.Command) error {
 	}
 	err := root.ExecuteContext(ctx)
 	if err != nil && !begun {
-		return UsageError{err}
+		return Usage(err)
 	}
 	return err
 }
