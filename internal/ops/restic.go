@@ -144,8 +144,18 @@ func (r repository) open(ctx context.Context, old []string, out io.Writer) (id s
 	case err != nil && !errors.Is(err, errWrongPassword):
 		return "", err
 	}
+	// Before anything is touched there.
+	same := func(id string) error {
+		if expected && r.expected.ID != "" && r.expected.ID != id {
+			return fmt.Errorf("%w; %s", errAnother, giveUp)
+		}
+		return nil
+	}
 	works := err == nil
 	if works {
+		if err := same(id); err != nil {
+			return "", err
+		}
 		// Only stale ones: a run that was killed with an exclusive lock would keep all later ones out.
 		err := r.restic(ctx, io.Discard, "unlock", "--quiet")
 		switch {
@@ -158,9 +168,14 @@ func (r repository) open(ctx context.Context, old []string, out io.Writer) (id s
 	for _, password := range old {
 		before := r
 		before.password = password
-		if err := before.opens(ctx); errors.Is(err, errWrongPassword) {
+		found, err := before.identify(ctx)
+		if errors.Is(err, errWrongPassword) {
 			continue
-		} else if err != nil {
+		}
+		if err == nil {
+			err = same(found)
+		}
+		if err != nil {
 			return "", err
 		}
 		if !works {
@@ -168,10 +183,7 @@ func (r repository) open(ctx context.Context, old []string, out io.Writer) (id s
 			if err := before.addKey(ctx, r.password); err != nil {
 				return "", err
 			}
-			works = true
-			if id, err = r.identify(ctx); err != nil {
-				return "", err
-			}
+			id, works = found, true
 		}
 		if err := r.removeKeyOf(ctx, before, out); err != nil {
 			return "", err
@@ -179,9 +191,6 @@ func (r repository) open(ctx context.Context, old []string, out io.Writer) (id s
 	}
 	if !works {
 		return "", fmt.Errorf("%w, nor with one of the %d before it: it is another stack's, or its password was changed elsewhere", errWrongPassword, len(old))
-	}
-	if expected && r.expected.ID != "" && r.expected.ID != id {
-		return "", fmt.Errorf("%w; %s", errAnother, giveUp)
 	}
 	return id, nil
 }

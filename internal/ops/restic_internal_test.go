@@ -87,6 +87,33 @@ func TestARepositoryThatIsGoneIsNotMadeAnew(t *testing.T) {
 	}
 }
 
+func TestANewPasswordTakesTheOldOnesPlaceInTheSameRepositoryOnly(t *testing.T) {
+	before := newRepository(t)
+	id, err := before.open(t.Context(), nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := before
+	r.password = "new"
+	r.expected = Place{r.location(), "somebody else's"}
+	if _, err := r.open(t.Context(), []string{before.password}, io.Discard); !errors.Is(err, errAnother) {
+		t.Errorf("another repository that the old password opens: %v", err)
+	}
+	if err := r.opens(t.Context()); !errors.Is(err, errWrongPassword) {
+		t.Errorf("its password was replaced all the same: %v", err)
+	}
+	r.expected.ID = id
+	if got, err := r.open(t.Context(), []string{before.password}, io.Discard); err != nil || got != id {
+		t.Errorf("the same: %q, %v", got, err)
+	}
+	if err := before.opens(t.Context()); !errors.Is(err, errWrongPassword) {
+		t.Errorf("the old password: %v", err)
+	}
+	if got, err := r.open(t.Context(), []string{before.password}, io.Discard); err != nil || got != id {
+		t.Errorf("the next run: %q, %v", got, err)
+	}
+}
+
 func TestPlacesAreKnownFromRunsOfBefore(t *testing.T) {
 	r := repository{Destination: hostspec.Destination{Name: "local", Repository: "/repository"}}
 	here := Place{Location: "/repository"}
