@@ -10,8 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/prekzursil/momentstudio-infra/internal/commandline"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/backup"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/lock"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/release"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
-	"github.com/prekzursil/momentstudio-infra/internal/ops"
 )
 
 func backupCommand() *cobra.Command {
@@ -20,30 +24,30 @@ func backupCommand() *cobra.Command {
 		Use: "backup", Short: "Back the shop up to every destination, and read it back", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			who := "a backup, since " + time.Now().UTC().Format(time.RFC3339)
-			release, err := ops.LockInTurn(cmd.Context(), hostspec.BackupLock, "a backup", who, cmd.OutOrStdout())
+			unlock, err := lock.AcquireInTurn(cmd.Context(), hostspec.BackupLock, "a backup", who, cmd.OutOrStdout())
 			if err != nil {
 				return err
 			}
-			defer release()
-			if err := ops.HalfSwitched(hostspec.RestoreJournal); err != nil {
+			defer unlock()
+			if err := journal.HalfSwitched(hostspec.RestoreJournal); err != nil {
 				return err
 			}
-			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+			spec, err := backup.ReadSpec(hostspec.BackupSecret)
 			if err != nil {
 				return err
 			}
 			for _, name := range anew {
-				if err := ops.HasDestination(spec, name); err != nil {
+				if err := restic.HasDestination(spec, name); err != nil {
 					return commandline.Usage(err)
 				}
 			}
-			if err := ops.Backup(cmd.Context(), spec, ops.BackupPaths{Restic: resticProgram}, anew, cmd.OutOrStdout()); err != nil {
+			if err := backup.Run(cmd.Context(), spec, backup.Paths{Restic: resticProgram}, anew, cmd.OutOrStdout()); err != nil {
 				return err
 			}
-			if err := ops.CheckIn(cmd.Context(), spec.Notify, true); err != nil {
+			if err := backup.CheckIn(cmd.Context(), spec.Notify, true); err != nil {
 				fmt.Fprintln(cmd.OutOrStdout(), "the backup is a good one, but its monitor was not told:", err)
 			}
-			if err := ops.RestartBackend(cmd.Context(), cmd.OutOrStdout()); err != nil {
+			if err := release.RestartBackend(cmd.Context(), cmd.OutOrStdout()); err != nil {
 				// Its kind is not passed on: what is true of a lock is not of the backup.
 				return fmt.Errorf("the backup is a good one, but the API was not restarted, so the admin page shows the one before: %v; fix: docker service update --force momentstudio-backend", err) //nolint:errorlint // see above
 			}
@@ -68,7 +72,7 @@ being restarted, is restarted here.`,
 			// It has its next turn in an hour, and is no matter of the backups' age.
 			ctx, cancel := context.WithTimeout(cmd.Context(), showLimit)
 			defer cancel()
-			if err := ops.ShowBackup(ctx, cmd.OutOrStdout()); err != nil {
+			if err := release.ShowBackup(ctx, cmd.OutOrStdout()); err != nil {
 				fmt.Fprintln(cmd.OutOrStdout(), "the API may show an older backup:", err)
 			}
 			return err
@@ -77,11 +81,11 @@ being restarted, is restarted here.`,
 }
 
 func backupAge(now time.Time) (string, error) {
-	spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+	spec, err := backup.ReadSpec(hostspec.BackupSecret)
 	if err != nil {
 		return "", err
 	}
-	state, err := ops.ReadBackupState(hostspec.BackupStatus)
+	state, err := backup.ReadState(hostspec.BackupStatus)
 	if err != nil {
 		return "", err
 	}
@@ -89,7 +93,7 @@ func backupAge(now time.Time) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return ops.BackupAge(spec, state, volume.ModTime(), now)
+	return backup.Age(spec, state, volume.ModTime(), now)
 }
 
 func backupCheckCommand() *cobra.Command {
@@ -97,11 +101,11 @@ func backupCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "backup-check", Short: "Read a sample of every destination's backups back", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+			spec, err := backup.ReadSpec(hostspec.BackupSecret)
 			if err != nil {
 				return err
 			}
-			return ops.CheckBackups(cmd.Context(), spec, resticProgram, whole, cmd.OutOrStdout())
+			return backup.Check(cmd.Context(), spec, resticProgram, whole, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&whole, "whole", false, "read everything, and restore the newest dump into a Postgres that is thrown away")
@@ -113,14 +117,14 @@ func notifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "notify", Short: "Tell those who are to know that a unit failed", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+			spec, err := backup.ReadSpec(hostspec.BackupSecret)
 			if err != nil {
 				return err
 			}
 			now := time.Now()
-			state, errState := ops.ReadBackupState(hostspec.BackupStatus) // what cannot be read is told too
+			state, errState := backup.ReadState(hostspec.BackupStatus) // what cannot be read is told too
 			text, errAge := backupAge(now)
-			return ops.Notify(cmd.Context(), spec.Notify, ops.Failure{
+			return backup.Notify(cmd.Context(), spec.Notify, backup.Failure{
 				Stack: spec.Stack, Unit: unit, Detail: errors.Join(errAge, errors.New(text)).Error(), Time: now, Backup: errState != nil || state.FailedBy(now),
 			})
 		},
@@ -135,11 +139,11 @@ func sftpCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "sftp-connect", Short: "Join standard input and output with a destination's SFTP server; restic runs it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+			spec, err := backup.ReadSpec(hostspec.BackupSecret)
 			if err != nil {
 				return err
 			}
-			if err := ops.ConnectSFTP(cmd.Context(), spec, destination, cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
+			if err := restic.ConnectSFTP(cmd.Context(), spec, destination, cmd.InOrStdin(), cmd.OutOrStdout()); err != nil {
 				return overheard{err}
 			}
 			return nil

@@ -16,8 +16,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/prekzursil/momentstudio-infra/internal/commandline"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/apply"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/backup"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/lock"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/postgres"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/release"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/restore"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
-	"github.com/prekzursil/momentstudio-infra/internal/ops"
 )
 
 const (
@@ -44,15 +51,15 @@ var kinds = []struct {
 	do   string // empty: the error itself says it
 }{
 	{errContract, exitContract, ""},
-	{ops.ErrNotEverywhere, exitFailed, "mend what is said of each destination, then `systemctl start momentstudio-backup`; a destination that is not named has its copy"},
-	{ops.ErrNotBackedUp, exitFailed, "no destination has a copy of this run, earlier ones are as they were; mend the cause, then `systemctl start momentstudio-backup`"},
-	{ops.ErrNoBackup, 10, "nothing was changed; `restore list --from NAME` shows what a destination has"},
-	{ops.ErrWrongPassword, 11, "nothing was changed; the repository is another stack's, or its password is of another generation than this host's: take another destination (--from), or run `studio up` with the stack's own file first"},
-	{ops.ErrDamaged, 12, "the shop's own data were not touched; take another backup (`restore list`) or another destination (--from), and have this one looked at"},
-	{ops.ErrNoRoom, 13, "nothing of the shop was changed; raise host.volumeSizeGB and run `studio up`, or remove what is not needed from the data volume"},
-	{ops.ErrNewerSchema, 14, ""},
-	{ops.ErrUnfinished, 15, ""},
-	{ops.ErrLocked, exitLocked, "wait until that has ended, then run it again"},
+	{backup.ErrNotEverywhere, exitFailed, "mend what is said of each destination, then `systemctl start momentstudio-backup`; a destination that is not named has its copy"},
+	{backup.ErrNotBackedUp, exitFailed, "no destination has a copy of this run, earlier ones are as they were; mend the cause, then `systemctl start momentstudio-backup`"},
+	{restic.ErrNoBackup, 10, "nothing was changed; `restore list --from NAME` shows what a destination has"},
+	{restic.ErrWrongPassword, 11, "nothing was changed; the repository is another stack's, or its password is of another generation than this host's: take another destination (--from), or run `studio up` with the stack's own file first"},
+	{restic.ErrDamaged, 12, "the shop's own data were not touched; take another backup (`restore list`) or another destination (--from), and have this one looked at"},
+	{restic.ErrNoRoom, 13, "nothing of the shop was changed; raise host.volumeSizeGB and run `studio up`, or remove what is not needed from the data volume"},
+	{restore.ErrNewerSchema, 14, ""},
+	{journal.ErrUnfinished, 15, ""},
+	{lock.ErrHeld, exitLocked, "wait until that has ended, then run it again"},
 }
 
 var errContract = errors.New("hostops and the program disagree about the host contract")
@@ -128,29 +135,29 @@ func hostApplyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "host-apply", Short: "Make directories, files and secrets of the host true", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			spec, err := ops.ReadSpec(hostspec.ApplySpec)
+			spec, err := apply.ReadSpec(hostspec.ApplySpec)
 			if err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Minute)
 			defer cancel()
-			return ops.HostApply(ctx, spec, hostspec.HostRoot, ops.Systemd{}, cmd.OutOrStdout())
+			return apply.Run(ctx, spec, hostspec.HostRoot, apply.Systemd{}, cmd.OutOrStdout())
 		},
 	}
 }
 
 func dbRolesCommand() *cobra.Command {
-	return rolesCommand("db-roles", "Make the database, its owner and its login roles", ops.ApplyRoles)
+	return rolesCommand("db-roles", "Make the database, its owner and its login roles", postgres.ApplyRoles)
 }
 
 func dbRetireCommand() *cobra.Command {
-	return rolesCommand("db-retire", "Close the login role that is not in use", ops.RetireIdle)
+	return rolesCommand("db-retire", "Close the login role that is not in use", postgres.RetireIdle)
 }
 
 // rolesCommand is a command that works on the database's roles as the superuser.
-func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, ops.Roles, io.Writer) error) *cobra.Command {
+func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, postgres.Roles, io.Writer) error) *cobra.Command {
 	var superuser, first, loginA, loginB string
-	roles := ops.Roles{}
+	roles := postgres.Roles{}
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -159,7 +166,7 @@ func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, ops.R
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Minute)
 			defer cancel()
-			conn, err := ops.ConnectSuperuser(ctx, hostspec.PostgresHost, superuser, first, cmd.OutOrStdout())
+			conn, err := postgres.ConnectSuperuser(ctx, hostspec.PostgresHost, superuser, first, cmd.OutOrStdout())
 			if err != nil {
 				return err
 			}
@@ -180,13 +187,13 @@ func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, ops.R
 }
 
 func prepareCommand() *cobra.Command {
-	p := ops.Preparation{ReleasesDir: hostspec.ReleasesDir, RegistryAuth: hostspec.RegistrySecret}
+	p := release.Preparation{ReleasesDir: hostspec.ReleasesDir, RegistryAuth: hostspec.RegistrySecret}
 	cmd := &cobra.Command{
 		Use: "prepare", Short: "Check the host's room for a release, pull its images, keep its bundles", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Minute)
 			defer cancel()
-			return ops.Prepare(ctx, p, cmd.OutOrStdout())
+			return release.Prepare(ctx, p, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&p.Release, "release", "", "the release's name")
@@ -205,18 +212,18 @@ func pruneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "prune", Short: "Remove images that neither a container nor one of the newest releases needs", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			release, err := ops.Lock(hostspec.ServicesLock, "a change of the services", fmt.Sprintf("the pruning of images, since %s", time.Now().UTC().Format(time.RFC3339)))
-			if errors.Is(err, ops.ErrLocked) {
+			unlock, err := lock.Acquire(hostspec.ServicesLock, "a change of the services", fmt.Sprintf("the pruning of images, since %s", time.Now().UTC().Format(time.RFC3339)))
+			if errors.Is(err, lock.ErrHeld) {
 				fmt.Fprintf(cmd.OutOrStdout(), "%v: nothing is pruned this time\n", err)
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			defer release()
+			defer unlock()
 			ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Minute)
 			defer cancel()
-			return ops.Prune(ctx, hostspec.ReleasesDir, keep, cmd.OutOrStdout())
+			return release.Prune(ctx, hostspec.ReleasesDir, keep, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringSliceVar(&keep, "keep", nil, "images that stay although nothing runs them")
@@ -224,10 +231,12 @@ func pruneCommand() *cobra.Command {
 }
 
 func migrateCommand() *cobra.Command {
-	m := ops.Migration{BackupDir: hostspec.MigrationBackups, RegistryAuth: hostspec.RegistrySecret}
+	m := release.Migration{BackupDir: hostspec.MigrationBackups, RegistryAuth: hostspec.RegistrySecret}
 	cmd := &cobra.Command{
 		Use: "migrate", Short: "Run the release's migrations under a lock, after a backup", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return ops.Migrate(cmd.Context(), m, cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return release.Migrate(cmd.Context(), m, cmd.OutOrStdout())
+		},
 	}
 	cmd.Flags().StringVar(&m.Image, "image", "", "the release's backend image, with digest")
 	cmd.Flags().StringVar(&m.ClientImage, "client-image", "", "image with pg_dump and pg_restore, with digest")
@@ -246,7 +255,7 @@ func caddyLoadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "caddy-load", Short: "Load a checked configuration into Caddy without a restart", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return ops.CaddyLoad(cmd.Context(), from, to, force, cmd.OutOrStdout())
+			return release.CaddyLoad(cmd.Context(), from, to, force, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "directory with the new Caddyfile")

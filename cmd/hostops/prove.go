@@ -7,8 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/acceptance"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/backup"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
-	"github.com/prekzursil/momentstudio-infra/internal/ops"
 )
 
 func proveCommand() *cobra.Command {
@@ -18,11 +19,11 @@ func proveCommand() *cobra.Command {
 		Long: `Look at everything that a restored shop must be able to do, and print what was found as JSON. It removes one picture for good, and
 refuses on a stack that is no drill. Exit code 1: a check failed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+			spec, err := backup.ReadSpec(hostspec.BackupSecret)
 			if err != nil {
 				return err
 			}
-			proof, err := ops.Prove(cmd.Context(), spec, domain)
+			proof, err := acceptance.Run(cmd.Context(), spec, domain)
 			if err != nil {
 				return err
 			}

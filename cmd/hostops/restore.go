@@ -12,14 +12,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/prekzursil/momentstudio-infra/internal/commandline"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/backup"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/lock"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/restore"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
-	"github.com/prekzursil/momentstudio-infra/internal/ops"
 )
 
 const resticProgram = "/restic"
 
 func restoreCommand() *cobra.Command {
-	r := ops.Restoration{Restic: resticProgram}
+	r := restore.Restoration{Restic: resticProgram}
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "restore", Short: "Replace database and files by those of a backup; the replaced ones are kept", Args: cobra.NoArgs,
@@ -35,7 +39,7 @@ func restoreCommand() *cobra.Command {
 					}
 					return confirm(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), spec.Stack, what)
 				}
-				return ops.Restore(cmd.Context(), r, cmd.OutOrStdout())
+				return restore.Run(cmd.Context(), r, cmd.OutOrStdout())
 			})
 		},
 	}
@@ -46,10 +50,10 @@ func restoreCommand() *cobra.Command {
 	cmd.AddCommand(
 		continueCommand(),
 		stepCommand("undo", "Make the state of before the restore serve again", func(cmd *cobra.Command, spec hostspec.Backup) error {
-			return ops.UndoRestore(cmd.Context(), spec, cmd.OutOrStdout())
+			return restore.Undo(cmd.Context(), spec, cmd.OutOrStdout())
 		}),
 		stepCommand("drop", "Remove for good what does not serve", func(cmd *cobra.Command, spec hostspec.Backup) error {
-			return ops.DropRestore(cmd.Context(), spec, cmd.OutOrStdout())
+			return restore.Drop(cmd.Context(), spec, cmd.OutOrStdout())
 		}),
 		listCommand(), restoreStatusCommand(),
 	)
@@ -86,11 +90,11 @@ func confirm(ctx context.Context, in io.Reader, out io.Writer, stack, what strin
 func continueCommand() *cobra.Command {
 	var to string
 	cmd := stepCommand("continue", "Finish a restore that was interrupted", func(cmd *cobra.Command, spec hostspec.Backup) error {
-		side := ops.Side(to)
-		if side != "" && side != ops.Restored && side != ops.Before {
-			return commandline.Usage(fmt.Errorf("--to is %q, want %s or %s", to, ops.Restored, ops.Before))
+		side := hostspec.RestoreSide(to)
+		if side != "" && side != hostspec.SideRestored && side != hostspec.SideBefore {
+			return commandline.Usage(fmt.Errorf("--to is %q, want %s or %s", to, hostspec.SideRestored, hostspec.SideBefore))
 		}
-		return ops.ContinueRestore(cmd.Context(), spec, side, cmd.OutOrStdout())
+		return restore.Continue(cmd.Context(), spec, side, cmd.OutOrStdout())
 	})
 	cmd.Flags().StringVar(&to, "to", "", "which state is to serve: restored or before (default: the one that the interrupted run was to bring)")
 	return cmd
@@ -100,13 +104,13 @@ func continueCommand() *cobra.Command {
 func restoring(what string, work func(hostspec.Backup) error) error {
 	who := fmt.Sprintf("%s, since %s", what, time.Now().UTC().Format(time.RFC3339))
 	for _, l := range []struct{ path, work string }{{hostspec.ServicesLock, "a change of the services"}, {hostspec.BackupLock, "a backup"}} {
-		release, err := ops.Lock(l.path, l.work, who)
+		release, err := lock.Acquire(l.path, l.work, who)
 		if err != nil {
 			return err
 		}
 		defer release()
 	}
-	spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+	spec, err := backup.ReadSpec(hostspec.BackupSecret)
 	if err != nil {
 		return fmt.Errorf("%w; restores need backup.enabled in the stack's config, and an update with it", err)
 	}
@@ -127,11 +131,11 @@ func listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "Show the backups of a destination", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			spec, err := ops.ReadBackupSpec(hostspec.BackupSecret)
+			spec, err := backup.ReadSpec(hostspec.BackupSecret)
 			if err != nil {
 				return err
 			}
-			name, all, err := ops.Snapshots(cmd.Context(), spec, from, resticProgram)
+			name, all, err := restic.Snapshots(cmd.Context(), spec, from, resticProgram)
 			if err != nil {
 				return err
 			}
@@ -149,7 +153,7 @@ func restoreStatusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show where the last restore stands", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			state, err := ops.ReadRestoreState(hostspec.RestoreJournal)
+			state, err := journal.Read(hostspec.RestoreJournal)
 			if err != nil {
 				return err
 			}

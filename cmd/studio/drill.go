@@ -5,13 +5,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/drill"
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/spf13/cobra"
-
-	"github.com/prekzursil/momentstudio-infra/internal/studio"
 )
 
-func drillCommand(cli *studio.CLI) *cobra.Command {
-	o := studio.DrillOptions{}
+func drillCommand(cli *engine.Stack) *cobra.Command {
+	o := drill.Options{}
 	cmd := &cobra.Command{
 		Use: "drill", Short: "Restore a backup on a host of its own, prove it, and remove all of it again", Args: cobra.NoArgs,
 		Long: `Make a stack of its own from Pulumi.drill.yaml on a new host without a way out, restore a backup there from its destination, look at
@@ -19,16 +19,16 @@ everything that the shop must be able to do, write a report and remove the stack
 Exit code 0 means that every check passed and that nothing is left, or that it is kept as asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			now := time.Now()
-			if cli.Stack == "" {
-				cli.Stack = studio.DrillStack(now)
+			if cli.Name == "" {
+				cli.Name = drill.StackName(now)
 			}
 			drillFile(cli)
 			cli.Parallel = 8
-			return cli.Drill(cmd.Context(), o, now)
+			return drill.Run(cmd.Context(), *cli, o, now)
 		},
 	}
 	// In place of the root's, which is required.
-	cmd.PersistentFlags().StringVarP(&cli.Stack, "stack", "s", "", "the drill's stack; default: drill- and the time")
+	cmd.PersistentFlags().StringVarP(&cli.Name, "stack", "s", "", "the drill's stack; default: drill- and the time")
 	cmd.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.drill.yaml")
 	cmd.Flags().StringVar(&o.Of, "of", "prod", "stack whose file names the release and the images of the drill; empty: the drill's own file does")
 	cmd.Flags().StringVar(&o.Backup, "backup", "latest", `"latest", a backup's ID, or a time such as 2026-11-25T04:30Z: the newest backup of then`)
@@ -42,13 +42,13 @@ Exit code 0 means that every check passed and that nothing is left, or that it i
 		Use: "reap", Short: "Remove the drills whose time is over", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			drillFile(cli)
-			return cli.Reap(cmd.Context(), time.Now())
+			return drill.Reap(cmd.Context(), *cli, time.Now())
 		},
 	})
 	return cmd
 }
 
-func drillFile(cli *studio.CLI) {
+func drillFile(cli *engine.Stack) {
 	if cli.ConfigFile == "" {
 		cli.ConfigFile = filepath.Join(cli.Root, "Pulumi.drill.yaml")
 	}

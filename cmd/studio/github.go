@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/prekzursil/momentstudio-infra/internal/commandline"
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/pullrequest"
 	"github.com/prekzursil/momentstudio-infra/internal/review"
 	"github.com/prekzursil/momentstudio-infra/internal/studio"
@@ -19,7 +20,7 @@ import (
 // forkNote stands on top of what a fork's own code wrote.
 const forkNote = "> **From a fork:** this was written by the pull request's own code, without any secret. Read it as a claim; the deploy reviews again.\n\n"
 
-func commentCommand(cli *studio.CLI) *cobra.Command {
+func commentCommand(cli *engine.Stack) *cobra.Command {
 	var file, pull, head string
 	var fork bool
 	cmd := &cobra.Command{
@@ -42,7 +43,7 @@ GITHUB_TOKEN, GITHUB_REPOSITORY and GITHUB_API_URL come from the environment, as
 			if err != nil {
 				return commandline.Usage(fmt.Errorf("--pull %q is no number", pull))
 			}
-			marker := review.Marker(cli.Stack)
+			marker := review.Marker(cli.Name)
 			body := string(text)
 			if fork {
 				body = strings.Replace(body, marker+"\n", marker+"\n"+forkNote, 1)
@@ -74,7 +75,7 @@ GITHUB_TOKEN, GITHUB_REPOSITORY and GITHUB_API_URL come from the environment, as
 	return cmd
 }
 
-func pinCommand(cli *studio.CLI) *cobra.Command {
+func pinCommand(cli *engine.Stack) *cobra.Command {
 	var release string
 	cmd := &cobra.Command{
 		Use: "pin [--release COMMIT] [NAME=REFERENCE…]", Short: "Write images into the stack's file, by the digests that their tags have now",
@@ -90,14 +91,14 @@ those of ` + "`docker login`" + `.`,
 				}
 				images[name] = ref
 			}
-			return cli.Pin(cmd.Context(), release, images)
+			return studio.Pin(cmd.Context(), *cli, release, images)
 		},
 	}
 	cmd.Flags().StringVar(&release, "release", "", "the release's full commit")
 	return cmd
 }
 
-func sentryCommand(cli *studio.CLI) *cobra.Command {
+func sentryCommand(cli *engine.Stack) *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
 		Use: "sentry", Short: "Check that Sentry knows the stack's release, and mark its deploy", Args: cobra.NoArgs,
@@ -113,7 +114,7 @@ the first three nothing is asked.`,
 				fmt.Fprintln(cmd.OutOrStdout(), "SENTRY_AUTH_TOKEN, SENTRY_ORG and SENTRY_PROJECT are not set: Sentry is not asked")
 				return nil
 			}
-			return cli.MarkDeploy(cmd.Context(), s, check)
+			return studio.MarkDeploy(cmd.Context(), *cli, s, check)
 		},
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "only check; mark nothing")

@@ -15,9 +15,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/prekzursil/momentstudio-infra/internal/commandline"
+	"github.com/prekzursil/momentstudio-infra/internal/drift"
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
+	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
 	"github.com/prekzursil/momentstudio-infra/internal/importenv"
+	"github.com/prekzursil/momentstudio-infra/internal/process"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 	"github.com/prekzursil/momentstudio-infra/internal/studio"
+	"github.com/prekzursil/momentstudio-infra/internal/update"
+	"github.com/prekzursil/momentstudio-infra/internal/verify"
 )
 
 // reference introduces the generated docs/reference/studio.md.
@@ -39,15 +45,15 @@ func main() {
 	if err := commandline.Execute(ctx, command()); err != nil {
 		fmt.Fprintln(os.Stderr, "studio:", err)
 		var reviewed studio.ReviewError
-		var drift studio.DriftError
-		var command studio.CommandError
+		var differences drift.Error
+		var command process.CommandError
 		switch {
 		case commandline.Wrong(err):
 			os.Exit(2)
 		case errors.As(err, &reviewed):
 			os.Exit(reviewed.Code)
-		case errors.As(err, &drift):
-			os.Exit(studio.CodeDrift)
+		case errors.As(err, &differences):
+			os.Exit(drift.ExitCode)
 		case errors.As(err, &command):
 			os.Exit(command.Code)
 		}
@@ -56,7 +62,7 @@ func main() {
 }
 
 func command() *cobra.Command {
-	var cli studio.CLI
+	var cli engine.Stack
 	root := &cobra.Command{
 		Use: "studio", Short: "Operate momentstudio stacks", SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,43 +70,43 @@ func command() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cli.Root, err = studio.FindRoot(wd)
+			cli.Root, err = engine.FindRoot(wd)
 			cli.Out, cli.Err = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return err
 		},
 	}
-	root.PersistentFlags().StringVarP(&cli.Stack, "stack", "s", "", "the stack; required")
+	root.PersistentFlags().StringVarP(&cli.Name, "stack", "s", "", "the stack; required")
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
 	root.AddCommand(upCommand(&cli), recoverCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli), sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli), drillCommand(&cli))
 	return root
 }
 
-func upCommand(cli *studio.CLI) *cobra.Command {
+func upCommand(cli *engine.Stack) *cobra.Command {
 	var ca string
 	cmd := &cobra.Command{
 		Use: "up", Short: "Update the stack and check that the site serves it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			roots, err := studio.Roots(ca)
+			roots, err := verify.Roots(ca)
 			if err != nil {
 				return err
 			}
-			return cli.Up(cmd.Context(), roots)
+			return update.Run(cmd.Context(), *cli, roots)
 		},
 	}
 	updateFlags(cmd, cli, &ca)
 	return cmd
 }
 
-func recoverCommand(cli *studio.CLI) *cobra.Command {
-	var o studio.RecoverOptions
+func recoverCommand(cli *engine.Stack) *cobra.Command {
+	var o update.RecoverOptions
 	cmd := &cobra.Command{
 		Use: "recover", Short: "Show what a killed run made and did not write down, and take it over", Args: cobra.NoArgs,
 		Long: `Ask both clouds and the host what bears the stack's name, and compare it with the state. What the next update would make and
 is there already is adopted; what the state knows and is gone is forgotten, so that the update makes it anew; jobs that a
 killed run began are removed once they have ended. Without --yes it only tells. An update does the same before it begins,
 but for what cannot be made again as it was (volume, server, address, widget): that is forgotten only when it is named.`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cli.Recover(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return update.Recover(cmd.Context(), *cli, o) },
 	}
 	cmd.Flags().BoolVar(&o.Apply, "yes", false, "do it")
 	cmd.Flags().StringArrayVar(&o.Forget, "forget", nil, "name of a resource that is gone for good, may be given again: the next update makes a new one")
@@ -109,23 +115,23 @@ but for what cannot be made again as it was (volume, server, address, widget): t
 }
 
 // updateFlags are those of every command that updates the stack.
-func updateFlags(cmd *cobra.Command, cli *studio.CLI, ca *string) {
+func updateFlags(cmd *cobra.Command, cli *engine.Stack, ca *string) {
 	cmd.Flags().IntVar(&cli.Parallel, "parallel", 8, "resources at a time")
 	cmd.Flags().DurationVar(&cli.Wait, "wait", 0, "how long to wait for somebody else who changes the host's services")
 	cmd.Flags().StringVar(ca, "ca", "", "PEM file with further authorities by which the site's certificate is checked")
 }
 
-func rollbackCommand(cli *studio.CLI) *cobra.Command {
+func rollbackCommand(cli *engine.Stack) *cobra.Command {
 	var ca, to string
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "rollback", Short: "Go back to the last good release, after a preview", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			roots, err := studio.Roots(ca)
+			roots, err := verify.Roots(ca)
 			if err != nil {
 				return err
 			}
-			return cli.Rollback(cmd.Context(), roots, to, func() bool {
+			return studio.Rollback(cmd.Context(), *cli, roots, to, func() bool {
 				if yes {
 					return true
 				}
@@ -141,20 +147,20 @@ func rollbackCommand(cli *studio.CLI) *cobra.Command {
 	return cmd
 }
 
-func verifyCommand(cli *studio.CLI) *cobra.Command {
+func verifyCommand(cli *engine.Stack) *cobra.Command {
 	var ca string
 	var limit time.Duration
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Check that the host runs what was asked for, and that the site serves it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			roots, err := studio.Roots(ca)
+			roots, err := verify.Roots(ca)
 			if err != nil {
 				return err
 			}
-			if err := cli.SSHConfig(cmd.Context()); err != nil {
+			if err := hostssh.WriteConfig(cmd.Context(), *cli); err != nil {
 				return err
 			}
-			return cli.Verify(cmd.Context(), roots, limit)
+			return verify.Run(cmd.Context(), *cli, roots, limit)
 		},
 	}
 	cmd.Flags().DurationVar(&limit, "limit", 30*time.Second, "how long to wait for everything to hold")
@@ -162,13 +168,13 @@ func verifyCommand(cli *studio.CLI) *cobra.Command {
 	return cmd
 }
 
-func reviewCommand(cli *studio.CLI) *cobra.Command {
+func reviewCommand(cli *engine.Stack) *cobra.Command {
 	var o studio.ReviewOptions
 	cmd := &cobra.Command{
 		Use: "review", Short: "Preview the stack and judge what an update would risk", Args: cobra.NoArgs,
 		Long: `Preview the stack, give every step a risk and its cause, and fail when something risky is in it that no file in approvals/
 approves. Exit codes: 0 passes, 20 riskier than the plan that was reviewed, 21 data at risk, 22 irreversible, 23 against a policy.`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cli.Review(cmd.Context(), o, time.Now()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return studio.Review(cmd.Context(), *cli, o, time.Now()) },
 	}
 	cmd.Flags().StringVar(&o.Preview, "preview", "", "file with the output of pulumi preview --json, instead of running it")
 	cmd.Flags().BoolVar(&o.Placeholders, "placeholders", false, "preview with placeholders and an empty state, as a stranger does; with --preview or --config-file: say that those are of one")
@@ -179,28 +185,28 @@ approves. Exit codes: 0 passes, 20 riskier than the plan that was reviewed, 21 d
 	return cmd
 }
 
-func statusCommand(cli *studio.CLI) *cobra.Command {
+func statusCommand(cli *engine.Stack) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show what the host says of its backups, restores, timers and services", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cli.SSHConfig(cmd.Context()); err != nil {
+			if err := hostssh.WriteConfig(cmd.Context(), *cli); err != nil {
 				return err
 			}
-			return cli.Status(cmd.Context())
+			return studio.Status(cmd.Context(), *cli)
 		},
 	}
 }
 
 const addressUsage = "this machine's address, to which the port is opened; default: STUDIO_ADDRESS, or the one that Cloudflare sees"
 
-func driftCommand(cli *studio.CLI) *cobra.Command {
-	var o studio.DriftOptions
+func driftCommand(cli *engine.Stack) *cobra.Command {
+	var o drift.Options
 	cmd := &cobra.Command{
 		Use: "drift", Short: "Compare what the stack says with what is there, and change nothing", Args: cobra.NoArgs,
 		Long: `Compare what the last update left with what is there: the clouds' resources, and on the host the services, files, secrets,
 networks and timers. Every difference comes with the commands that revert or adopt it. Nothing is changed. Exit codes: 0 no
 drift, 24 drift, 1 not everything could be asked.`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cli.Drift(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return drift.Run(cmd.Context(), *cli, o) },
 	}
 	cmd.Flags().StringVar(&o.JSON, "json", "", "file to write the findings to")
 	cmd.Flags().DurationVar(&o.Allow.For, "ssh-allow", 0, "open the host's SSH port to this machine for so long at most")
@@ -208,8 +214,8 @@ drift, 24 drift, 1 not everything could be asked.`,
 	return cmd
 }
 
-func sshAllowCommand(cli *studio.CLI) *cobra.Command {
-	var a studio.Allow
+func sshAllowCommand(cli *engine.Stack) *cobra.Command {
+	var a hostssh.Allow
 	cmd := &cobra.Command{
 		Use: "ssh-allow [flags] -- COMMAND [ARGUMENT…]", DisableFlagsInUseLine: true, Short: "Run a command while the host's SSH port is open to this machine", Args: cobra.MinimumNArgs(1),
 		Long: `Open port 22 of the stack's host to this machine's address, in a firewall of its own, run the command, and close it again,
@@ -219,8 +225,8 @@ a process that was killed is removed by the next one. The exit code is the comma
 			if a.For <= 0 {
 				return commandline.Usage(fmt.Errorf("--for %s is no time", a.For))
 			}
-			return cli.AllowSSH(cmd.Context(), a, func(ctx context.Context) error {
-				return studio.Command(ctx, os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], args[1:]...)
+			return hostssh.WithAccess(cmd.Context(), *cli, a, func(ctx context.Context) error {
+				return process.Command(ctx, os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr(), args[0], args[1:]...)
 			})
 		},
 	}
@@ -229,20 +235,20 @@ a process that was killed is removed by the next one. The exit code is the comma
 	return cmd
 }
 
-func sshConfigCommand(cli *studio.CLI) *cobra.Command {
+func sshConfigCommand(cli *engine.Stack) *cobra.Command {
 	return &cobra.Command{
 		Use: "ssh-config", Short: "Write key, known_hosts and SSH configuration from state", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cli.SSHConfig(cmd.Context()); err != nil {
+			if err := hostssh.WriteConfig(cmd.Context(), *cli); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; the host answers to: ssh -F %[1]s/config <address>\n", sshfiles.Dir(cli.Stack))
+			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; the host answers to: ssh -F %[1]s/config <address>\n", sshfiles.Dir(cli.Name))
 			return nil
 		},
 	}
 }
 
-func placeholdersCommand(cli *studio.CLI) *cobra.Command {
+func placeholdersCommand(cli *engine.Stack) *cobra.Command {
 	var target string
 	cmd := &cobra.Command{
 		Use: "placeholders", Short: "Copy the stack's file and fill in stand-ins for its secrets", Args: cobra.NoArgs,
@@ -259,7 +265,7 @@ func placeholdersCommand(cli *studio.CLI) *cobra.Command {
 	return cmd
 }
 
-func importEnvCommand(cli *studio.CLI) *cobra.Command {
+func importEnvCommand(cli *engine.Stack) *cobra.Command {
 	var files importenv.Files
 	cmd := &cobra.Command{
 		Use: "import-env", Short: "Take the settings of the hand-made deployment into the stack's file", Args: cobra.NoArgs,
@@ -267,7 +273,7 @@ func importEnvCommand(cli *studio.CLI) *cobra.Command {
 			if files == (importenv.Files{}) {
 				return commandline.Usage(errors.New("name at least one file: --backend, --frontend, --infra"))
 			}
-			return cli.ImportEnv(cmd.Context(), files)
+			return studio.ImportEnv(cmd.Context(), *cli, files)
 		},
 	}
 	cmd.Flags().StringVar(&files.Backend, "backend", "", "the server's backend/.env")

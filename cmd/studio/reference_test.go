@@ -7,14 +7,14 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/clidoc"
 )
 
-var update = flag.Bool("update", false, "rewrite the reference")
+var rewrite = flag.Bool("update", false, "rewrite the reference")
 
 func TestReferenceIsCurrent(t *testing.T) {
 	page, err := clidoc.Markdown(command(), reference)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := clidoc.Compare("../../docs/reference/studio.md", page, *update); err != nil {
+	if err := clidoc.Compare("../../docs/reference/studio.md", page, *rewrite); err != nil {
 		t.Error(err)
 	}
 }

@@ -9,29 +9,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// The types whose resources can be found by what they are called.
-const (
-	SSHKey           = "hcloud:index/sshKey:SshKey"
-	Network          = "hcloud:index/network:Network"
-	Subnet           = "hcloud:index/networkSubnet:NetworkSubnet"
-	Firewall         = "hcloud:index/firewall:Firewall"
-	PrimaryIP        = "hcloud:index/primaryIp:PrimaryIp"
-	Volume           = "hcloud:index/volume:Volume"
-	Server           = "hcloud:index/server:Server"
-	ServerNetwork    = "hcloud:index/serverNetwork:ServerNetwork"
-	VolumeAttachment = "hcloud:index/volumeAttachment:VolumeAttachment"
-	Record           = "cloudflare:index/record:Record"
-	Widget           = "cloudflare:index/turnstileWidget:TurnstileWidget"
-	DockerNetwork    = "docker:index/network:Network"
-	DockerSecret     = "docker:index/secret:Secret" //nolint:gosec // a type
-	DockerService    = "docker:index/service:Service"
-	DockerContainer  = "docker:index/container:Container"
+	"github.com/prekzursil/momentstudio-infra/internal/resourcetype"
 )
 
 // irreplaceable are the types of which a new one is not the old one: empty, with another address, with other keys.
-var irreplaceable = []string{Volume, Server, PrimaryIP, Widget}
+var irreplaceable = []string{resourcetype.Volume, resourcetype.Server, resourcetype.PrimaryIP, resourcetype.Widget}
 
 // Irreplaceable says whether a resource of this type may not be made anew without being asked for.
 func Irreplaceable(kind string) bool { return slices.Contains(irreplaceable, kind) }
@@ -79,11 +62,11 @@ func (c Creation) key() string {
 		return text(a) + "-" + text(b)
 	}
 	switch c.Type {
-	case Subnet:
+	case resourcetype.Subnet:
 		return join("networkId", "ipRange")
-	case ServerNetwork:
+	case resourcetype.ServerNetwork:
 		return join("serverId", "networkId")
-	case VolumeAttachment:
+	case resourcetype.VolumeAttachment:
 		return join("volumeId", "serverId")
 	}
 	return text("name")
@@ -112,7 +95,7 @@ func Match(creations []Creation, things []Thing) (m Matched) {
 	for _, t := range things {
 		i := slices.IndexFunc(creations, func(c Creation) bool { return c.Type == t.Type && t.Key != "" && c.key() == t.Key })
 		switch {
-		case i < 0 && t.Type == Record: // beside one that the state knows
+		case i < 0 && t.Type == resourcetype.Record: // beside one that the state knows
 			m.Refused = append(m.Refused, foreignRecord(t))
 			continue
 		case i < 0:
@@ -124,11 +107,11 @@ func Match(creations []Creation, things []Thing) (m Matched) {
 		switch {
 		case slices.ContainsFunc(m.Adopt, func(a Adoption) bool { return a.URN == c.URN }):
 			m.Refused = append(m.Refused, fmt.Errorf("%s: there are two called so, and the stack makes one; delete the one that nobody uses", t))
-		case t.Type == Record && unknown(content):
+		case t.Type == resourcetype.Record && unknown(content):
 			m.Blocked = append(m.Blocked, foreignRecord(t))
-		case t.Type == Record && content != t.Content:
+		case t.Type == resourcetype.Record && content != t.Content:
 			m.Refused = append(m.Refused, foreignRecord(t))
-		case c.Type == DockerService && unknown(c.Inputs): // it is read whole, and changed in place
+		case c.Type == resourcetype.DockerService && unknown(c.Inputs): // it is read whole, and changed in place
 			c.Inputs = maps.Clone(c.Inputs)
 			maps.DeleteFunc(c.Inputs, func(_ string, v any) bool { return unknown(v) })
 			m.Adopt = append(m.Adopt, Adoption{Creation: c, ID: t.ID})
@@ -157,7 +140,7 @@ func (s *State) Twins(things []Thing) (twins []Thing) {
 	unrecorded := s.Unrecorded(things)
 	for _, t := range unrecorded {
 		for _, own := range things {
-			if t.Type == Widget && own.Type == Widget && own.Key == t.Key && !slices.Contains(unrecorded, own) &&
+			if t.Type == resourcetype.Widget && own.Type == resourcetype.Widget && own.Key == t.Key && !slices.Contains(unrecorded, own) &&
 				!t.Created.IsZero() && !own.Created.Before(t.Created) && own.Created.Sub(t.Created) <= lostAnswer {
 				twins = append(twins, t)
 				break

@@ -11,10 +11,11 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/prekzursil/momentstudio-infra/internal/commandline"
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
 )
 
 // pinned are the keys of the stack's file that hold an image, by the name that Pin takes.
@@ -31,7 +32,7 @@ var fullCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
 // Pin resolves each reference with a tag ("backend" -> "ghcr.io/o/backend:v1") to its digest and writes it into the
 // stack's file, with the release's name when one is given. It writes nothing unless every image is there for the
 // hosts' platform.
-func (c CLI) Pin(ctx context.Context, release string, images map[string]string) error {
+func Pin(ctx context.Context, c engine.Stack, release string, images map[string]string) error {
 	var wrong, bad []error
 	values := map[string]any{}
 	if release != "" {
@@ -58,13 +59,13 @@ func (c CLI) Pin(ctx context.Context, release string, images map[string]string) 
 		wrong = append(wrong, errors.New("name at least one image, as backend=ghcr.io/owner/backend:tag, or --release"))
 	}
 	if err := errors.Join(append(wrong, bad...)...); err != nil {
-		err = fmt.Errorf("%s stays as it is:\n%w", c.stackFile(), err)
+		err = fmt.Errorf("%s stays as it is:\n%w", c.File(), err)
 		if len(wrong) > 0 {
 			err = commandline.Usage(err)
 		}
 		return err
 	}
-	return setPlain(c.stackFile(), values)
+	return engine.SetPlain(c.File(), values)
 }
 
 // resolve asks the registry for the digest of a reference, and whether the image runs on the hosts.

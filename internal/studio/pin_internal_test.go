@@ -13,10 +13,12 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
 )
 
 // pushed puts an image for a platform, or an index with one, into a registry and returns its digest.
@@ -88,7 +90,7 @@ config:
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			err := CLI{Root: dir, Stack: "prod", Out: &out}.Pin(t.Context(), c.release, c.images)
+			err := Pin(t.Context(), engine.Stack{Root: dir, Name: "prod", Out: &out}, c.release, c.images)
 			text, errRead := os.ReadFile(path)
 			if errRead != nil {
 				t.Fatal(errRead)

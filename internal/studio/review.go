@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/review"
 )
 
@@ -36,29 +37,30 @@ type ReviewError struct {
 }
 
 func (e ReviewError) Error() string { return e.err.Error() }
+
 func (e ReviewError) Unwrap() error { return e.err }
 
 // Review previews the stack, judges the plan, and fails when it holds what nobody approved.
-func (c CLI) Review(ctx context.Context, o ReviewOptions, now time.Time) error {
+func Review(ctx context.Context, c engine.Stack, o ReviewOptions, now time.Time) error {
 	if o.Placeholders && o.Preview == "" && c.ConfigFile == "" {
 		dir, err := os.MkdirTemp("", "review-*")
 		if err != nil {
 			return fmt.Errorf("make a place for an empty stack: %w", err)
 		}
 		defer os.RemoveAll(dir)
-		if c, err = c.asStranger(ctx, dir); err != nil {
+		if c, err = c.WithoutSecrets(ctx, dir); err != nil {
 			return err
 		}
 	}
-	preview, err := c.previewJSON(ctx, o)
+	preview, err := previewJSON(ctx, c, o)
 	if err != nil {
 		return err
 	}
-	wanted, err := c.wanted()
+	wanted, err := c.Config()
 	if err != nil {
 		return err
 	}
-	file, err := os.ReadFile(c.stackFile())
+	file, err := os.ReadFile(c.File())
 	if err != nil {
 		return fmt.Errorf("read the stack's file: %w", err)
 	}
@@ -68,7 +70,7 @@ func (c CLI) Review(ctx context.Context, o ReviewOptions, now time.Time) error {
 		return err
 	}
 	report, err := review.New(preview, review.Subject{
-		Stack: c.Stack, Commit: c.commit(ctx), ConfigHash: hex.EncodeToString(sum[:16]), Protect: wanted.Protect,
+		Stack: c.Name, Commit: commit(ctx, c), ConfigHash: hex.EncodeToString(sum[:16]), Protect: wanted.Protect,
 		Placeholders: o.Placeholders, Approvals: approvals, Now: now,
 	})
 	if err != nil {
@@ -114,7 +116,7 @@ func compareWith(path string, now review.Report) error {
 }
 
 // previewJSON runs the preview, or reads the output of one.
-func (c CLI) previewJSON(ctx context.Context, o ReviewOptions) ([]byte, error) {
+func previewJSON(ctx context.Context, c engine.Stack, o ReviewOptions) ([]byte, error) {
 	if o.Preview != "" {
 		text, err := os.ReadFile(o.Preview)
 		if err != nil {
@@ -124,7 +126,7 @@ func (c CLI) previewJSON(ctx context.Context, o ReviewOptions) ([]byte, error) {
 	}
 	// Without these, the plan does not tell of locks that are lifted, of generations that are there, and of what an
 	// interrupted replacement left to be deleted.
-	cmd := c.command(ctx, "preview", "--json", "--show-sames", "--show-replacement-steps")
+	cmd := c.Command(ctx, "preview", "--json", "--show-sames", "--show-replacement-steps")
 	cmd.Env = append(withTokens(cmd.Env), "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true", "NO_COLOR=1")
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -145,7 +147,7 @@ func withTokens(env []string) []string {
 }
 
 // commit is the program's, marked when files differ from it; empty outside git.
-func (c CLI) commit(ctx context.Context) string {
+func commit(ctx context.Context, c engine.Stack) string {
 	git := func(args ...string) string {
 		cmd := exec.CommandContext(ctx, "git", args...) //nolint:gosec // our own arguments
 		cmd.Dir = c.Root

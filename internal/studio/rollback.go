@@ -12,8 +12,11 @@ import (
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
+	"github.com/prekzursil/momentstudio-infra/internal/update"
 )
 
 // Release is what a rollback changes: the stack's release and nothing else of its config.
@@ -32,34 +35,34 @@ func (r Release) same(other Release) bool {
 // and, when confirm agrees, applies it. Good is a release whose update succeeded, by the stack's
 // history, and which was then verified, by the host's record. to names another one of these by its
 // release name; empty: the newest. A rollback that does not succeed leaves the stack's file as it was.
-func (c CLI) Rollback(ctx context.Context, roots *x509.CertPool, to string, confirm func() bool) error {
-	wanted, err := c.wanted()
+func Rollback(ctx context.Context, c engine.Stack, roots *x509.CertPool, to string, confirm func() bool) error {
+	wanted, err := c.Config()
 	if err != nil {
 		return err
 	}
 	present := Release{Name: wanted.Release.Name, Backend: wanted.Release.Backend, Frontend: wanted.Release.Frontend}
-	target, err := c.earlierRelease(ctx, present, to)
+	target, err := earlierRelease(ctx, c, present, to)
 	if err != nil {
 		return err
 	}
-	before, err := os.ReadFile(c.stackFile())
+	before, err := os.ReadFile(c.File())
 	if err != nil {
 		return fmt.Errorf("read the stack's file: %w", err)
 	}
 	restore := func() error {
-		if err := os.WriteFile(c.stackFile(), before, 0o600); err != nil {
+		if err := os.WriteFile(c.File(), before, 0o600); err != nil {
 			return fmt.Errorf("put the stack's file back: %w", err)
 		}
-		fmt.Fprintf(c.Out, "%s is as it was\n", c.stackFile())
+		fmt.Fprintf(c.Out, "%s is as it was\n", c.File())
 		return nil
 	}
-	if err := setPlain(c.stackFile(), map[string]any{
+	if err := engine.SetPlain(c.File(), map[string]any{
 		"release.name": target.Name, "release.backend": target.Backend, "release.frontend": target.Frontend,
 	}); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.Out, "from release %s\n  to release %s of %s\n", present.Name, target.Name, target.Applied.Format(time.RFC3339))
-	if err := c.SSHConfig(ctx); err != nil {
+	if err := hostssh.WriteConfig(ctx, c); err != nil {
 		return errors.Join(err, restore())
 	}
 	if err := c.Run(ctx, "preview", "--diff"); err != nil {
@@ -68,19 +71,19 @@ func (c CLI) Rollback(ctx context.Context, roots *x509.CertPool, to string, conf
 	if !confirm() {
 		return restore()
 	}
-	if err := c.Up(ctx, roots); err != nil {
+	if err := update.Run(ctx, c, roots); err != nil {
 		return fault.Hint(errors.Join(err, restore()),
 			"if the failure came after services had changed, `studio up` goes forward again to the release that the file names; docs/guides/roll-back.md has the ways out")
 	}
-	fmt.Fprintf(c.Out, "%s names release %s now: commit it, or the next update from another clone goes forward again\n", c.stackFile(), target.Name)
+	fmt.Fprintf(c.Out, "%s names release %s now: commit it, or the next update from another clone goes forward again\n", c.File(), target.Name)
 	return nil
 }
 
 // earlierRelease finds the release to go back to.
-func (c CLI) earlierRelease(ctx context.Context, present Release, to string) (Release, error) {
-	text, err := c.output(ctx, "stack", "history", "--json", "--full-dates", "--page-size", "100", "--page", "1")
+func earlierRelease(ctx context.Context, c engine.Stack, present Release, to string) (Release, error) {
+	text, err := c.Output(ctx, "stack", "history", "--json", "--full-dates", "--page-size", "100", "--page", "1")
 	if err != nil {
-		return Release{}, fmt.Errorf("read the history of stack %s: %w", c.Stack, err)
+		return Release{}, fmt.Errorf("read the history of stack %s: %w", c.Name, err)
 	}
 	history, err := releasesOf(text)
 	if err != nil {
@@ -90,7 +93,7 @@ func (c CLI) earlierRelease(ctx context.Context, present Release, to string) (Re
 	if err != nil {
 		return Release{}, err
 	}
-	verified, err := c.ssh(ctx, o.Address, "cat "+hostspec.VerifiedFile+" 2>/dev/null || true")
+	verified, err := hostssh.Run(ctx, c, o.Address, "cat "+hostspec.VerifiedFile+" 2>/dev/null || true")
 	if err != nil {
 		return Release{}, fmt.Errorf("ask the host which releases were verified: %w", err)
 	}
@@ -178,14 +181,4 @@ func verifiedReleases(text []byte) []Release {
 		}
 	}
 	return out
-}
-
-// recordVerified notes on the host what was just seen serving, so that a rollback knows a good release.
-func (c CLI) recordVerified(ctx context.Context, o Outputs) error {
-	line := shellQuote(o.Images.Backend + " " + o.Images.Frontend + " " + o.Release)
-	script := fmt.Sprintf(`f=%[1]s; [ "$(tail -n 1 "$f" 2>/dev/null)" = %[2]s ] || { { tail -n 49 "$f" 2>/dev/null; printf '%%s\n' %[2]s; } > "$f.new" && mv "$f.new" "$f"; }`, hostspec.VerifiedFile, line)
-	if _, err := c.ssh(ctx, o.Address, script); err != nil {
-		return fmt.Errorf("note on the host that release %s was verified: %w", o.Release, err)
-	}
-	return nil
 }

@@ -2,7 +2,6 @@ package studio
 
 import (
 	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -85,49 +84,5 @@ func TestTheHostsRecordOfVerifiedReleases(t *testing.T) {
 	got := verifiedReleases([]byte("half line\n" + r.Backend + " " + r.Frontend + " " + r.Name + "\n"))
 	if len(got) != 1 || !got[0].same(r) {
 		t.Errorf("got %+v", got)
-	}
-}
-
-func TestTheSchemaOfARolledBackRelease(t *testing.T) {
-	ahead := "FAILED: Can't locate revision identified by '0160_orders'"
-	for _, c := range []struct {
-		text       string
-		compatible []string
-		fault      string
-	}{
-		{"0159_add_theme_docs (head)", nil, ""},
-		{ahead, []string{"0160_orders"}, ""},
-		{ahead, []string{"0161_more"}, "0160_orders, which the release does not know"},
-		{"0158_add_client_reference", []string{"0158_add_client_reference"}, "not at the head"},
-		{"", nil, "not at the head"},
-	} {
-		err := judgeSchema(c.text, c.compatible)
-		if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
-			t.Errorf("%q with %q: got %v", c.text, c.compatible, err)
-		}
-	}
-}
-
-func TestShellQuoteByTheShell(t *testing.T) {
-	for _, text := range []string{"plain", "it's $HOME `id` \"x\" \\ *", "'", ""} {
-		out, err := exec.Command("sh", "-c", "printf %s "+shellQuote(text)).Output() //nolint:gosec // that is what is tested
-		if err != nil || string(out) != text {
-			t.Errorf("the shell reads %q as %q (%v)", text, out, err)
-		}
-	}
-}
-
-func TestTheVersionsOfTheAPI(t *testing.T) {
-	for _, c := range []struct{ text, fault string }{
-		{release + "\n", ""},
-		{release + "\n" + release + "\n", ""},
-		{release + "\n0.1.0\n", `answers "0.1.0", want "` + release},
-		{"urllib.error.HTTPError: HTTP Error 503: Service Unavailable\n", "HTTP Error 503"},
-		{"", "no healthy task"},
-	} {
-		err := judgeVersions(c.text, release)
-		if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
-			t.Errorf("%q: got %v, want %q", c.text, err, c.fault)
-		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 )
 
@@ -43,8 +44,8 @@ func SentryFromEnv(get func(string) string) (s Sentry, there bool, err error) {
 }
 
 // MarkDeploy checks that Sentry knows the stack's release and, unless checkOnly, marks that it was deployed.
-func (c CLI) MarkDeploy(ctx context.Context, s Sentry, checkOnly bool) error {
-	wanted, err := c.wanted()
+func MarkDeploy(ctx context.Context, c engine.Stack, s Sentry, checkOnly bool) error {
+	wanted, err := c.Config()
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (c CLI) MarkDeploy(ctx context.Context, s Sentry, checkOnly bool) error {
 	if checkOnly {
 		return nil
 	}
-	deploy := map[string]any{"environment": string(wanted.Kind), "name": c.Stack, "url": "https://" + wanted.Domain, "projects": []string{s.Project}, "dateFinished": time.Now().UTC().Format(time.RFC3339)}
+	deploy := map[string]any{"environment": string(wanted.Kind), "name": c.Name, "url": "https://" + wanted.Domain, "projects": []string{s.Project}, "dateFinished": time.Now().UTC().Format(time.RFC3339)}
 	if _, err := s.ask(ctx, http.MethodPost, path+"deploys/", deploy, nil); err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
 )
 
 func TestSentryIsSetWholeOrNotAtAll(t *testing.T) {
@@ -85,7 +87,7 @@ func TestDeploysAreMarked(t *testing.T) {
 			}))
 			defer server.Close()
 			var out bytes.Buffer
-			err := CLI{Root: dir, Stack: "prod", Out: &out}.MarkDeploy(t.Context(), Sentry{server.URL, "o", c.project, "canary"}, c.check)
+			err := MarkDeploy(t.Context(), engine.Stack{Root: dir, Name: "prod", Out: &out}, Sentry{server.URL, "o", c.project, "canary"}, c.check)
 			if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want %q", err, c.says)
 			}

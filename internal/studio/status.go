@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
 )
 
 // askStatus prints one section after the other; what a section says is bad ends with a line that begins with
@@ -36,12 +38,12 @@ df -h / ` + hostspec.DataDir + `
 
 // Status shows what the host says of itself, and fails when that is not well: backups that are overdue, units
 // that failed.
-func (c CLI) Status(ctx context.Context) error {
+func Status(ctx context.Context, c engine.Stack) error {
 	o, err := c.Outputs(ctx)
 	if err != nil {
 		return err
 	}
-	text, err := c.ssh(ctx, o.Address, askStatus)
+	text, err := hostssh.Run(ctx, c, o.Address, askStatus)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,49 @@
+// Package journal reads and writes the record of a restore, from which a killed one continues.
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+)
+
+// ErrUnfinished refuses what would meet an earlier restore half done.
+var ErrUnfinished = errors.New("an earlier restore comes first")
+
+func Save(s hostspec.RestoreState) error {
+	if err := os.MkdirAll(hostspec.RestoreDir, 0o700); err != nil {
+		return fmt.Errorf("write the restore's journal: %w", err)
+	}
+	if err := fsutil.WriteJSON(hostspec.RestoreJournal, s); err != nil {
+		return fmt.Errorf("write the restore's journal: %w", err)
+	}
+	// A power cut must not bring an older journal back than the databases and directories show.
+	return fsutil.SyncDirectories(hostspec.RestoreDir, hostspec.DataDir)
+}
+
+// HalfSwitched fails while a restore stands in the middle of its switch: what would start or back up the shop
+// then would mix two states of it.
+func HalfSwitched(path string) error {
+	s, err := Read(path)
+	if err != nil || s == nil || !s.Prepared || s.Switched {
+		return err
+	}
+	return fmt.Errorf("%w: the one of %s stands in the middle of its switch; fix: `%s restore continue` on the host finishes it, `restore undo` goes back",
+		ErrUnfinished, s.Source, hostspec.HostopsCommand)
+}
+
+// ReadRestoreState reads the journal; nil without one.
+func Read(path string) (*hostspec.RestoreState, error) {
+	var s hostspec.RestoreState
+	switch err := fsutil.ReadJSON(path, &s); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil //nolint:nilnil // no restore is no error
+	case err != nil:
+		return nil, fmt.Errorf("read the restore's journal: %w", err)
+	}
+	return &s, nil
+}

@@ -1,0 +1,52 @@
+package journal
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+)
+
+func TestAHalfSwitchedRestoreIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.json")
+	for _, c := range []struct {
+		state *hostspec.RestoreState
+		half  bool
+	}{{nil, false}, {&hostspec.RestoreState{}, false}, {&hostspec.RestoreState{Prepared: true}, true}, {&hostspec.RestoreState{Prepared: true, Switched: true}, false}} {
+		if c.state != nil {
+			if err := fsutil.WriteJSON(path, c.state); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := HalfSwitched(path); errors.Is(err, ErrUnfinished) != c.half {
+			t.Errorf("%+v: %v", c.state, err)
+		}
+	}
+}
+
+func TestAJournalIsReadAsItWasWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.json")
+	if s, err := Read(path); s != nil || err != nil {
+		t.Errorf("without one: %+v, %v", s, err)
+	}
+	want := hostspec.RestoreState{
+		ID: "1", Prepared: true, Target: hostspec.SideBefore, Databases: map[hostspec.RestoreSide]uint32{hostspec.SideBefore: 5, hostspec.SideRestored: 6}, Manifest: hostspec.Manifest{Started: time.Unix(1, 0).UTC()},
+		Directories: map[string]map[hostspec.RestoreSide]uint64{"uploads": {hostspec.SideBefore: 1 << 63, hostspec.SideRestored: 2}}, Replicas: map[string]uint64{"a": 1},
+	}
+	if err := fsutil.WriteJSON(path, want); err != nil {
+		t.Fatal(err)
+	}
+	// The lock of an update looks for these words (internal/studio/lock.go).
+	if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), `"prepared": true`) || !strings.Contains(string(text), `"switched": false`) {
+		t.Errorf("the journal is %s, %v", text, err)
+	}
+	got, err := Read(path)
+	if err != nil || got.Databases[hostspec.SideRestored] != 6 || got.Directories["uploads"][hostspec.SideBefore] != 1<<63 || got.Target != hostspec.SideBefore || !got.Prepared || got.Switched {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}

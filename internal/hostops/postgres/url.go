@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+)
+
+// revision reads where the schema is; empty for a database without one.
+func Revision(ctx context.Context, conn *pgx.Conn) (string, error) {
+	var known bool
+	if err := conn.QueryRow(ctx, "SELECT to_regclass('alembic_version') IS NOT NULL").Scan(&known); err != nil || !known {
+		return "", errors.Join(err)
+	}
+	var at *string
+	if err := conn.QueryRow(ctx, "SELECT string_agg(version_num, ',') FROM alembic_version").Scan(&at); err != nil {
+		return "", fmt.Errorf("read the schema's revision: %w", err)
+	}
+	if at == nil {
+		return "", nil
+	}
+	return *at, nil
+}
+
+// connectURL connects by the application's own URL.
+func ConnectURL(ctx context.Context, raw string) (*pgx.Conn, error) {
+	u, err := url.Parse(strings.Replace(raw, "postgresql+asyncpg://", "postgresql://", 1))
+	if err != nil || u.Host == "" {
+		return nil, errors.New("DATABASE_URL in the application's settings is not a URL") // never quote it
+	}
+	port, err := strconv.ParseUint(cmp.Or(u.Port(), strconv.Itoa(hostspec.PostgresPort)), 10, 16)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL in the application's settings has no usable port")
+	}
+	// The port belongs into the text: the attempt without TLS copies it from there.
+	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d sslmode=prefer connect_timeout=5", u.Hostname(), port))
+	if err != nil {
+		return nil, errors.New("DATABASE_URL in the application's settings names no usable host")
+	}
+	config.User = u.User.Username()
+	config.Password, _ = u.User.Password()
+	config.Database = strings.TrimPrefix(u.Path, "/")
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database at %s as %s: %w", u.Hostname(), config.User, err)
+	}
+	return conn, nil
+}
+
+// databaseURL reads the database's address from a file that render.DotEnv wrote.
+func URLFromDotEnv(text string) string {
+	for line := range strings.Lines(text) {
+		if v, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "DATABASE_URL="); ok {
+			v = strings.TrimSuffix(strings.TrimPrefix(v, "'"), "'")
+			return strings.NewReplacer(`\'`, `'`, `\\`, `\`).Replace(v)
+		}
+	}
+	return ""
+}
+
+// withDatabaseURL is the application's settings with another database in them.
+func DotEnvWithURL(text, url string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "DATABASE_URL=") {
+			line = "DATABASE_URL='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(url) + "'\n"
+		}
+		out.WriteString(line)
+	}
+	return out.String()
+}
+
+// databaseName reads it from a URL, and withDatabaseName puts another one there: as text, because a URL that
+// is parsed and printed again writes some characters of a password in another way.
+func NameOf(raw string) (string, error) {
+	if u, err := url.Parse(raw); err == nil && len(u.Path) > 1 {
+		return strings.TrimPrefix(u.Path, "/"), nil
+	}
+	return "", errors.New("DATABASE_URL in the application's settings names no database") // never quote it
+}
+
+func WithName(raw, name string) string {
+	scheme, rest, _ := strings.Cut(raw, "://")
+	authority, path, _ := strings.Cut(rest, "/")
+	_, query, found := strings.Cut(path, "?")
+	if found {
+		query = "?" + query
+	}
+	return scheme + "://" + authority + "/" + name + query
+}

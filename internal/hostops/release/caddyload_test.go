@@ -1,0 +1,137 @@
+package release_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/release"
+)
+
+// shortDir is a directory whose sockets fit into the 108 bytes of a socket's address.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "caddy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// admin plays Caddy's admin endpoint.
+func admin(t *testing.T, dir string, handler http.HandlerFunc) {
+	t.Helper()
+	l, err := net.Listen("unix", filepath.Join(dir, "admin.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { server.Close() })
+}
+
+func TestCaddyLoad(t *testing.T) {
+	type world struct{ from, to string }
+	for _, c := range []struct {
+		name    string
+		arrange func(t *testing.T, w world)
+		file    string // the Caddyfile afterwards
+		out     string // part of the log
+		err     string // part of the error; "" means none
+	}{
+		{"no Caddy yet: the files are all there is to do", func(*testing.T, world) {}, "new", "it will start with this configuration", ""},
+		{"a socket that a dead Caddy left", func(t *testing.T, w world) {
+			t.Helper()
+			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(w.to, "admin.sock"), Net: "unix"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.SetUnlinkOnClose(false)
+			l.Close()
+		}, "new", "it will start with this configuration", ""},
+		{"a running Caddy takes it, and only then is it written", func(t *testing.T, w world) {
+			t.Helper()
+			admin(t, w.to, func(rw http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				file, _ := os.ReadFile(filepath.Join(w.to, "Caddyfile"))
+				root, _ := os.ReadFile(filepath.Join(w.to, "acme-root.pem"))
+				if r.Method != http.MethodPost || r.URL.Path != "/load" || r.Host != "127.0.0.1" ||
+					r.Header.Get("Content-Type") != "text/edge" || string(body) != "new" {
+					t.Errorf("Caddy was asked %s %s at %s with %q", r.Method, r.URL, r.Host, body)
+				}
+				if string(file) != "old" || string(root) != "root" {
+					t.Errorf("while it loads, the Caddyfile is %q and the file beside it %q; want the old one, and the new one that it reads", file, root)
+				}
+				rw.WriteHeader(http.StatusOK)
+			})
+		}, "new", "Caddy has loaded the configuration", ""},
+		{"a running Caddy refuses it", func(t *testing.T, w world) {
+			t.Helper()
+			admin(t, w.to, func(rw http.ResponseWriter, _ *http.Request) {
+				http.Error(rw, `{"error":"unrecognized directive: redirect"}`, http.StatusBadRequest)
+			})
+		}, "old", "", "keeps the old one: {\"error\":\"unrecognized directive: redirect\"}"},
+		{"a Caddy that dies while it loads", func(t *testing.T, w world) {
+			t.Helper()
+			admin(t, w.to, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+		}, "old", "", "ask Caddy to load the configuration"},
+		{"something that is no socket", func(t *testing.T, w world) {
+			t.Helper()
+			put(t, filepath.Join(w.to, "admin.sock"), "")
+		}, "new", "it will start", ""},
+		{"no new Caddyfile", func(t *testing.T, w world) {
+			t.Helper()
+			if err := os.Remove(filepath.Join(w.from, "Caddyfile")); err != nil {
+				t.Fatal(err)
+			}
+		}, "old", "", "no Caddyfile in "},
+		{"no new configuration at all", func(t *testing.T, w world) {
+			t.Helper()
+			if err := os.RemoveAll(w.from); err != nil {
+				t.Fatal(err)
+			}
+		}, "old", "", "read the new configuration"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := world{from: t.TempDir(), to: shortDir(t)}
+			put(t, filepath.Join(w.from, "Caddyfile"), "new")
+			put(t, filepath.Join(w.from, "acme-root.pem"), "root")
+			put(t, filepath.Join(w.to, "Caddyfile"), "old")
+			c.arrange(t, w)
+			out := &bytes.Buffer{}
+			err := release.CaddyLoad(context.Background(), w.from, w.to, false, out)
+			switch {
+			case c.err == "" && err != nil:
+				t.Errorf("got %v, want success", err)
+			case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+				t.Errorf("got %v, want an error with %q", err, c.err)
+			}
+			if !strings.Contains(out.String(), c.out) || (c.err != "" && out.Len() > 0) {
+				t.Errorf("the log is %q, want %q in it", out, c.out)
+			}
+			check(t, filepath.Join(w.to, "Caddyfile"), c.file, 0o600)
+		})
+	}
+}
+
+// A Caddy that cannot be reached for another reason may still run: to call it absent would report a
+// configuration as loaded that is not.
+func TestUnreachableCaddyIsNotAnAbsentOne(t *testing.T) {
+	from, to := t.TempDir(), filepath.Join(shortDir(t), strings.Repeat("a-long-name-", 12))
+	put(t, filepath.Join(from, "Caddyfile"), "new")
+	put(t, filepath.Join(to, "Caddyfile"), "old")
+	out := &bytes.Buffer{}
+	err := release.CaddyLoad(context.Background(), from, to, false, out)
+	if err == nil || !strings.Contains(err.Error(), "ask Caddy to load the configuration") {
+		t.Errorf("got %v and %q, want an error", err, out)
+	}
+	check(t, filepath.Join(to, "Caddyfile"), "old", 0o600)
+}

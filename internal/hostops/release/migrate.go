@@ -1,0 +1,163 @@
+package release
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/client"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/postgres"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+)
+
+// Migration runs the application's migrations with a release's image.
+type Migration struct {
+	Image        string   // the release's backend, reference with digest
+	ClientImage  string   // image with pg_dump and pg_restore, of the server's version or newer
+	EnvFile      string   // the application's .env on the host, mounted as /app/.env
+	Network      string   // attachable network on which the database is reached
+	BackupDir    string   // where the dump of before a migration is kept
+	RegistryAuth string   // file with the registry's credentials; may be missing
+	Compatible   []string // revisions newer than the image's that the release is declared to work with
+
+	Dotenv string // content of the application's .env, instead of EnvFile
+}
+
+// migrationContainer is fixed, so that a killed run's container is found and not doubled.
+const MigrationContainer = "momentstudio-migration"
+
+// Migrate brings the schema to the head of the image's migrations: under an advisory lock, because
+// two upgrades at once break each other (app-contract §4.2), and after a backup that was read back.
+// A schema that is there already needs neither.
+func Migrate(ctx context.Context, m Migration, out io.Writer) error {
+	text, err := os.ReadFile(m.EnvFile)
+	if err != nil {
+		return fmt.Errorf("read the application's settings: %w", err)
+	}
+	conn, err := postgres.ConnectURL(ctx, postgres.URLFromDotEnv(string(text)))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	fmt.Fprintln(out, "waiting for the migration lock")
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(hostspec.MigrationLock)); err != nil {
+		return fmt.Errorf("take the migration lock: %w", err)
+	}
+	engine, err := docker.Connect()
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	if err := docker.Pull(ctx, engine, m.Image, m.RegistryAuth); err != nil {
+		return err
+	}
+	if err := docker.Settle(ctx, engine, MigrationContainer); err != nil { // a killed run's migration may still be at work
+		return err
+	}
+	before, err := postgres.Revision(ctx, conn)
+	if err != nil {
+		return err
+	}
+	head, err := m.head(ctx, engine)
+	if err != nil {
+		return err
+	}
+	if before == head {
+		fmt.Fprintln(out, "the schema is at", head, "already")
+		return nil
+	}
+	if before != "" {
+		known, err := m.Knows(ctx, engine, before)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return m.ahead(before, head, out)
+		}
+		if err := m.backup(ctx, engine, conn, before, out); err != nil {
+			return fmt.Errorf("back up the database before its migration from %s to %s: %w", before, head, err)
+		}
+	}
+	code, err := docker.Run(ctx, engine, m.Alembic("upgrade", "head"), out)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return fmt.Errorf("alembic upgrade head exited with code %d; the schema may be between %s and %s, the old release keeps serving", code, cmp.Or(before, "nothing"), head)
+	}
+	after, err := postgres.Revision(ctx, conn)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "the schema is at", after)
+	return nil
+}
+
+// knows asks the image for a revision. One that it does not know is a newer release's.
+func (m Migration) Knows(ctx context.Context, engine *client.Client, revision string) (bool, error) {
+	var log strings.Builder
+	code, err := docker.Run(ctx, engine, m.Alembic("show", revision), &log)
+	switch {
+	case err != nil:
+		return false, err
+	case code == 0:
+		return true, nil
+	case strings.Contains(log.String(), "Can't locate revision identified by"):
+		return false, nil
+	default:
+		return false, fmt.Errorf("alembic show %s exited with code %d:\n%s", revision, code, log.String())
+	}
+}
+
+// ahead judges a schema that is newer than the image.
+func (m Migration) ahead(before, head string, out io.Writer) error {
+	if slices.Contains(m.Compatible, before) {
+		fmt.Fprintf(out, "the schema is at %s, which this release (%s) is declared to work with\n", before, head)
+		return nil
+	}
+	return fmt.Errorf(`the database is at revision %[1]s, which the release's image (%[2]s) does not know: a newer release has migrated it. Nothing was changed, and there are two ways out:
+  - this release works with that schema: set release.compatibleRevisions to ["%[1]s"] and update again
+  - it does not: take the schema back with the newer image first (alembic downgrade), as docs/guides/roll-back.md says`, before, head)
+}
+
+// alembic is a command of the release's image. The entrypoint would migrate by itself; the command
+// is the one that counts.
+func (m Migration) Alembic(args ...string) docker.Task {
+	t := docker.Task{
+		Name: MigrationContainer, Image: m.Image, Network: m.Network,
+		Config: container.Config{Cmd: append([]string{"alembic"}, args...), Env: []string{"RUN_DB_MIGRATIONS=0", "ENVIRONMENT=production"}},
+	}
+	if m.Dotenv != "" {
+		t.Files = map[string]string{hostspec.AppEnvFile: m.Dotenv}
+	} else {
+		t.Host.Mounts = []mount.Mount{{Type: mount.TypeBind, Source: m.EnvFile, Target: hostspec.AppEnvFile, ReadOnly: true}}
+	}
+	return t
+}
+
+// head asks the image for the newest of its migrations.
+func (m Migration) head(ctx context.Context, engine *client.Client) (string, error) {
+	var log strings.Builder
+	code, err := docker.Run(ctx, engine, m.Alembic("heads"), &log)
+	if err != nil {
+		return "", err
+	}
+	var heads []string
+	for line := range strings.Lines(log.String()) {
+		if name, ok := strings.CutSuffix(strings.TrimSpace(line), " (head)"); ok {
+			heads = append(heads, name)
+		}
+	}
+	if code != 0 || len(heads) != 1 {
+		return "", fmt.Errorf("the release's image names %d newest migrations, want one (alembic heads exited with code %d):\n%s", len(heads), code, log.String())
+	}
+	return heads[0], nil
+}

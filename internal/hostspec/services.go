@@ -1,0 +1,6 @@
+package hostspec
+
+import ()
+
+// BackendService is the API's name in the Swarm.
+const BackendService = "momentstudio-backend"

@@ -1,0 +1,114 @@
+package hostssh
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/process"
+	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
+)
+
+// lockedError means that somebody else changes the host's services right now.
+type lockedError struct{ holder string }
+
+func (e lockedError) Error() string {
+	return "the host's services are being changed by " + e.holder + "; nothing was done. Run it again when that has ended, or wait for it with --wait 30m"
+}
+
+// takeLock takes the lock and keeps it as long as its standard input is open. The kernel lets it go when the
+// connection ends, however it ends. $1 is who takes it, $2 how many seconds to wait.
+const takeLock = `exec 9<>` + hostspec.ServicesLock + ` || exit 1
+if ! flock --wait "$2" 9; then echo "held by $(cat ` + hostspec.ServicesLock + `)"; exit 0; fi
+if grep -q '"prepared": true' ` + hostspec.RestoreJournal + ` 2>/dev/null && grep -q '"switched": false' ` + hostspec.RestoreJournal + `; then
+  echo "between two states"; exit 0
+fi
+printf '%s\n' "$1" > ` + hostspec.ServicesLock + `
+echo taken
+cat > /dev/null`
+
+// lockServices takes the one lock on the host for everything that changes its services. It fails
+// with a lockedError when somebody has it for longer than c.Wait. A host that does not answer has
+// nobody at work either: the update is about to mend it, or to report it.
+func LockServices(ctx context.Context, c engine.Stack, address, what string) (release func(), err error) {
+	script := "sh -c " + Quote(takeLock) + " sh " + Quote(whoAmI(what)) + fmt.Sprintf(" %d", int(c.Wait.Seconds()))
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "ssh", append(sshfiles.Options(c.Name), address, script)...) //nolint:gosec // our own script
+	cmd.Dir = c.Root
+	process.InterruptOnce(cmd) // a terminal's interrupt must not end it before the engine has ended
+	var errOut bytes.Buffer
+	cmd.Stderr = &errOut
+	hold, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("take the lock of the host's services: %w", err)
+	}
+	var once sync.Once
+	var ended error
+	end := func() {
+		once.Do(func() {
+			_ = hold.Close()
+			// A host that was replaced meanwhile never answers the end of the connection.
+			kill := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+			ended = cmd.Wait()
+			kill.Stop()
+		})
+	}
+	stop := context.AfterFunc(ctx, end) // while waiting for the other; afterwards the run's end counts
+	line, err := bufio.NewReader(answer).ReadString('\n')
+	stop()
+	switch line = strings.TrimSpace(line); {
+	case line == "taken":
+		return end, nil
+	case ctx.Err() != nil:
+		end()
+		return nil, ctx.Err()
+	case line == "between two states":
+		end()
+		return nil, fmt.Errorf("a restore stands in the middle of its switch, and an update would mix two states of the shop; fix: `%s restore continue` on the host finishes it, `restore undo` goes back", hostspec.HostopsCommand)
+	case strings.HasPrefix(line, "held by "):
+		end()
+		return nil, lockedError{strings.TrimPrefix(line, "held by ")}
+	case errors.Is(err, io.EOF):
+		end()
+		var exit *exec.ExitError
+		if !errors.As(ended, &exit) || exit.ExitCode() != SshFailed {
+			return nil, fmt.Errorf("take the lock of the host's services: %s", lastLine(errOut.String()))
+		}
+		fmt.Fprintf(c.Err, "the host does not answer, so its lock is not taken: %s\n", lastLine(errOut.String()))
+		return func() {}, nil
+	default:
+		end()
+		return nil, fmt.Errorf("take the lock of the host's services: the host answers %q", line)
+	}
+}
+
+// whoAmI is what others are told who find the lock taken.
+func whoAmI(what string) string {
+	name := os.Getenv("GITHUB_ACTOR")
+	if u, err := user.Current(); name == "" && err == nil {
+		name = u.Username
+	}
+	host, _ := os.Hostname()
+	text := fmt.Sprintf("%s on %s (process %d): %s, since %s", name, host, os.Getpid(), what, time.Now().UTC().Format("2006-01-02 15:04:05 MST"))
+	if run := os.Getenv("GITHUB_RUN_ID"); run != "" {
+		text += ", " + os.Getenv("GITHUB_SERVER_URL") + "/" + os.Getenv("GITHUB_REPOSITORY") + "/actions/runs/" + run
+	}
+	return text
+}

@@ -1,0 +1,286 @@
+package verify
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
+	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
+	"github.com/prekzursil/momentstudio-infra/internal/swarm"
+)
+
+// Roots returns the public roots, with the certificates in file added when one is given.
+func Roots(file string) (*x509.CertPool, error) {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("read this machine's certificate authorities: %w", err)
+	}
+	if file == "" {
+		return pool, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate authorities: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+	}
+	return pool, nil
+}
+
+// Verify checks that the stack is what it claims to be: on the host, that every service runs the
+// image, settings, secrets and tasks of the state and that the database's schema is the release's; from
+// outside, at the address in state, what visitors meet. It asks until all of it holds or limit is over,
+// and then reports everything that does not.
+func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.Duration) error {
+	o, err := c.Outputs(ctx)
+	if err != nil {
+		return err
+	}
+	wanted, err := c.Config()
+	if err != nil {
+		return err
+	}
+	visit := func(context.Context) error { return nil }
+	if wanted.Kind != config.Drill { // which no visitor reaches; `hostops prove` looks at that from inside
+		site, err := newSite(o, roots, wanted.Frontend.Mode == "ssr")
+		if err != nil {
+			return err
+		}
+		visit = site.check
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var outside, inside error
+	for tries := 0; ; tries++ {
+		nowOutside, nowInside := visit(ctx), swarm.CheckServices(ctx, c, o.Address)
+		if nowInside == nil {
+			nowInside = errors.Join(checkSchema(ctx, c, o.Address, wanted.Release.CompatibleRevisions), checkAPI(ctx, c, o.Address, o.Release))
+		}
+		if ctx.Err() == nil || tries == 0 { // one that the limit cut short saw less than the one before
+			outside, inside = nowOutside, nowInside
+		}
+		if outside == nil && inside == nil {
+			if err := record(ctx, c, o); err != nil {
+				return err
+			}
+			if wanted.Kind == config.Drill {
+				fmt.Fprintln(c.Out, "verified on the host:", "release", o.Release)
+			} else {
+				fmt.Fprintln(c.Out, "verified:", o.URL, "serves release", o.Release)
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(2 * time.Second):
+		}
+		if final := (swarm.RolledBackError{}); ctx.Err() != nil || errors.As(inside, &final) {
+			return fault.Hint(fmt.Errorf("the update ended, but the stack is not what was asked for:\n%w", errors.Join(outside, inside)),
+				"mend the cause and run `studio up` again; `ssh -F "+sshfiles.Dir(c.Name)+"/config "+o.Address+" docker service ls` shows the services")
+		}
+	}
+}
+
+// checkSchema asks a backend task whether the database is at the head of its own migrations, or at a newer
+// revision that the release is declared to work with.
+func checkSchema(ctx context.Context, c engine.Stack, address string, compatible []string) error {
+	out, err := hostssh.Run(ctx, c, address, `docker exec "$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-backend --filter health=healthy | head -1)" alembic current 2>&1 | tail -3`)
+	if err != nil {
+		return fmt.Errorf("ask the backend for the schema's revision: %w", err)
+	}
+	return judgeSchema(strings.TrimSpace(string(out)), compatible)
+}
+
+// askVersions prints what the API of each healthy task says of its own version. The edge does not route the
+// page, and the diagnostics that name it too want a login (app-contract §1.6, §3). A shop in maintenance
+// answers with the bypass token only, which the application's own settings know.
+const askVersions = `for t in $(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-backend --filter health=healthy); do
+docker exec "$t" python -c 'import json,urllib.request as u
+from app.core.config import settings as s
+print(json.load(u.urlopen(u.Request("http://127.0.0.1:8000/openapi.json",headers={"X-Maintenance-Bypass":s.maintenance_bypass_token}),timeout=5))["info"]["version"])' 2>&1 | tail -1 || exit 1
+done`
+
+// checkAPI asks every running API which release it is.
+func checkAPI(ctx context.Context, c engine.Stack, address, release string) error {
+	out, err := hostssh.Run(ctx, c, address, askVersions)
+	if err != nil {
+		return fmt.Errorf("ask the API for its version: %w", err)
+	}
+	return judgeVersions(string(out), release)
+}
+
+func judgeVersions(text, release string) error {
+	if strings.TrimSpace(text) == "" {
+		return errors.New("no healthy task of the API tells its version")
+	}
+	for line := range strings.Lines(text) {
+		if answer := strings.TrimSpace(line); answer != release { // the version, or what kept it from being read
+			return fmt.Errorf("asked for its release, the API answers %q, want %q", answer, release)
+		}
+	}
+	return nil
+}
+
+var unknownRevision = regexp.MustCompile(`Can't locate revision identified by '([^']+)'`)
+
+func judgeSchema(text string, compatible []string) error {
+	if strings.Contains(text, "(head)") {
+		return nil
+	}
+	if m := unknownRevision.FindStringSubmatch(text); m != nil {
+		if slices.Contains(compatible, m[1]) {
+			return nil
+		}
+		return fmt.Errorf("the database is at %s, which the release does not know and release.compatibleRevisions does not name", m[1])
+	}
+	return fmt.Errorf("the database is not at the head of the release's migrations, but at %q", text)
+}
+
+// site is the shop as visitors meet it.
+type site struct {
+	client  *http.Client
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	roots   *x509.CertPool
+	url     string // https://<domain>
+	domain  string
+	release string
+	ssr     bool
+}
+
+func newSite(o engine.Outputs, roots *x509.CertPool, ssr bool) (*site, error) {
+	u, err := url.Parse(o.URL)
+	if err != nil || u.Hostname() == "" {
+		return nil, fmt.Errorf("read the site's URL %q", o.URL)
+	}
+	s := &site{roots: roots, url: o.URL, domain: u.Hostname(), release: o.Release, ssr: ssr}
+	// The name may not have reached this machine's resolver yet; the certificate is checked by name all the same.
+	s.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, net.JoinHostPort(o.Address, port))
+	}
+	s.client = &http.Client{
+		Timeout:       15 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     &http.Transport{DialContext: s.dial, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
+	}
+	return s, nil
+}
+
+// bundle is a script whose name holds the hash of its content.
+var bundle = regexp.MustCompile(`[^"'/ ]+\.[0-9a-f]{16}\.js`)
+
+// check makes the post-deployment checks that mean something (app-contract §12) and reports every one
+// that fails.
+func (s *site) check(ctx context.Context) error {
+	defer s.client.CloseIdleConnections()
+	var bad []error
+	failed := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
+	expect := func(path string, status int) (page, bool) {
+		p, err := s.ask(ctx, http.MethodGet, s.url+path)
+		if err != nil {
+			failed("GET %s: %w", path, err)
+			return p, false
+		}
+		if p.status != status {
+			failed("GET %s: status %d, want %d", path, p.status, status)
+			return p, false
+		}
+		return p, true
+	}
+	if err := s.handshake(ctx, "www."+s.domain); err != nil {
+		failed("the certificate of www.%s: %w", s.domain, err)
+	}
+	expect("/api/v1/health/ready", http.StatusOK)
+	if p, ok := expect("/assets/app-config.js", http.StatusOK); ok {
+		if !strings.Contains(p.body, s.release) {
+			failed("/assets/app-config.js does not name release %s", s.release)
+		}
+		if cache := p.header.Get("Cache-Control"); !strings.Contains(cache, "no-store") {
+			failed("/assets/app-config.js may be stored (Cache-Control %q): browsers would keep an old release", cache)
+		}
+	}
+	if p, ok := expect("/", http.StatusOK); ok {
+		if n := len(p.header.Values("Content-Security-Policy")); n != 1 {
+			failed("the page has %d Content-Security-Policy headers, want 1", n)
+		}
+		if s.ssr && !strings.Contains(p.body, `ng-server-context="ssr"`) {
+			failed("the page is not rendered on the server: NG_ALLOWED_HOSTS does not name the domain")
+		}
+		if name := bundle.FindString(p.body); name == "" {
+			failed("the page names no hashed bundle")
+		} else if b, ok := expect("/"+name, http.StatusOK); ok && !strings.Contains(b.header.Get("Content-Type"), "javascript") {
+			failed("the bundle /%s is served as %q", name, b.header.Get("Content-Type"))
+		}
+	}
+	if p, ok := expect("/manifest.webmanifest", http.StatusOK); ok && !strings.HasPrefix(p.header.Get("Content-Type"), "application/manifest+json") {
+		failed("/manifest.webmanifest is served as %q", p.header.Get("Content-Type"))
+	}
+	expect("/media/private/verify", http.StatusNotFound)
+	if p, err := s.ask(ctx, http.MethodGet, "https://www."+s.domain+"/verify"); err != nil {
+		failed("GET https://www.%s/: %w", s.domain, err)
+	} else if want := s.url + "/verify"; p.status != http.StatusMovedPermanently || p.header.Get("Location") != want {
+		failed("www.%s answers %d to %q, want 301 to %q", s.domain, p.status, p.header.Get("Location"), want)
+	}
+	for _, path := range []string{"/api/v1/payments/webhook", "/api/v1/payments/paypal/webhook", "/api/v1/payments/netopia/webhook"} {
+		// Unsigned, so it is refused or, by Netopia's contract, answered with an error and 200: but it arrives.
+		if p, err := s.ask(ctx, http.MethodPost, s.url+path); err != nil {
+			failed("POST %s: %w", path, err)
+		} else if p.status == http.StatusNotFound || p.status == http.StatusServiceUnavailable || p.status == http.StatusBadGateway || p.status == http.StatusTooManyRequests {
+			failed("POST %s: status %d: payments would not be noticed", path, p.status)
+		}
+	}
+	return errors.Join(bad...)
+}
+
+// handshake checks the certificate of one name.
+func (s *site) handshake(ctx context.Context, name string) error {
+	raw, err := s.dial(ctx, "tcp", net.JoinHostPort(name, "443"))
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	return tls.Client(raw, &tls.Config{RootCAs: s.roots, ServerName: name, MinVersion: tls.VersionTLS12}).HandshakeContext(ctx)
+}
+
+type page struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (s *site) ask(ctx context.Context, method, address string) (page, error) {
+	request, err := http.NewRequestWithContext(ctx, method, address, nil)
+	if err != nil {
+		return page{}, err
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err // the address stands in the message already
+		}
+		return page{}, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 4<<20))
+	return page{response.StatusCode, response.Header, string(body)}, err
+}
