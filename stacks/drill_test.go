@@ -27,12 +27,14 @@ func TestADrillReachesNobodyAndNobodyReachesIt(t *testing.T) {
 			}
 		}
 	}
-	if networks := g.OfType("docker:index/network:Network"); len(networks) != 1 || !networks[0].Inputs["internal"].BoolValue() {
+	if networks := g.OfType("docker:index/network:Network"); len(networks) != 1 ||
+		!networks[0].Inputs["internal"].BoolValue() {
 		t.Errorf("the app network has a way out: %v", networks)
 	}
 	for _, n := range g.OfType(service) {
 		spec := n.Inputs["taskSpec"].ObjectValue()["containerSpec"].ObjectValue()
-		if dns := spec["dnsConfig"]; !dns.IsObject() || dns.ObjectValue()["nameservers"].ArrayValue()[0].StringValue() != "192.0.2.1" {
+		if dns := spec["dnsConfig"]; !dns.IsObject() ||
+			dns.ObjectValue()["nameservers"].ArrayValue()[0].StringValue() != "192.0.2.1" {
 			t.Errorf("%s may ask for names outside", n.Name)
 		}
 		if ports := n.Inputs["endpointSpec"].ObjectValue()["ports"]; ports.IsArray() && len(ports.ArrayValue()) > 0 {
@@ -64,7 +66,8 @@ func TestADrillReachesNobodyAndNobodyReachesIt(t *testing.T) {
 			if strings.Contains(text.StringValue(), "momentstudio-backup") && strings.Contains(text.StringValue(), ".timer") {
 				t.Errorf("the drill backs itself up:\n%s", text.StringValue())
 			}
-			if strings.Contains(text.StringValue(), `"readOnly": true`) && strings.Contains(text.StringValue(), "given-password") {
+			if strings.Contains(text.StringValue(), `"readOnly": true`) && strings.Contains(text.StringValue(),
+				"given-password") {
 				seen = true
 			}
 		}

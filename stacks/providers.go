@@ -70,8 +70,8 @@ func dockerProvider(ctx *pulumi.Context, c config.Config, h *host.Host) (pulumi.
 	return pulumi.Providers(p), nil
 }
 
-// withoutNames gives services and jobs a resolver that leads nowhere. A network without a way out keeps their packets in, but
-// Docker's own resolver would still ask outside on their behalf (CVE-2024-29018).
+// withoutNames gives services and jobs a resolver that leads nowhere. A network without a way out keeps their packets
+// in, but Docker's own resolver would still ask outside on their behalf (CVE-2024-29018).
 func withoutNames(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
 	servers := pulumi.StringArray{pulumi.String(hostspec.NoResolver)}
 	switch p := args.Props.(type) {

@@ -17,12 +17,13 @@ type recorder struct{ made []pulumi.Resource }
 // record begins to list. It must come before the first resource.
 func record(ctx *pulumi.Context) (*recorder, error) {
 	r := &recorder{}
-	err := ctx.RegisterStackTransformation(func(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
-		if _, custom := args.Resource.(pulumi.CustomResource); custom && !strings.HasPrefix(args.Type, "pulumi:providers:") {
-			r.made = append(r.made, args.Resource)
-		}
-		return nil
-	})
+	err := ctx.RegisterStackTransformation(
+		func(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
+			if _, custom := args.Resource.(pulumi.CustomResource); custom && !strings.HasPrefix(args.Type, "pulumi:providers:") {
+				r.made = append(r.made, args.Resource)
+			}
+			return nil
+		})
 	if err != nil {
 		return nil, fmt.Errorf("list the resources: %w", err)
 	}

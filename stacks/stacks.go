@@ -125,9 +125,15 @@ func expires(c config.Config) time.Time {
 // hostFiles are the host's plain files, beside the timers' units.
 func hostFiles(c config.Config) ([]hostspec.File, error) {
 	files := []hostspec.File{
-		{Path: "/etc/systemd/journald.conf.d/10-momentstudio.conf", Mode: 0o644, Content: "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=30day\n"},
+		{
+			Path: "/etc/systemd/journald.conf.d/10-momentstudio.conf", Mode: 0o644,
+			Content: "[Journal]\nSystemMaxUse=500M\nMaxRetentionSec=30day\n",
+		},
 		// From here on only the newest deploy key opens the host; the one of its first boot does not.
-		{Path: "/etc/ssh/sshd_config.d/20-momentstudio-keys.conf", Mode: 0o644, Content: "AuthorizedKeysFile " + hostspec.AuthorizedKeys + "\n"},
+		{
+			Path: "/etc/ssh/sshd_config.d/20-momentstudio-keys.conf", Mode: 0o644,
+			Content: "AuthorizedKeysFile " + hostspec.AuthorizedKeys + "\n",
+		},
 	}
 	upgrades, err := render.UnattendedUpgrades(c.Host.RebootAt)
 	if err != nil {
@@ -159,7 +165,9 @@ func guard(ctx *pulumi.Context, c config.Config, everything []pulumi.Resource, c
 }
 
 // services declares everything that runs on the host.
-func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.Host, captcha captchaKeys, declared *recorder) error {
+func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.Host, captcha captchaKeys,
+	declared *recorder,
+) error {
 	engine, err := dockerProvider(ctx, c, h)
 	if err != nil {
 		return err
@@ -218,8 +226,12 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	}
 	applied, err := hostapply.New(ctx, "host-apply", hostapply.Args{
 		OpsImage: c.Images.Ops, Ready: h.Ready, Directories: directories, Secrets: jobSecrets,
-		Files: files, Timers: timers, Facts: pulumi.StringArray{pulumi.String(hostspec.BackupFact + "=" + destinationNames(c))},
-		Owners: map[string]int{hostspec.SuperuserSecret: hostspec.PostgresUID, hostspec.SuperuserFirst: hostspec.PostgresUID}, KeepOld: map[string]bool{hostspec.SuperuserSecret: true},
+		Files: files, Timers: timers, Facts: pulumi.StringArray{pulumi.String(hostspec.BackupFact + "=" +
+			destinationNames(c))},
+		Owners: map[string]int{
+			hostspec.SuperuserSecret: hostspec.PostgresUID,
+			hostspec.SuperuserFirst:  hostspec.PostgresUID,
+		}, KeepOld: map[string]bool{hostspec.SuperuserSecret: true},
 		Reload: []string{"ssh.service", "systemd-journald.service"},
 	}, onHost...)
 	if err != nil {
@@ -268,8 +280,10 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 		return err
 	}
 	facts := appsettings.Facts{
-		Domain: c.Domain, Release: c.Release.Name, RedisURL: fmt.Sprintf("redis://%s:%d/0", hostspec.RedisHost, hostspec.RedisPort),
-		SSR: c.Frontend.Mode == "ssr", SSRBackend: fmt.Sprintf("http://%s:%d/api/v1", hostspec.BackendHost, hostspec.BackendPort),
+		Domain: c.Domain, Release: c.Release.Name, RedisURL: fmt.Sprintf("redis://%s:%d/0", hostspec.RedisHost,
+			hostspec.RedisPort),
+		SSR: c.Frontend.Mode == "ssr", SSRBackend: fmt.Sprintf("http://%s:%d/api/v1", hostspec.BackendHost,
+			hostspec.BackendPort),
 		AllowedHosts: c.Frontend.AllowedHosts,
 	}
 	frontendEnv := toStringMap(appsettings.Web(c.App, facts))
@@ -315,7 +329,8 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 // appEnv renders the application's secret settings. A given SECRET_KEY wins over the generated one.
 func appEnv(c config.Config, s *secrets.Secrets, captcha captchaKeys, db postgres.Args) pulumi.StringOutput {
 	given := c.AppSecrets
-	return pulumi.ToSecret(pulumi.All(postgres.URL(db), s.AppKey, s.MaintenanceToken, s.PreviewToken, captcha.secret).ApplyT(func(v []any) string {
+	return pulumi.ToSecret(pulumi.All(postgres.URL(db), s.AppKey, s.MaintenanceToken, s.PreviewToken,
+		captcha.secret).ApplyT(func(v []any) string {
 		return appsettings.DotEnv(given, appsettings.Generated{
 			DatabaseURL: v[0].(string), SecretKey: v[1].(string), MaintenanceToken: v[2].(string),
 			PreviewToken: v[3].(string), TurnstileSecret: v[4].(string),
@@ -325,10 +340,14 @@ func appEnv(c config.Config, s *secrets.Secrets, captcha captchaKeys, db postgre
 
 // swarmSecret declares an immutable Swarm secret whose name follows its content: a new content is a
 // new secret beside the old one, which goes when nothing uses it any more.
-func swarmSecret(ctx *pulumi.Context, name string, content pulumi.StringInput, opts ...pulumi.ResourceOption) (*docker.Secret, error) {
+func swarmSecret(ctx *pulumi.Context, name string, content pulumi.StringInput,
+	opts ...pulumi.ResourceOption,
+) (*docker.Secret, error) {
 	plain := pulumi.ToSecret(content).(pulumi.StringOutput)
 	hash := pulumi.Unsecret(plain.ApplyT(naming.ContentHash)).(pulumi.StringOutput)
-	encoded := plain.ApplyT(func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) }).(pulumi.StringOutput)
+	encoded := plain.ApplyT(func(v string) string {
+		return base64.StdEncoding.EncodeToString([]byte(v))
+	}).(pulumi.StringOutput)
 	// The provider would delete first, and Swarm refuses to delete what a service uses.
 	opts = slices.Concat(opts, []pulumi.ResourceOption{pulumi.DeleteBeforeReplace(false)})
 	s, err := docker.NewSecret(ctx, name, &docker.SecretArgs{

@@ -67,7 +67,8 @@ func TestEveryResourceNamesItsProviderAndItsOwner(t *testing.T) {
 			if n.Custom && n.Provider == "" {
 				t.Errorf("%s uses a default provider", n.URN)
 			}
-			shared := []string{"app-network", "app-env", "postgres-superuser", "guard"} // owned by the stack itself, used by several components
+			// owned by the stack itself, used by several components
+			shared := []string{"app-network", "app-env", "postgres-superuser", "guard"}
 			if n.Custom && !strings.Contains(n.Parent, "momentstudio:") && !slices.Contains(shared, n.Name) {
 				t.Errorf("%s has no component as its parent", n.URN)
 			}
@@ -136,7 +137,10 @@ func TestWhoWaitsForWhom(t *testing.T) {
 				continue
 			}
 			for _, want := range wants {
-				if !slices.ContainsFunc(g[i].Request.GetDependencies(), func(urn string) bool { return strings.HasSuffix(urn, "::"+want) }) {
+				if !slices.ContainsFunc(g[i].Request.GetDependencies(), func(urn string) bool {
+					return strings.HasSuffix(urn,
+						"::"+want)
+				}) {
 					t.Errorf("%s does not wait for %s", name, want)
 				}
 			}
@@ -150,7 +154,10 @@ func TestRotatingALockedSecretKeepsEveryGeneration(t *testing.T) {
 	c := load(t, "prod")
 	c.Secrets.AppKey, c.Secrets.BackupPassword = 3, 2
 	g := graphtest.Record(t, c, stacks.Deploy)
-	for _, name := range []string{"secrets-app-key", "secrets-app-key-2", "secrets-app-key-3", "secrets-backup-password", "secrets-backup-password-2"} {
+	for _, name := range []string{
+		"secrets-app-key", "secrets-app-key-2", "secrets-app-key-3", "secrets-backup-password",
+		"secrets-backup-password-2",
+	} {
 		i := slices.IndexFunc(g, func(n graphtest.Node) bool { return n.Name == name })
 		if i < 0 || !g[i].Protect {
 			t.Errorf("%s is not there, or not locked", name)
@@ -188,7 +195,8 @@ func TestTheGuardIsTheFirstToBeDestroyed(t *testing.T) {
 
 func TestServerIsMadeFromAFrozenCopy(t *testing.T) {
 	each(t, func(t *testing.T, c config.Config, g graphtest.Graph) {
-		boot := slices.DeleteFunc(g.OfType("random:index/randomUuid:RandomUuid"), func(n graphtest.Node) bool { return n.Name == "guard" })
+		boot := slices.DeleteFunc(g.OfType("random:index/randomUuid:RandomUuid"),
+			func(n graphtest.Node) bool { return n.Name == "guard" })
 		if len(boot) != 1 || boot[0].Name != fmt.Sprintf("host-boot-%d", c.Host.Generation) {
 			t.Fatalf("got %d frozen copies", len(boot))
 		}
@@ -327,7 +335,10 @@ func TestEveryGivenSecretArrivesOnlyWhereItMay(t *testing.T) {
 				*v = secret.New(graphtest.Canary + "-" + key)
 			}
 			c.TLS.Mode, c.Registry.Address, c.Registry.Username = "file", "ghcr.io", "u"
-			for key, v := range map[string]*secret.Value{"tlsCertificate": &c.TLSCertificate, "tlsKey": &c.TLSKey, "registryPassword": &c.RegistryPassword} {
+			for key, v := range map[string]*secret.Value{
+				"tlsCertificate": &c.TLSCertificate, "tlsKey": &c.TLSKey,
+				"registryPassword": &c.RegistryPassword,
+			} {
 				*v = secret.New(graphtest.Canary + "-" + key)
 			}
 			g := graphtest.Record(t, c, stacks.Deploy)
@@ -370,7 +381,10 @@ func secretsArriveOnlyWhereTheyMay(t *testing.T, g graphtest.Graph) {
 				}
 			}
 			shown := fmt.Sprint(withoutSecrets(value))
-			for _, forbidden := range []string{graphtest.Canary, secret.Placeholder("sentryDsn"), "PRIVATE KEY", "postgresql+asyncpg://"} {
+			for _, forbidden := range []string{
+				graphtest.Canary, secret.Placeholder("sentryDsn"), "PRIVATE KEY",
+				"postgresql+asyncpg://",
+			} {
 				if strings.Contains(shown, forbidden) {
 					t.Errorf("%s.%s holds %q in clear", n.Name, key, forbidden)
 				}
@@ -429,7 +443,8 @@ func TestEverythingOnTheHostGoesWithTheServer(t *testing.T) {
 				t.Errorf("%s would be deleted on a host that is gone", n.Name)
 			}
 			deps := n.Request.GetPropertyDependencies()["labels"].GetUrns()
-			if !slices.Contains(n.Request.GetReplaceOnChanges(), "labels") || len(deps) != 1 || !strings.HasSuffix(deps[0], "::host-server") {
+			if !slices.Contains(n.Request.GetReplaceOnChanges(), "labels") || len(deps) != 1 || !strings.HasSuffix(deps[0],
+				"::host-server") {
 				t.Errorf("%s would keep the record of a machine that is gone when the server is rebuilt", n.Name)
 			}
 		}

@@ -35,7 +35,11 @@ func prune(c config.Config) render.Timer {
 // registryCredentials are those of hostops, which pulls images through Docker's API.
 func registryCredentials(c config.Config) pulumi.StringOutput {
 	return secretInput(c.RegistryPassword).ApplyT(func(password string) (string, error) {
-		text, err := json.Marshal(hostspec.RegistryAuth{Username: c.Registry.Username, Password: password, ServerAddress: c.Registry.Address}) //nolint:gosec // it becomes a secret file
+		//nolint:gosec // it becomes a secret file
+		text, err := json.Marshal(hostspec.RegistryAuth{
+			Username: c.Registry.Username, Password: password,
+			ServerAddress: c.Registry.Address,
+		})
 		return string(text), err
 	}).(pulumi.StringOutput)
 }
@@ -46,17 +50,22 @@ func backupTimers(c config.Config) []render.Timer {
 	timer := func(name, description, calendar string, delay, limit time.Duration, command ...string) render.Timer {
 		return render.Timer{
 			Name: name, Description: description, Image: c.Images.Ops, Calendar: calendar, RandomDelay: delay, Limit: limit,
-			Command: append(command, "--contract", strconv.Itoa(hostspec.ContractVersion)), Network: hostspec.AppNetwork, Notify: true,
+			Command: append(command, "--contract", strconv.Itoa(hostspec.ContractVersion)), Network: hostspec.AppNetwork,
+			Notify: true,
 			// Staged directories have the owners and modes of the live ones.
 			Caps: []string{"CHOWN", "FOWNER"}, Mounts: everything(hostspec.SecretsDir),
 		}
 	}
 	at := c.Backup.CheckAt + ":00"
 	return []render.Timer{
-		timer("backup", "Back the shop up, and read the backup back", "*-*-* "+c.Backup.At+":00", 15*time.Minute, 12*time.Hour, "backup"),
-		timer("backup-age", "See that the newest backup is not too old", "*-*-* *:20:00", 5*time.Minute, 5*time.Minute, "backup-age"),
-		timer("backup-sample", "Read a sample of the backups back", "Sun *-*-* "+at, 15*time.Minute, 12*time.Hour, "backup-check"),
-		timer("backup-check", "Read all backups back, and restore the newest database", "*-*-01 "+at, 15*time.Minute, 24*time.Hour, "backup-check", "--whole"),
+		timer("backup", "Back the shop up, and read the backup back", "*-*-* "+c.Backup.At+":00", 15*time.Minute,
+			12*time.Hour, "backup"),
+		timer("backup-age", "See that the newest backup is not too old", "*-*-* *:20:00", 5*time.Minute, 5*time.Minute,
+			"backup-age"),
+		timer("backup-sample", "Read a sample of the backups back", "Sun *-*-* "+at, 15*time.Minute, 12*time.Hour,
+			"backup-check"),
+		timer("backup-check", "Read all backups back, and restore the newest database", "*-*-01 "+at, 15*time.Minute,
+			24*time.Hour, "backup-check", "--whole"),
 	}
 }
 
@@ -83,11 +92,13 @@ func backupSpec(c config.Config, s *secrets.Secrets) pulumi.StringOutput {
 	}
 	return pulumi.ToSecret(pulumi.All(passwords...).ApplyT(func(v []any) (string, error) {
 		spec := hostspec.Backup{
-			Stack: c.Stack, Release: c.Release.Name, ClientImage: c.Images.Postgres, Network: hostspec.AppNetwork, KeepDays: c.Backup.KeepDays,
+			Stack: c.Stack, Release: c.Release.Name, ClientImage: c.Images.Postgres, Network: hostspec.AppNetwork,
+			KeepDays: c.Backup.KeepDays,
 			Images: map[string]string{
 				"backend": c.Release.Backend, "frontend": c.Release.Frontend, "ops": c.Images.Ops, "postgres": c.Images.Postgres,
 			},
-			MaxAgeHours: c.Backup.MaxAgeHours, Notify: notify(c), Compatible: c.Release.CompatibleRevisions, Password: v[0].(string), Destinations: destinations(c),
+			MaxAgeHours: c.Backup.MaxAgeHours, Notify: notify(c), Compatible: c.Release.CompatibleRevisions,
+			Password: v[0].(string), Destinations: destinations(c),
 			ReadOnly: drill,
 		}
 		for _, old := range v[1:] {
@@ -118,21 +129,31 @@ func destinations(c config.Config) []hostspec.Destination {
 	}
 	if u, err := url.Parse(b.Rest.URL); err == nil && b.Rest.URL != "" {
 		u.User = url.UserPassword(b.Rest.Username, c.BackupRestPassword.Reveal())
-		out = append(out, hostspec.Destination{Name: "rest", Repository: "rest:" + u.String(), CACert: b.Rest.CAPEM, Prune: b.Rest.Prune})
+		out = append(out, hostspec.Destination{
+			Name: "rest", Repository: "rest:" + u.String(), CACert: b.Rest.CAPEM,
+			Prune: b.Rest.Prune,
+		})
 	}
 	if b.S3.Endpoint != "" {
-		env := map[string]string{"AWS_ACCESS_KEY_ID": c.BackupS3AccessKey.Reveal(), "AWS_SECRET_ACCESS_KEY": c.BackupS3SecretKey.Reveal()}
+		env := map[string]string{
+			"AWS_ACCESS_KEY_ID":     c.BackupS3AccessKey.Reveal(),
+			"AWS_SECRET_ACCESS_KEY": c.BackupS3SecretKey.Reveal(),
+		}
 		if b.S3.Region != "" {
 			env["AWS_DEFAULT_REGION"] = b.S3.Region
 		}
 		out = append(out, hostspec.Destination{
-			Name: "s3", Repository: fmt.Sprintf("s3:%s/%s/%s", strings.TrimSuffix(b.S3.Endpoint, "/"), b.S3.Bucket, b.S3.Prefix), Env: env, CACert: b.S3.CAPEM, Prune: b.S3.Prune,
+			Name: "s3", Repository: fmt.Sprintf("s3:%s/%s/%s", strings.TrimSuffix(b.S3.Endpoint, "/"), b.S3.Bucket,
+				b.S3.Prefix), Env: env, CACert: b.S3.CAPEM, Prune: b.S3.Prune,
 		})
 	}
 	if s := b.SFTP; s.Host != "" {
 		out = append(out, hostspec.Destination{
 			Name: "sftp", Repository: fmt.Sprintf("sftp:%s@%s:%s", s.User, s.Host, s.Path), Prune: s.Prune,
-			SSH: &hostspec.SSH{Address: net.JoinHostPort(s.Host, strconv.Itoa(s.Port)), User: s.User, HostKey: s.HostKey, Key: c.BackupSFTPKey.Reveal()},
+			SSH: &hostspec.SSH{
+				Address: net.JoinHostPort(s.Host, strconv.Itoa(s.Port)), User: s.User, HostKey: s.HostKey,
+				Key: c.BackupSFTPKey.Reveal(),
+			},
 		})
 	}
 	return out

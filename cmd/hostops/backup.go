@@ -49,12 +49,14 @@ func backupCommand() *cobra.Command {
 			}
 			if err := release.RestartBackend(cmd.Context(), cmd.OutOrStdout()); err != nil {
 				// Its kind is not passed on: what is true of a lock is not of the backup.
-				return fmt.Errorf("the backup is a good one, but the API was not restarted, so the admin page shows the one before: %v; fix: docker service update --force momentstudio-backend", err) //nolint:errorlint // see above
+				return fmt.Errorf("the backup is a good one, but the API was not restarted, so the admin page shows the one "+
+					"before: %v; fix: docker service update --force momentstudio-backend", err)
 			}
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&anew, "anew", nil, "destination at which a repository is made although the one that was there is gone; may be repeated")
+	cmd.Flags().StringSliceVar(&anew, "anew", nil, "destination at which a repository is made although the one that was "+
+		"there is gone; may be repeated")
 	return cmd
 }
 
@@ -108,7 +110,8 @@ func backupCheckCommand() *cobra.Command {
 			return backup.Check(cmd.Context(), spec, resticProgram, whole, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&whole, "whole", false, "read everything, and restore the newest dump into a Postgres that is thrown away")
+	cmd.Flags().BoolVar(&whole, "whole", false, "read everything, and restore the newest dump into a Postgres that is "+
+		"thrown away")
 	return cmd
 }
 
@@ -125,7 +128,8 @@ func notifyCommand() *cobra.Command {
 			state, errState := backup.ReadState(hostspec.BackupStatus) // what cannot be read is told too
 			text, errAge := backupAge(now)
 			return backup.Notify(cmd.Context(), spec.Notify, backup.Failure{
-				Stack: spec.Stack, Unit: unit, Detail: errors.Join(errAge, errors.New(text)).Error(), Time: now, Backup: errState != nil || state.FailedBy(now),
+				Stack: spec.Stack, Unit: unit, Detail: errors.Join(errAge, errors.New(text)).Error(), Time: now,
+				Backup: errState != nil || state.FailedBy(now),
 			})
 		},
 	}
@@ -137,7 +141,8 @@ func notifyCommand() *cobra.Command {
 func sftpCommand() *cobra.Command {
 	var destination string
 	cmd := &cobra.Command{
-		Use: "sftp-connect", Short: "Join standard input and output with a destination's SFTP server; restic runs it", Args: cobra.NoArgs,
+		Use: "sftp-connect", Short: "Join standard input and output with a destination's SFTP server; restic runs it",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			spec, err := backup.ReadSpec(hostspec.BackupSecret)
 			if err != nil {

@@ -51,12 +51,18 @@ var kinds = []struct {
 	do   string // empty: the error itself says it
 }{
 	{errContract, exitContract, ""},
-	{backup.ErrNotEverywhere, exitFailed, "mend what is said of each destination, then `systemctl start momentstudio-backup`; a destination that is not named has its copy"},
-	{backup.ErrNotBackedUp, exitFailed, "no destination has a copy of this run, earlier ones are as they were; mend the cause, then `systemctl start momentstudio-backup`"},
+	{backup.ErrNotEverywhere, exitFailed, "mend what is said of each destination, then `systemctl start " +
+		"momentstudio-backup`; a destination that is not named has its copy"},
+	{backup.ErrNotBackedUp, exitFailed, "no destination has a copy of this run, earlier ones are as they were; mend the " +
+		"cause, then `systemctl start momentstudio-backup`"},
 	{restic.ErrNoBackup, 10, "nothing was changed; `restore list --from NAME` shows what a destination has"},
-	{restic.ErrWrongPassword, 11, "nothing was changed; the repository is another stack's, or its password is of another generation than this host's: take another destination (--from), or run `studio up` with the stack's own file first"},
-	{restic.ErrDamaged, 12, "the shop's own data were not touched; take another backup (`restore list`) or another destination (--from), and have this one looked at"},
-	{restic.ErrNoRoom, 13, "nothing of the shop was changed; raise host.volumeSizeGB and run `studio up`, or remove what is not needed from the data volume"},
+	{restic.ErrWrongPassword, 11, "nothing was changed; the repository is another stack's, or its password is of " +
+		"another generation than this host's: take another destination (--from), or run `studio up` with the stack's own " +
+		"file first"},
+	{restic.ErrDamaged, 12, "the shop's own data were not touched; take another backup (`restore list`) or another " +
+		"destination (--from), and have this one looked at"},
+	{restic.ErrNoRoom, 13, "nothing of the shop was changed; raise host.volumeSizeGB and run `studio up`, or remove " +
+		"what is not needed from the data volume"},
 	{restore.ErrNewerSchema, 14, ""},
 	{journal.ErrUnfinished, 15, ""},
 	{lock.ErrHeld, exitLocked, "wait until that has ended, then run it again"},
@@ -117,8 +123,10 @@ func command() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
-	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), prepareCommand(), migrateCommand(),
-		caddyLoadCommand(), pruneCommand(), backupCommand(), backupAgeCommand(), backupCheckCommand(), notifyCommand(), restoreCommand(), proveCommand(), sftpCommand())
+	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), prepareCommand(),
+		migrateCommand(),
+		caddyLoadCommand(), pruneCommand(), backupCommand(), backupAgeCommand(), backupCheckCommand(), notifyCommand(),
+		restoreCommand(), proveCommand(), sftpCommand())
 	return root
 }
 
@@ -155,7 +163,9 @@ func dbRetireCommand() *cobra.Command {
 }
 
 // rolesCommand is a command that works on the database's roles as the superuser.
-func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, postgres.Roles, io.Writer) error) *cobra.Command {
+func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, postgres.Roles,
+	io.Writer) error,
+) *cobra.Command {
 	var superuser, first, loginA, loginB string
 	roles := postgres.Roles{}
 	cmd := &cobra.Command{
@@ -174,7 +184,8 @@ func rolesCommand(use, short string, work func(context.Context, *pgx.Conn, postg
 			return work(ctx, conn, roles, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&superuser, "superuser-password", "", "file with the superuser's password; old ones beside it are tried too, and removed")
+	cmd.Flags().StringVar(&superuser, "superuser-password", "", "file with the superuser's password; old ones beside it "+
+		"are tried too, and removed")
 	cmd.Flags().StringVar(&first, "first-password", "", "file with the superuser's password of the first initialisation")
 	cmd.Flags().StringVar(&loginA, "login-a-password", "", "file with the password of login role a")
 	cmd.Flags().StringVar(&loginB, "login-b-password", "", "file with the password of login role b")
@@ -210,9 +221,11 @@ func prepareCommand() *cobra.Command {
 func pruneCommand() *cobra.Command {
 	var keep []string
 	cmd := &cobra.Command{
-		Use: "prune", Short: "Remove images that neither a container nor one of the newest releases needs", Args: cobra.NoArgs,
+		Use: "prune", Short: "Remove images that neither a container nor one of the newest releases needs",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			unlock, err := lock.Acquire(hostspec.ServicesLock, "a change of the services", fmt.Sprintf("the pruning of images, since %s", time.Now().UTC().Format(time.RFC3339)))
+			unlock, err := lock.Acquire(hostspec.ServicesLock, "a change of the services",
+				fmt.Sprintf("the pruning of images, since %s", time.Now().UTC().Format(time.RFC3339)))
 			if errors.Is(err, lock.ErrHeld) {
 				fmt.Fprintf(cmd.OutOrStdout(), "%v: nothing is pruned this time\n", err)
 				return nil

@@ -26,7 +26,8 @@ func restoreCommand() *cobra.Command {
 	r := restore.Restoration{Restic: resticProgram}
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "restore", Short: "Replace database and files by those of a backup; the replaced ones are kept", Args: cobra.NoArgs,
+		Use: "restore", Short: "Replace database and files by those of a backup; the replaced ones are kept",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (r.Backup == "") == (r.Archive == "") {
 				return commandline.Usage(errors.New("say what to restore: either --backup or --archive"))
@@ -43,15 +44,19 @@ func restoreCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&r.From, "from", "", "destination to take the backup from (default: the first that is not on the data volume)")
-	cmd.Flags().StringVar(&r.Backup, "backup", "", `"latest", a backup's ID, or a time such as 2026-11-25T04:30Z: the newest backup of then`)
-	cmd.Flags().StringVar(&r.Archive, "archive", "", "archive of the old scripts (backup-*.tar.gz), on the data volume, instead")
+	cmd.Flags().StringVar(&r.From, "from", "", "destination to take the backup from (default: the first that is not on "+
+		"the data volume)")
+	cmd.Flags().StringVar(&r.Backup, "backup", "",
+		`"latest", a backup's ID, or a time such as 2026-11-25T04:30Z: the newest backup of then`)
+	cmd.Flags().StringVar(&r.Archive, "archive", "", "archive of the old scripts (backup-*.tar.gz), on the data volume, "+
+		"instead")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for the stack's name")
 	cmd.AddCommand(
 		continueCommand(),
-		stepCommand("undo", "Make the state of before the restore serve again", func(cmd *cobra.Command, spec hostspec.Backup) error {
-			return restore.Undo(cmd.Context(), spec, cmd.OutOrStdout())
-		}),
+		stepCommand("undo", "Make the state of before the restore serve again",
+			func(cmd *cobra.Command, spec hostspec.Backup) error {
+				return restore.Undo(cmd.Context(), spec, cmd.OutOrStdout())
+			}),
 		stepCommand("drop", "Remove for good what does not serve", func(cmd *cobra.Command, spec hostspec.Backup) error {
 			return restore.Drop(cmd.Context(), spec, cmd.OutOrStdout())
 		}),
@@ -65,7 +70,8 @@ const patience = 10 * time.Minute
 
 // confirm wants the stack's name typed.
 func confirm(ctx context.Context, in io.Reader, out io.Writer, stack, what string) error {
-	fmt.Fprintf(out, "This replaces the database and all files of the stack %s by %s.\nType the stack's name to go on: ", stack, what)
+	fmt.Fprintf(out, "This replaces the database and all files of the stack %s by %s.\nType the stack's name to go on: ",
+		stack, what)
 	answer := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(in).ReadString('\n')
@@ -75,7 +81,8 @@ func confirm(ctx context.Context, in io.Reader, out io.Writer, stack, what strin
 	case line := <-answer:
 		fmt.Fprintln(out) // the answer's own line end is not seen when it is no terminal
 		if line != stack {
-			return fmt.Errorf("that is not the stack's name: nothing was changed; fix: run it again and type %s, or give --yes", stack)
+			return fmt.Errorf("that is not the stack's name: nothing was changed; fix: run it again and type %s, or give --yes",
+				stack)
 		}
 		return nil
 	case <-ctx.Done():
@@ -83,27 +90,33 @@ func confirm(ctx context.Context, in io.Reader, out io.Writer, stack, what strin
 		return fmt.Errorf("nothing was changed: %w", ctx.Err())
 	case <-time.After(patience):
 		fmt.Fprintln(out)
-		return fmt.Errorf("no answer within %s: nothing was changed; fix: run it again and type %s, or give --yes", patience, stack)
+		return fmt.Errorf("no answer within %s: nothing was changed; fix: run it again and type %s, or give --yes", patience,
+			stack)
 	}
 }
 
 func continueCommand() *cobra.Command {
 	var to string
-	cmd := stepCommand("continue", "Finish a restore that was interrupted", func(cmd *cobra.Command, spec hostspec.Backup) error {
-		side := hostspec.RestoreSide(to)
-		if side != "" && side != hostspec.SideRestored && side != hostspec.SideBefore {
-			return commandline.Usage(fmt.Errorf("--to is %q, want %s or %s", to, hostspec.SideRestored, hostspec.SideBefore))
-		}
-		return restore.Continue(cmd.Context(), spec, side, cmd.OutOrStdout())
-	})
-	cmd.Flags().StringVar(&to, "to", "", "which state is to serve: restored or before (default: the one that the interrupted run was to bring)")
+	cmd := stepCommand("continue", "Finish a restore that was interrupted",
+		func(cmd *cobra.Command, spec hostspec.Backup) error {
+			side := hostspec.RestoreSide(to)
+			if side != "" && side != hostspec.SideRestored && side != hostspec.SideBefore {
+				return commandline.Usage(fmt.Errorf("--to is %q, want %s or %s", to, hostspec.SideRestored, hostspec.SideBefore))
+			}
+			return restore.Continue(cmd.Context(), spec, side, cmd.OutOrStdout())
+		})
+	cmd.Flags().StringVar(&to, "to", "", "which state is to serve: restored or before (default: the one that the "+
+		"interrupted run was to bring)")
 	return cmd
 }
 
 // restoring runs work as the only one that changes services, and without a backup beside it.
 func restoring(what string, work func(hostspec.Backup) error) error {
 	who := fmt.Sprintf("%s, since %s", what, time.Now().UTC().Format(time.RFC3339))
-	for _, l := range []struct{ path, work string }{{hostspec.ServicesLock, "a change of the services"}, {hostspec.BackupLock, "a backup"}} {
+	for _, l := range []struct{ path, work string }{
+		{hostspec.ServicesLock, "a change of the services"},
+		{hostspec.BackupLock, "a backup"},
+	} {
 		release, err := lock.Acquire(l.path, l.work, who)
 		if err != nil {
 			return err
@@ -162,13 +175,17 @@ func restoreStatusCommand() *cobra.Command {
 			case state == nil:
 				fmt.Fprintln(out, "nothing is kept of a restore")
 			case !state.Prepared:
-				fmt.Fprintf(out, "the restore of %s has not touched the shop; if it is not running any more, the next one begins anew\n", state.Source)
+				fmt.Fprintf(out, "the restore of %s has not touched the shop; if it is not running any more, the next one begins "+
+					"anew\n", state.Source)
 			case state.Dropping:
-				fmt.Fprintf(out, "%s serves; the other side of the restore of %s is being removed: `restore drop` finishes that\n", state.Target, state.Source)
+				fmt.Fprintf(out, "%s serves; the other side of the restore of %s is being removed: `restore drop` finishes that\n",
+					state.Target, state.Source)
 			case !state.Switched:
-				fmt.Fprintf(out, "the restore of %s stands in the middle of its switch to %s: `restore continue` finishes it, `restore undo` goes back\n", state.Source, state.Target)
+				fmt.Fprintf(out, "the restore of %s stands in the middle of its switch to %s: `restore continue` finishes it, "+
+					"`restore undo` goes back\n", state.Source, state.Target)
 			default:
-				fmt.Fprintf(out, "%s serves; the other side of the restore of %s is kept: `restore drop` removes it\n", state.Target, state.Source)
+				fmt.Fprintf(out, "%s serves; the other side of the restore of %s is kept: `restore drop` removes it\n",
+					state.Target, state.Source)
 			}
 			if state != nil {
 				for _, p := range state.Phases {

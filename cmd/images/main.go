@@ -89,7 +89,9 @@ func build(r recipe, work string) (v1.Image, error) {
 	for _, p := range r.programs {
 		binary := filepath.Join(work, p.binary)
 		// No path, no version control stamp, no symbol table: the same sources give the same digest.
-		cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", binary, p.pkg) //nolint:gosec // fixed list above
+		//nolint:gosec // fixed list above
+		cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags",
+			"-s -w -buildid=", "-o", binary, p.pkg)
 		cmd.Dir = p.module
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 		var log bytes.Buffer

@@ -18,14 +18,16 @@ import (
 )
 
 // forkNote stands on top of what a fork's own code wrote.
-const forkNote = "> **From a fork:** this was written by the pull request's own code, without any secret. Read it as a claim; the deploy reviews again.\n\n"
+const forkNote = "> **From a fork:** this was written by the pull request's own code, without any secret. Read it as " +
+	"a claim; the deploy reviews again.\n\n"
 
 func commentCommand(cli *engine.Stack) *cobra.Command {
 	var file, pull, head string
 	var fork bool
 	cmd := &cobra.Command{
 		Use: "comment", Short: "Put a review's comment on its pull request, in place of the last one", Args: cobra.NoArgs,
-		Long: `Put what ` + "`studio review --markdown`" + ` wrote on a pull request of GitHub, in place of the last comment on the same stack.
+		Long: `Put what ` + "`studio review --markdown`" +
+			` wrote on a pull request of GitHub, in place of the last comment on the same stack.
 GITHUB_TOKEN, GITHUB_REPOSITORY and GITHUB_API_URL come from the environment, as in every workflow.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := os.ReadFile(file)
@@ -68,7 +70,8 @@ GITHUB_TOKEN, GITHUB_REPOSITORY and GITHUB_API_URL come from the environment, as
 	}
 	cmd.Flags().StringVar(&file, "file", "", "the comment; required")
 	cmd.Flags().StringVar(&pull, "pull", "", "number of the pull request, or @ and a file that holds it; required")
-	cmd.Flags().StringVar(&head, "head", "", "commit that the comment speaks of; one on an older commit than the pull request's is not written")
+	cmd.Flags().StringVar(&head, "head", "", "commit that the comment speaks of; one on an older commit than the pull "+
+		"request's is not written")
 	cmd.Flags().BoolVar(&fork, "fork", false, "say that a fork's own code wrote it")
 	_ = cmd.MarkFlagRequired("file")
 	_ = cmd.MarkFlagRequired("pull")
@@ -78,7 +81,8 @@ GITHUB_TOKEN, GITHUB_REPOSITORY and GITHUB_API_URL come from the environment, as
 func pinCommand(cli *engine.Stack) *cobra.Command {
 	var release string
 	cmd := &cobra.Command{
-		Use: "pin [--release COMMIT] [NAME=REFERENCE…]", Short: "Write images into the stack's file, by the digests that their tags have now",
+		Use: "pin [--release COMMIT] [NAME=REFERENCE…]", Short: "Write images into the stack's file, by the digests that " +
+			"their tags have now",
 		Long: `Resolve each reference with a tag to its digest and write it into the stack's file: backend and frontend with the release's
 name, ops, edge, postgres, redis. Nothing is written unless all images are there for linux/amd64. Registry credentials are
 those of ` + "`docker login`" + `.`,

@@ -28,7 +28,8 @@ import (
 
 // reference introduces the generated docs/reference/studio.md.
 const reference = `
-The operator's command, and CI's. Build it in a clone: ` + "`go build -o bin/ ./cmd/studio`" + `. It runs the Pulumi CLI, whose backend and
+The operator's command, and CI's. Build it in a clone: ` + "`go build -o bin/ ./cmd/studio`" +
+	`. It runs the Pulumi CLI, whose backend and
 passphrase come from the environment as always.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage; of a review 20 riskier than what was reviewed, 21 data at risk and 22 irreversible
@@ -78,7 +79,9 @@ func command() *cobra.Command {
 	root.PersistentFlags().StringVarP(&cli.Name, "stack", "s", "", "the stack; required")
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
-	root.AddCommand(upCommand(&cli), recoverCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli), reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli), sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli), drillCommand(&cli))
+	root.AddCommand(upCommand(&cli), recoverCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli),
+		reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli),
+		sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli), drillCommand(&cli))
 	return root
 }
 
@@ -109,7 +112,8 @@ but for what cannot be made again as it was (volume, server, address, widget): t
 		RunE: func(cmd *cobra.Command, _ []string) error { return update.Recover(cmd.Context(), *cli, o) },
 	}
 	cmd.Flags().BoolVar(&o.Apply, "yes", false, "do it")
-	cmd.Flags().StringArrayVar(&o.Forget, "forget", nil, "name of a resource that is gone for good, may be given again: the next update makes a new one")
+	cmd.Flags().StringArrayVar(&o.Forget, "forget", nil, "name of a resource that is gone for good, may be given again: "+
+		"the next update makes a new one")
 	cmd.Flags().DurationVar(&cli.Wait, "wait", 0, "how long to wait for somebody else who changes the host's services")
 	return cmd
 }
@@ -176,8 +180,10 @@ func reviewCommand(cli *engine.Stack) *cobra.Command {
 approves. Exit codes: 0 passes, 20 riskier than the plan that was reviewed, 21 data at risk, 22 irreversible, 23 against a policy.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return studio.Review(cmd.Context(), *cli, o, time.Now()) },
 	}
-	cmd.Flags().StringVar(&o.Preview, "preview", "", "file with the output of pulumi preview --json, instead of running it")
-	cmd.Flags().BoolVar(&o.Placeholders, "placeholders", false, "preview with placeholders and an empty state, as a stranger does; with --preview or --config-file: say that those are of one")
+	cmd.Flags().StringVar(&o.Preview, "preview", "", "file with the output of pulumi preview --json, instead of running "+
+		"it")
+	cmd.Flags().BoolVar(&o.Placeholders, "placeholders", false, "preview with placeholders and an empty state, as a "+
+		"stranger does; with --preview or --config-file: say that those are of one")
 	cmd.Flags().StringVar(&o.Approvals, "approvals", "approvals", "directory of approvals")
 	cmd.Flags().StringVar(&o.Reviewed, "reviewed", "", "an earlier report (--json), which this plan may not exceed")
 	cmd.Flags().StringVar(&o.Markdown, "markdown", "", "file to write a comment for a pull request to")
@@ -197,7 +203,8 @@ func statusCommand(cli *engine.Stack) *cobra.Command {
 	}
 }
 
-const addressUsage = "this machine's address, to which the port is opened; default: STUDIO_ADDRESS, or the one that Cloudflare sees"
+const addressUsage = "this machine's address, to which the port is opened; default: STUDIO_ADDRESS, or the one that " +
+	"Cloudflare sees"
 
 func driftCommand(cli *engine.Stack) *cobra.Command {
 	var o drift.Options
@@ -217,7 +224,8 @@ drift, 24 drift, 1 not everything could be asked.`,
 func sshAllowCommand(cli *engine.Stack) *cobra.Command {
 	var a hostssh.Allow
 	cmd := &cobra.Command{
-		Use: "ssh-allow [flags] -- COMMAND [ARGUMENT…]", DisableFlagsInUseLine: true, Short: "Run a command while the host's SSH port is open to this machine", Args: cobra.MinimumNArgs(1),
+		Use: "ssh-allow [flags] -- COMMAND [ARGUMENT…]", DisableFlagsInUseLine: true, Short: "Run a command while the " +
+			"host's SSH port is open to this machine", Args: cobra.MinimumNArgs(1),
 		Long: `Open port 22 of the stack's host to this machine's address, in a firewall of its own, run the command, and close it again,
 however the command ended. When the time is over, the command is interrupted first. An opening that was left behind by
 a process that was killed is removed by the next one. The exit code is the command's.`,
@@ -242,7 +250,8 @@ func sshConfigCommand(cli *engine.Stack) *cobra.Command {
 			if err := hostssh.WriteConfig(cmd.Context(), *cli); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; the host answers to: ssh -F %[1]s/config <address>\n", sshfiles.Dir(cli.Name))
+			fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; the host answers to: ssh -F %[1]s/config <address>\n",
+				sshfiles.Dir(cli.Name))
 			return nil
 		},
 	}

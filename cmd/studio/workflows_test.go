@@ -63,7 +63,10 @@ func commands(t *testing.T, script string) [][]string {
 		t.Fatalf("%v in\n%s", err, script)
 	}
 	var out [][]string
-	env := &expand.Config{Env: expand.FuncEnviron(func(string) string { return "true" }), CmdSubst: func(io.Writer, *syntax.CmdSubst) error { return nil }}
+	env := &expand.Config{
+		Env:      expand.FuncEnviron(func(string) string { return "true" }),
+		CmdSubst: func(io.Writer, *syntax.CmdSubst) error { return nil },
+	}
 	syntax.Walk(file, func(node syntax.Node) bool {
 		call, ok := node.(*syntax.CallExpr)
 		if !ok || len(call.Args) == 0 {

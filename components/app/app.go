@@ -128,7 +128,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, err
 	}
 	migrate := []string{
-		"migrate", "--contract", strconv.Itoa(hostspec.ContractVersion), "--image", args.BackendImage, "--client-image", args.ClientImage,
+		"migrate", "--contract", strconv.Itoa(hostspec.ContractVersion), "--image", args.BackendImage, "--client-image",
+		args.ClientImage,
 		"--env-file", args.EnvFile, "--network", hostspec.AppNetwork,
 	}
 	for _, r := range args.CompatibleRevisions {
@@ -158,14 +159,18 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		// The application takes the time of the last backup from its environment only (app-contract §2.4): a
 		// backup that succeeded writes the file.
 		Args: []string{
-			"sh", "-c", `BACKUP_LAST_AT="$(cat ` + backupStatus + `/` + path.Base(hostspec.LastBackupFile) + ` 2>/dev/null)"; [ -z "$BACKUP_LAST_AT" ] || export BACKUP_LAST_AT; exec "$@"`, "sh",
+			"sh", "-c", `BACKUP_LAST_AT="$(cat ` + backupStatus + `/` + path.Base(hostspec.LastBackupFile) +
+				` 2>/dev/null)"; [ -z "$BACKUP_LAST_AT" ] || export BACKUP_LAST_AT; exec "$@"`, "sh",
 			"uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", strconv.Itoa(hostspec.BackendPort),
 			"--proxy-headers", "--forwarded-allow-ips", hostspec.AppSubnet,
 			// Longer than Caddy's 30 s, or Caddy would send a POST on a connection that is just closing.
 			"--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "30",
 		},
 		Env: args.BackendEnv, Secrets: append([]workload.SecretFile{env}, args.KeyFiles...),
-		Mounts:  append(slices.Clone(media), workload.Mount{Source: hostspec.BackupPublic, Target: backupStatus, ReadOnly: true}),
+		Mounts: append(slices.Clone(media), workload.Mount{
+			Source: hostspec.BackupPublic, Target: backupStatus,
+			ReadOnly: true,
+		}),
 		Network: args.Network, Alias: hostspec.BackendHost,
 		Health: &workload.Health{
 			Command:  []string{"python", "-c", backendHealth},

@@ -18,7 +18,8 @@ import (
 // TypeToken is part of every child's URN: changing it needs an alias.
 const TypeToken = "momentstudio:caddy:Caddy"
 
-// stopGrace holds a load that is under way, the handover's delay and the grace of render's Caddyfile: 5, 5 and 30 seconds.
+// stopGrace holds a load that is under way, the handover's delay and the grace of render's Caddyfile: 5, 5 and 30
+// seconds.
 const stopGrace = 60 * time.Second
 
 // Args describes the edge.
@@ -26,13 +27,14 @@ type Args struct {
 	EdgeImage string // reference with digest; a change restarts Caddy, stop-first
 	OpsImage  string // reference with digest
 	Network   pulumi.StringInput
-	Config    render.Caddy       // loaded without a restart
-	ACMERoot  string             // PEM by which the ACME directory's own certificate is checked; empty: public roots
-	TLSDir    string             // host directory with certificate.pem and key.pem in file mode; empty otherwise
-	TLSHash   pulumi.StringInput // identifies the certificate there, whose change makes Caddy load it; nil outside file mode
-	Applied   pulumi.StringInput
-	MemoryMB  int  // default 512
-	Closed    bool // no port of the host leads to it; who is on the network calls it "edge"
+	Config    render.Caddy // loaded without a restart
+	ACMERoot  string       // PEM by which the ACME directory's own certificate is checked; empty: public roots
+	TLSDir    string       // host directory with certificate.pem and key.pem in file mode; empty otherwise
+	// identifies the certificate there, whose change makes Caddy load it; nil outside file mode
+	TLSHash  pulumi.StringInput
+	Applied  pulumi.StringInput
+	MemoryMB int  // default 512
+	Closed   bool // no port of the host leads to it; who is on the network calls it "edge"
 }
 
 // Caddy is the edge with its configuration loaded.
@@ -70,7 +72,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	load := []workload.Upload{{Path: hostspec.ApplyInbox + "/Caddyfile", Content: pulumi.String(text)}}
 	if args.ACMERoot != "" {
 		check = append(check, workload.Upload{Path: render.ACMERootFile, Content: pulumi.String(args.ACMERoot), Mode: "0444"})
-		load = append(load, workload.Upload{Path: hostspec.ApplyInbox + "/acme-root.pem", Content: pulumi.String(args.ACMERoot)})
+		load = append(load, workload.Upload{
+			Path:    hostspec.ApplyInbox + "/acme-root.pem",
+			Content: pulumi.String(args.ACMERoot),
+		})
 	}
 	valid, err := workload.NewJob(ctx, name+"-validate", workload.Job{
 		Image:   pulumi.String(args.EdgeImage),
@@ -80,7 +85,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err != nil {
 		return nil, err
 	}
-	command := []string{"caddy-load", "--contract", strconv.Itoa(hostspec.ContractVersion), "--from", hostspec.ApplyInbox, "--to", "/etc/caddy"}
+	command := []string{
+		"caddy-load", "--contract", strconv.Itoa(hostspec.ContractVersion), "--from", hostspec.ApplyInbox,
+		"--to", "/etc/caddy",
+	}
 	if args.TLSHash != nil {
 		command = append(command, "--force")
 	}

@@ -54,10 +54,11 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	}
 	for i, part := range []string{"apex", "www"} {
 		_, err := cloudflare.NewRecord(ctx, name+"-"+part, &cloudflare.RecordArgs{
-			ZoneId:  pulumi.String(args.ZoneID),
-			Name:    pulumi.String(d.Names[i]),
-			Type:    pulumi.String("A"),
-			Content: args.Address.ToStringOutput().ToStringPtrOutput(), // never Value, whose updates do nothing (pulumi-cloudflare#952)
+			ZoneId: pulumi.String(args.ZoneID),
+			Name:   pulumi.String(d.Names[i]),
+			Type:   pulumi.String("A"),
+			// never Value, whose updates do nothing (pulumi-cloudflare#952)
+			Content: args.Address.ToStringOutput().ToStringPtrOutput(),
 			Proxied: pulumi.Bool(args.Proxied),
 			Ttl:     pulumi.Int(ttl),
 			Comment: pulumi.String("managed by Pulumi"),

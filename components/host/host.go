@@ -91,7 +91,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	b.gate()
 	return h, ctx.RegisterResourceOutputs(h, pulumi.Map{
 		"address": h.Address, "volumeId": h.VolumeID, "knownHosts": h.KnownHosts, "location": b.location(),
-		"sshPrivateKeys": pulumi.ToSecret(h.DeployKeys), // studio reads them here while the stack's own outputs are not all known
+		// studio reads them here while the stack's own outputs are not all known
+		"sshPrivateKeys": pulumi.ToSecret(h.DeployKeys),
 	})
 }
 
@@ -255,7 +256,8 @@ func (b *builder) server() (err error) {
 			"sshKey":   b.deployKey.ID().ToStringOutput(),
 			"userData": pulumi.ToSecret(userData).(pulumi.StringOutput),
 		},
-	}, pulumi.Parent(b.host), pulumi.IgnoreChanges([]string{"keepers"}), pulumi.AdditionalSecretOutputs([]string{"keepers"}))
+	}, pulumi.Parent(b.host), pulumi.IgnoreChanges([]string{"keepers"}),
+		pulumi.AdditionalSecretOutputs([]string{"keepers"}))
 	if err != nil {
 		return err
 	}

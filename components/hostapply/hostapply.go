@@ -31,8 +31,9 @@ type Args struct {
 	Owners      map[string]int                // numeric owner of a secret's file; default root
 	KeepOld     map[string]bool               // secrets whose older content stays until its user has changed over
 	Reload      []string                      // systemd units reloaded when one of the secrets or files changed
-	Facts       pulumi.StringArray            // NAME=value, nothing secret; the job ignores them, and a preview shows what of the secret files has changed
-	Timers      []render.Timer                // enabled and started; one that is no longer listed is disabled and removed
+	// NAME=value, nothing secret; the job ignores them, and a preview shows what of the secret files has changed
+	Facts  pulumi.StringArray
+	Timers []render.Timer // enabled and started; one that is no longer listed is disabled and removed
 }
 
 // HostApply is the applied configuration.
@@ -69,8 +70,13 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	uploads := []workload.Upload{}
 	for i, path := range slices.Sorted(maps.Keys(args.Secrets)) {
 		in := hostspec.ApplyInbox + "/secret-" + strconv.Itoa(i)
-		spec.Secrets = append(spec.Secrets, hostspec.SecretFile{Path: path, Upload: in, UID: args.Owners[path], KeepOld: args.KeepOld[path]})
-		uploads = append(uploads, workload.Upload{Path: in, Content: pulumi.ToSecret(args.Secrets[path]).(pulumi.StringOutput)})
+		spec.Secrets = append(spec.Secrets, hostspec.SecretFile{
+			Path: path, Upload: in, UID: args.Owners[path],
+			KeepOld: args.KeepOld[path],
+		})
+		uploads = append(uploads, workload.Upload{
+			Path: in, Content: pulumi.ToSecret(args.Secrets[path]).(pulumi.StringOutput),
+		})
 	}
 	text, err := json.MarshalIndent(spec, "", " ")
 	if err != nil {

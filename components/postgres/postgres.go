@@ -88,7 +88,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err != nil {
 		return nil, err
 	}
-	roles, err := rolesJob(ctx, name+"-roles", "db-roles", args, pulumi.Parent(p), pulumi.DependsOn([]pulumi.Resource{service}))
+	roles, err := rolesJob(ctx, name+"-roles", "db-roles", args, pulumi.Parent(p),
+		pulumi.DependsOn([]pulumi.Resource{service}))
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +103,8 @@ func rolesJob(ctx *pulumi.Context, name, command string, a Args, opts ...pulumi.
 		Image: pulumi.String(a.OpsImage),
 		Command: []string{
 			command, "--contract", strconv.Itoa(hostspec.ContractVersion),
-			"--superuser-password", hostspec.SuperuserSecret, "--first-password", hostspec.SuperuserFirst, "--login-a-password", a.LoginFiles["a"],
+			"--superuser-password", hostspec.SuperuserSecret, "--first-password", hostspec.SuperuserFirst, "--login-a-password",
+			a.LoginFiles["a"],
 			"--login-b-password", a.LoginFiles["b"], "--active", a.ActiveLogin,
 			"--connection-limit", strconv.Itoa(a.MaxConnections - reserved),
 		},
@@ -128,7 +130,8 @@ func URL(args Args) pulumi.StringOutput {
 		return pulumi.ToSecret(args.ExternalURL).(pulumi.StringOutput)
 	}
 	login := map[string]string{"a": hostspec.LoginRoleA, "b": hostspec.LoginRoleB}[args.ActiveLogin]
-	return pulumi.ToSecret(pulumi.Sprintf("postgresql+asyncpg://%s:%s@%s:%d/%s", login, args.LoginPasswords[args.ActiveLogin],
+	return pulumi.ToSecret(pulumi.Sprintf("postgresql+asyncpg://%s:%s@%s:%d/%s", login,
+		args.LoginPasswords[args.ActiveLogin],
 		hostspec.PostgresHost, hostspec.PostgresPort, hostspec.DatabaseName)).(pulumi.StringOutput)
 }
 

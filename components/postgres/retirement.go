@@ -17,7 +17,9 @@ type Retirement struct {
 
 // NewRetirement closes the idle login role once everything in after uses the active one. A change of
 // the active role or of a password runs it again.
-func NewRetirement(ctx *pulumi.Context, name string, args Args, after []pulumi.Resource, opts ...pulumi.ResourceOption) (*Retirement, error) {
+func NewRetirement(ctx *pulumi.Context, name string, args Args, after []pulumi.Resource,
+	opts ...pulumi.ResourceOption,
+) (*Retirement, error) {
 	if err := args.validate(name); err != nil {
 		return nil, err
 	}

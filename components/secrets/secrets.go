@@ -30,15 +30,16 @@ type Args struct {
 // needs escaping in a URL, a shell or a .env file, and Alembic's parser fails on a % (app-contract §8).
 type Secrets struct {
 	pulumi.ResourceState
-	AppKey            pulumi.StringOutput // SECRET_KEY: signs sessions and encrypts TOTP secrets
-	MaintenanceToken  pulumi.StringOutput // MAINTENANCE_BYPASS_TOKEN
-	PreviewToken      pulumi.StringOutput // CONTENT_PREVIEW_TOKEN
-	LoginA, LoginB    pulumi.StringOutput // passwords of the two login roles
-	ActiveLogin       string              // "a" or "b": role a has the odd generations, role b the even
-	Superuser         pulumi.StringOutput // password of the database's superuser
-	SuperuserFirst    pulumi.StringOutput // the one that it has until its first roles job
-	DeployKeySeed     pulumi.StringOutput // ed25519 seed of the key that reaches the host
-	OldDeployKeySeed  pulumi.StringOutput // of the generation before, which reaches a host that has not heard of the new one
+	AppKey           pulumi.StringOutput // SECRET_KEY: signs sessions and encrypts TOTP secrets
+	MaintenanceToken pulumi.StringOutput // MAINTENANCE_BYPASS_TOKEN
+	PreviewToken     pulumi.StringOutput // CONTENT_PREVIEW_TOKEN
+	LoginA, LoginB   pulumi.StringOutput // passwords of the two login roles
+	ActiveLogin      string              // "a" or "b": role a has the odd generations, role b the even
+	Superuser        pulumi.StringOutput // password of the database's superuser
+	SuperuserFirst   pulumi.StringOutput // the one that it has until its first roles job
+	DeployKeySeed    pulumi.StringOutput // ed25519 seed of the key that reaches the host
+	// of the generation before, which reaches a host that has not heard of the new one
+	OldDeployKeySeed  pulumi.StringOutput
 	BootstrapHostSeed pulumi.StringOutput // ed25519 seed of the host key that passes through user data
 	HostKeySeed       pulumi.StringOutput // ed25519 seed of the host key that never does
 	OldHostKeySeed    pulumi.StringOutput // of the generation before
@@ -63,7 +64,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	s.Superuser = b.secret("superuser", 24, generation(g.Superuser), false)
 	s.SuperuserFirst = b.secret("superuser-first", 24, nil, false)
 	s.BackupPassword, s.OldBackupPasswords = b.kept("backup-password", 32, g.BackupPassword, args.Protect)
-	s.BootstrapHostSeed = b.secret("bootstrap-host-key", 32, pulumi.StringMap{"host": pulumi.String(strconv.Itoa(g.Host))}, false)
+	s.BootstrapHostSeed = b.secret("bootstrap-host-key", 32, pulumi.StringMap{"host": pulumi.String(strconv.Itoa(g.Host))},
+		false)
 	newLogin, oldLogin := b.pair("login", 24, g.DatabaseLogin)
 	s.DeployKeySeed, s.OldDeployKeySeed = b.pair("deploy-key", 32, g.DeployKey)
 	s.HostKeySeed, s.OldHostKeySeed = b.pair("host-key", 32, g.HostKey)
@@ -88,7 +90,9 @@ type builder struct {
 // kept generates the value of a generation and keeps those of all before, because what was encrypted
 // with them may be needed: a rotation makes a resource and neither replaces nor deletes one, which the
 // engine's lock would refuse.
-func (b *builder) kept(part string, bytes, generation int, protect bool) (newest pulumi.StringOutput, before []pulumi.StringOutput) {
+func (b *builder) kept(part string, bytes, generation int, protect bool) (newest pulumi.StringOutput,
+	before []pulumi.StringOutput,
+) {
 	newest = b.secret(part, bytes, nil, protect)
 	for n := 2; n <= generation; n++ {
 		before = append([]pulumi.StringOutput{newest}, before...)

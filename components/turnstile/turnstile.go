@@ -55,7 +55,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		Domains:   domains,
 		Mode:      pulumi.String(args.Mode),
 	}, pulumi.Parent(t), pulumi.Protect(args.Protect),
-		pulumi.IgnoreChanges([]string{"region"}), // a change of region replaces the widget (terraform-provider-cloudflare#4217)
+		// a change of region replaces the widget (terraform-provider-cloudflare#4217)
+		pulumi.IgnoreChanges([]string{"region"}),
 		pulumi.AdditionalSecretOutputs([]string{"secret"}))
 	if err != nil {
 		return nil, fmt.Errorf("make widget %q: %w", name, err)

@@ -32,8 +32,8 @@ func init() {
 	caddyconfig.RegisterAdapter("edge", adapter{})
 }
 
-// adapter reads a Caddyfile and makes its servers listen on the network "handover". The Caddyfile's own word for that, bind, would
-// also be the host on which the ACME issuer listens for challenges, and it takes no network.
+// adapter reads a Caddyfile and makes its servers listen on the network "handover". The Caddyfile's own word for
+// that, bind, would also be the host on which the ACME issuer listens for challenges, and it takes no network.
 type adapter struct{}
 
 func (adapter) Adapt(body []byte, options map[string]any) ([]byte, []caddyconfig.Warning, error) {

@@ -30,7 +30,10 @@ var zones = []struct {
 	events int
 	paths  []string
 }{
-	{10, []string{"/api/v1/orders/checkout", "/api/v1/orders/guest-checkout", "/api/v1/orders/guest-checkout/email/request", "/api/v1/payments/intent"}},
+	{10, []string{
+		"/api/v1/orders/checkout", "/api/v1/orders/guest-checkout",
+		"/api/v1/orders/guest-checkout/email/request", "/api/v1/payments/intent",
+	}},
 	{5, []string{"/api/v1/auth/verify/request", "/api/v1/auth/password-reset/request"}},
 	{10, []string{"/api/v1/support/contact", "/api/v1/newsletter/subscribe"}},
 	{10, []string{"/api/v1/auth/login", "/api/v1/auth/login/2fa", "/api/v1/auth/register"}},
@@ -38,7 +41,10 @@ var zones = []struct {
 	{30, []string{"/api/v1/auth/refresh"}},
 }
 
-var webhooks = []string{"/api/v1/payments/webhook", "/api/v1/payments/paypal/webhook", "/api/v1/payments/netopia/webhook"}
+var webhooks = []string{
+	"/api/v1/payments/webhook", "/api/v1/payments/paypal/webhook",
+	"/api/v1/payments/netopia/webhook",
+}
 
 const (
 	login         = "/api/v1/auth/login"
@@ -206,7 +212,8 @@ func TestUnderLoadEachClientHasExactlyItsOwnAllowance(t *testing.T) {
 					}
 				}
 				if got := allowed[[2]int{v, len(zones)}]; got != free*len(webhooks) {
-					t.Errorf("%s was let through %d times to the webhooks, want all %d: payment providers are never limited", visitor.name, got, free*len(webhooks))
+					t.Errorf("%s was let through %d times to the webhooks, want all %d: payment providers are never limited",
+						visitor.name, got, free*len(webhooks))
 				}
 			}
 			arrived := map[string]int{}
@@ -420,7 +427,10 @@ func (s *site) raw(t *testing.T, from, method, target string, header ...string) 
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	lines := append([]string{method + " " + target + " HTTP/1.1", "Host: shop.example", "Content-Length: 0", "Connection: close"}, header...)
+	lines := append([]string{
+		method + " " + target + " HTTP/1.1", "Host: shop.example", "Content-Length: 0",
+		"Connection: close",
+	}, header...)
 	fmt.Fprint(conn, strings.Join(lines, "\r\n")+"\r\n\r\n")
 	r, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	if err != nil {
@@ -497,19 +507,25 @@ func spellings(path string) [][2]string {
 		post(fmt.Sprintf("%s%%%02x%s", head, c, tail), fmt.Sprintf("%s%%%02X%s", head, c, tail),
 			fmt.Sprintf("%s%%25%02x%s", head, c, tail), head+strings.ToUpper(string(c))+tail)
 		if c == '/' {
-			for _, s := range []string{"//", "/./", "/%2e/", "/x/../", "/x/%2e%2e/", "%2F%2f", `\`, "%5C", "/;/", "/%00/", "/%0A", "%0A/"} {
+			for _, s := range []string{
+				"//", "/./", "/%2e/", "/x/../", "/x/%2e%2e/", "%2F%2f", `\`, "%5C", "/;/", "/%00/",
+				"/%0A", "%0A/",
+			} {
 				post(head + s + tail)
 			}
 		}
 	}
 	for _, s := range []string{
 		"/", "//", "/.", "/./", "/x/..", "/%2e", "%2F", "%2f/", "%0A", "%0a", "%0A%0A", "%0A/", "/%0A", "/%0A/",
-		"%0D", "%0D%0A", "%09", "%0B", "%0C", "%1C", "%85", "%C2%85", "%E2%80%A8", "%20", "%00", "%00/", "+", ".", "%2E", "..", "*", "~",
-		";", ";a=b", "/;a=b", "?", "??", "?a=b", "%3F", "%3Fa=b", "#", "#a", "%23a", `\`, "%5C", ".json", "&", ":", "@", "%FF", "%EF%BB%BF",
+		"%0D", "%0D%0A", "%09", "%0B", "%0C", "%1C", "%85", "%C2%85", "%E2%80%A8", "%20", "%00", "%00/", "+", ".", "%2E",
+		"..", "*", "~",
+		";", ";a=b", "/;a=b", "?", "??", "?a=b", "%3F", "%3Fa=b", "#", "#a", "%23a", `\`, "%5C", ".json", "&", ":", "@",
+		"%FF", "%EF%BB%BF",
 	} {
 		post(path+s, path+s+"?a=b")
 	}
-	post("http://shop.example"+path, "https://shop.example"+path+"/", "http://other.example"+path, "/"+path, "/.."+path, "/%2e%2e"+path)
+	post("http://shop.example"+path, "https://shop.example"+path+"/", "http://other.example"+path, "/"+path, "/.."+path,
+		"/%2e%2e"+path)
 	for _, method := range []string{"post", "Post", "POSt", "GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"} {
 		all = append(all, [2]string{method, path}, [2]string{method, path + "/"})
 	}
@@ -548,7 +564,8 @@ func TestNoSpellingReachesALimitedRouteAfterTheAllowance(t *testing.T) {
 						if saw != nil {
 							t.Errorf("%s %q was refused and reached an upstream", line[0], line[1])
 						}
-					case saw == nil && r.StatusCode != http.StatusBadRequest && r.StatusCode != http.StatusNotFound && line[1] != "http://other.example"+path:
+					case saw == nil && r.StatusCode != http.StatusBadRequest && r.StatusCode != http.StatusNotFound &&
+						line[1] != "http://other.example"+path:
 						t.Errorf("%s %q got %d, which no rule of this site explains", line[0], line[1], r.StatusCode)
 					case saw != nil && routed(saw, path):
 						t.Errorf("%s %q reaches the route, as %s %q", line[0], line[1], saw.Method, saw.URL.Path)
@@ -572,7 +589,10 @@ func TestMethodOverridesChangeNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			from := fmt.Sprintf("127.0.5.%d", i+1)
 			exhaust(t, s, func(int) request {
-				return request{method: http.MethodPost, path: login + "?_method=GET", from: from, header: map[string]string{name: "GET"}}
+				return request{
+					method: http.MethodPost, path: login + "?_method=GET", from: from,
+					header: map[string]string{name: "GET"},
+				}
 			})
 			// The other way round it stays a GET, which the application does not take for a login.
 			r, _ := s.do(t, request{path: login + "?_method=POST", from: from, header: map[string]string{name: "POST"}})
@@ -587,7 +607,11 @@ func TestConnectionsOfAClientShareItsAllowance(t *testing.T) {
 	s := start(t, "static-acme")
 	t.Run("one connection kept alive", func(t *testing.T) {
 		const from = "127.0.6.1"
-		transport := &http.Transport{MaxConnsPerHost: 1, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dial(ctx, from) }}
+		transport := &http.Transport{MaxConnsPerHost: 1, DialContext: func(ctx context.Context, _, _ string) (net.Conn,
+			error,
+		) {
+			return s.dial(ctx, from)
+		}}
 		defer transport.CloseIdleConnections()
 		reused := 0
 		trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
@@ -596,7 +620,8 @@ func TestConnectionsOfAClientShareItsAllowance(t *testing.T) {
 			}
 		}}
 		for i := 1; i <= loginAttempts+1; i++ {
-			q, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, "http://"+s.address+login, nil)
+			q, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost,
+				"http://"+s.address+login, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -629,7 +654,8 @@ func TestConnectionsOfAClientShareItsAllowance(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprint(conn, strings.Repeat("POST "+login+" HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 0\r\n\r\n", loginAttempts+1))
+		fmt.Fprint(conn, strings.Repeat("POST "+login+" HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 0\r\n\r\n",
+			loginAttempts+1))
 		answers := bufio.NewReader(conn)
 		for i := 1; i <= loginAttempts+1; i++ {
 			r, err := http.ReadResponse(answers, nil)
@@ -662,7 +688,8 @@ func TestEarlyDataIsOff(t *testing.T) {
 		}
 		for _, server := range c.Apps.HTTP.Servers {
 			if server.Allow0RTT == nil || *server.Allow0RTT {
-				t.Errorf("%s: the server takes early data, whose sender is not verified: each forged address has an allowance", name)
+				t.Errorf("%s: the server takes early data, whose sender is not verified: each forged address has an allowance",
+					name)
 			}
 		}
 		if len(c.Apps.HTTP.Servers) == 0 {

@@ -40,7 +40,9 @@ func healthcheck() error {
 	// A load keeps the configuration locked for as long as its handover takes, five seconds.
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
+		error,
+	) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", adminSocket)
 	}}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1/config/apps/http/servers", nil)

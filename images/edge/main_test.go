@@ -80,7 +80,8 @@ func TestCaddyRefusesADamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	damaged := strings.Replace(string(text), "redir @www", "redirect @www", 1)
-	if _, _, err := caddyconfig.GetAdapter("edge").Adapt([]byte(damaged), nil); err == nil || !strings.Contains(err.Error(), "redirect") {
+	if _, _, err := caddyconfig.GetAdapter("edge").Adapt([]byte(damaged),
+		nil); err == nil || !strings.Contains(err.Error(), "redirect") {
 		t.Errorf("got %v, want an error that names the directive: the checks of this file would see nothing", err)
 	}
 }
@@ -111,7 +112,9 @@ func rewrite(t *testing.T, adapted []byte, listen, upstream, dir string) []byte 
 		t.Fatal(err)
 	}
 	c["admin"] = map[string]any{"disabled": true, "config": map[string]any{"persist": false}}
-	c["logging"] = map[string]any{"logs": map[string]any{"default": map[string]any{"writer": map[string]any{"output": "discard"}}}}
+	c["logging"] = map[string]any{
+		"logs": map[string]any{"default": map[string]any{"writer": map[string]any{"output": "discard"}}},
+	}
 	c["storage"] = map[string]any{"module": "file_system", "root": dir}
 	apps := c["apps"].(map[string]any)
 	delete(apps, "tls")
@@ -146,7 +149,9 @@ func replaceUpstreams(v any, upstream string) int {
 		if x["handler"] == "reverse_proxy" {
 			dynamic, _ := x["dynamic_upstreams"].(map[string]any)
 			// The address carries what the configuration wanted, so that a wrong target is noticed.
-			x["headers"].(map[string]any)["request"].(map[string]any)["set"].(map[string]any)["X-Test-Target"] = []any{fmt.Sprint(dynamic["name"], ":", dynamic["port"])}
+			x["headers"].(map[string]any)["request"].(map[string]any)["set"].(map[string]any)["X-Test-Target"] = []any{
+				fmt.Sprint(dynamic["name"], ":", dynamic["port"]),
+			}
 			delete(x, "dynamic_upstreams")
 			x["upstreams"] = []any{map[string]any{"dial": upstream}}
 			n++
@@ -265,7 +270,11 @@ func (s *site) send(r request) (*http.Response, string, error) {
 	if r.from == "" {
 		r.from = "127.0.0.1"
 	}
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dial(ctx, r.from) }}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
+		error,
+	) {
+		return s.dial(ctx, r.from)
+	}}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{
 		Transport: transport, Timeout: 20 * time.Second,
@@ -328,7 +337,10 @@ func TestRoutesAndCaching(t *testing.T) {
 				upstream   string // path that it saw; "" is the request's own
 				page       bool   // carries the headers of pages
 			}{
-				{"the API goes to the backend with its own caching", "/api/v1/health", 200, "public, max-age=31536000", "backend:8000", "", false},
+				{
+					"the API goes to the backend with its own caching", "/api/v1/health", 200, "public, max-age=31536000",
+					"backend:8000", "", false,
+				},
 				{"a media file may be kept for a month", "/media/a.webp", 200, monthImmutable, "backend:8000", "", false},
 				{"a missing media file is not remembered", "/media/missing.webp", 404, noStore, "backend:8000", "", false},
 				{"a failing media file is not remembered", "/media/broken.webp", 500, noStore, "backend:8000", "", false},
@@ -354,7 +366,10 @@ func TestRoutesAndCaching(t *testing.T) {
 				{"a hashed script never changes", "/" + bundle + ".js", 200, yearImmutable, golden.frontend, "", true},
 				{"a hashed style never changes", "/styles.0123456789abcdef.css", 200, yearImmutable, golden.frontend, "", true},
 				{"a missing bundle is not remembered", "/missing.0123456789abcdef.js", 404, noStore, golden.frontend, "", true},
-				{"a page in place of a bundle is a 404", "/missing-page.0123456789abcdef.js", 404, noStore, golden.frontend, "", true},
+				{
+					"a page in place of a bundle is a 404", "/missing-page.0123456789abcdef.js", 404, noStore, golden.frontend, "",
+					true,
+				},
 				{"a failing bundle is not remembered", "/broken.0123456789abcdef.js", 500, noStore, golden.frontend, "", true},
 			} {
 				t.Run(c.name, func(t *testing.T) {
@@ -420,7 +435,8 @@ func checkHeaders(t *testing.T, r *http.Response, page bool) {
 func TestWWWRedirectsToTheApex(t *testing.T) {
 	s := start(t, "static-acme")
 	response, _ := s.do(t, request{host: "www.shop.example", path: "/produse/1?a=b&c=%20"})
-	if got := response.Header.Get("Location"); response.StatusCode != http.StatusMovedPermanently || got != "https://shop.example/produse/1?a=b&c=%20" {
+	if got := response.Header.Get("Location"); response.StatusCode != http.StatusMovedPermanently ||
+		got != "https://shop.example/produse/1?a=b&c=%20" {
 		t.Errorf("got %d to %q, want 301 to the apex with path and query", response.StatusCode, got)
 	}
 	if s.last() != nil {
@@ -440,7 +456,10 @@ func TestHeadersThatTheApplicationBelievesCannotBeForged(t *testing.T) {
 		"X-Forwarded-Host": "shop.example", "X-Forwarded-Proto": "http",
 	}
 	for _, golden := range []string{"static-acme", "ssr-proxied-file"} {
-		for _, path := range []string{"/api/v1/x", "/media/x", "/", "/assets/app-config.js", "/" + bundle + ".js", "/robots.txt"} {
+		for _, path := range []string{
+			"/api/v1/x", "/media/x", "/", "/assets/app-config.js", "/" + bundle + ".js",
+			"/robots.txt",
+		} {
 			t.Run(golden+" "+path, func(t *testing.T) {
 				s := start(t, golden)
 				s.do(t, request{path: path, from: "127.0.0.9", header: forged})
@@ -534,7 +553,8 @@ func TestDeadUpstreamIsATemporaryErrorThatNobodyStores(t *testing.T) {
 		t.Errorf("status %d, want 502 or 503", response.StatusCode)
 	}
 	if response.Header.Get("Cache-Control") != noStore || response.Header.Get("Retry-After") != "5" {
-		t.Errorf("Cache-Control %q and Retry-After %q, want no-store and 5", response.Header.Get("Cache-Control"), response.Header.Get("Retry-After"))
+		t.Errorf("Cache-Control %q and Retry-After %q, want no-store and 5", response.Header.Get("Cache-Control"),
+			response.Header.Get("Retry-After"))
 	}
 	if waited := time.Since(begin); waited < 4*time.Second {
 		t.Errorf("gave up after %s; a new task of the service has 5 s to appear", waited)

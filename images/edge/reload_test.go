@@ -25,7 +25,8 @@ func TestNoRequestIsLostWhileConfigurationsAreLoaded(t *testing.T) {
 	}))
 	defer upstream.Close()
 	const loads, delay = 6, time.Second
-	config := rewrite(t, adapt(t, goldens(t)["static-acme"]), "handover/:"+port, strings.TrimPrefix(upstream.URL, "http://"), t.TempDir())
+	config := rewrite(t, adapt(t, goldens(t)["static-acme"]), "handover/:"+port,
+		strings.TrimPrefix(upstream.URL, "http://"), t.TempDir())
 	for from, to := range map[string]string{
 		`"protocols":["h1"]`: `"protocols":["h1","h2c"]`,
 		`"http":{`:           fmt.Sprintf(`"http":{"shutdown_delay":%d,`, delay),
@@ -116,7 +117,8 @@ func TestTheConfigurationBeforeServesOnWhenTheNextIsRefused(t *testing.T) {
 		for i, s := range servers {
 			named = append(named, fmt.Sprintf(`"s%d": %s`, i, s))
 		}
-		return fmt.Appendf(nil, `{"admin": {"disabled": true, "config": {"persist": false}}, "apps": {"http": {"shutdown_delay": "1s", "servers": {%s}}}}`, strings.Join(named, ","))
+		return fmt.Appendf(nil,
+			`{"admin": {"disabled": true, "config": {"persist": false}}, "apps": {"http": {"shutdown_delay": "1s", "servers": {%s}}}}`, strings.Join(named, ","))
 	}
 	taken, err := net.Listen("tcp", "127.0.0.1:8082")
 	if err != nil {
@@ -148,7 +150,8 @@ func TestTheConfigurationBeforeServesOnWhenTheNextIsRefused(t *testing.T) {
 	})
 	for range 3 {
 		// Servers start in the order of chance; the address that is taken is one of Linux, where ports are not shared by all.
-		if err := caddy.Load(config(server("handover/127.0.0.1:8081", "second"), server("handover/127.0.0.1:8082", "never")), true); err == nil {
+		if err := caddy.Load(config(server("handover/127.0.0.1:8081", "second"), server("handover/127.0.0.1:8082", "never")),
+			true); err == nil {
 			t.Error("a configuration that cannot listen is loaded")
 		}
 	}
@@ -188,7 +191,8 @@ func TestEveryRenderedFileHandsOver(t *testing.T) {
 		if err := json.Unmarshal(adapted, &c); err != nil {
 			t.Fatal(err)
 		}
-		if c.Apps.HTTP.Delay < time.Second || len(c.Apps.HTTP.Servers) == 0 || strings.Contains(string(adapted), "bind_host") {
+		if c.Apps.HTTP.Delay < time.Second || len(c.Apps.HTTP.Servers) == 0 || strings.Contains(string(adapted),
+			"bind_host") {
 			t.Errorf("%s: a delay of %s, %d servers: %s", name, c.Apps.HTTP.Delay, len(c.Apps.HTTP.Servers), adapted)
 		}
 		for _, s := range c.Apps.HTTP.Servers {

@@ -11,7 +11,10 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/secret"
 )
 
-var facts = appsettings.Facts{Domain: "momentstudio.ro", Release: strings.Repeat("a", 40), RedisURL: "redis://redis:6379/0"}
+var facts = appsettings.Facts{
+	Domain: "momentstudio.ro", Release: strings.Repeat("a", 40),
+	RedisURL: "redis://redis:6379/0",
+}
 
 func fullSecrets() appsettings.Secrets {
 	var s appsettings.Secrets
@@ -84,9 +87,13 @@ func TestEnvironmentsHoldNoSecretAndNothingEmpty(t *testing.T) {
 	for _, stack := range []string{"prod", "staging", "sandbox"} {
 		c := load(t, stack)
 		ssr := facts
-		ssr.SSR, ssr.SSRBackend, ssr.AllowedHosts = true, "http://backend:8000/api/v1", []string{"momentstudio.ro", "127.0.0.1"}
+		ssr.SSR, ssr.SSRBackend, ssr.AllowedHosts = true, "http://backend:8000/api/v1", []string{
+			"momentstudio.ro",
+			"127.0.0.1",
+		}
 		for which, env := range map[string]map[string]string{
-			"API": appsettings.Backend(c.App, facts, appsettings.API), "worker": appsettings.Backend(c.App, facts, appsettings.Worker),
+			"API": appsettings.Backend(c.App, facts, appsettings.API), "worker": appsettings.Backend(c.App, facts,
+				appsettings.Worker),
 			"frontend": appsettings.Web(c.App, facts), "rendering frontend": appsettings.Web(c.App, ssr),
 		} {
 			if len(env) < 5 {
@@ -110,10 +117,12 @@ func TestDefaultsAreSafeForProduction(t *testing.T) {
 	env := appsettings.Backend(s, facts, appsettings.API)
 	for name, want := range map[string]string{
 		"ENVIRONMENT": "production", "ADMIN_MFA_REQUIRED": "1", "SECURE_COOKIES": "1", "LOCKERS_USE_OVERPASS_FALLBACK": "0",
-		"PAYMENTS_PROVIDER": "real", "STRIPE_ENV": "sandbox", "PAYPAL_ENV": "sandbox", "NETOPIA_ENABLED": "0", "CAPTCHA_ENABLED": "1",
+		"PAYMENTS_PROVIDER": "real", "STRIPE_ENV": "sandbox", "PAYPAL_ENV": "sandbox", "NETOPIA_ENABLED": "0",
+		"CAPTCHA_ENABLED": "1",
 		"COOKIE_SAMESITE": "lax", "RUN_DB_MIGRATIONS": "0", "SMTP_ENABLED": "0", "SMTP_USE_TLS": "1", "LOG_JSON": "1",
 		"FRONTEND_ORIGIN": "https://momentstudio.ro", "CORS_ORIGINS": "[]", "ADMIN_IP_HEADER": "X-Momentstudio-Client-IP",
-		"SENTRY_SEND_DEFAULT_PII": "1", "SENTRY_TRACES_SAMPLE_RATE": "1", "SENTRY_PROFILES_SAMPLE_RATE": "1", "SENTRY_ENABLE_LOGS": "1", "SENTRY_LOG_LEVEL": "info",
+		"SENTRY_SEND_DEFAULT_PII": "1", "SENTRY_TRACES_SAMPLE_RATE": "1", "SENTRY_PROFILES_SAMPLE_RATE": "1",
+		"SENTRY_ENABLE_LOGS": "1", "SENTRY_LOG_LEVEL": "info",
 		"APP_VERSION": strings.Repeat("a", 40), "REDIS_URL": "redis://redis:6379/0",
 	} {
 		if env[name] != want {
@@ -122,14 +131,19 @@ func TestDefaultsAreSafeForProduction(t *testing.T) {
 	}
 	web := appsettings.Web(s, facts)
 	for name, want := range map[string]string{
-		"APP_ENV": "production", "API_BASE_URL": "/api/v1", "STRIPE_ENABLED": "0", "SENTRY_ENABLED": "1", "SENTRY_TRACES_SAMPLE_RATE": "1",
-		"SENTRY_REPLAY_SESSION_SAMPLE_RATE": "0.25", "SENTRY_REPLAY_ON_ERROR_SAMPLE_RATE": "1", "PUBLIC_BASE_URL": "https://momentstudio.ro",
+		"APP_ENV": "production", "API_BASE_URL": "/api/v1", "STRIPE_ENABLED": "0", "SENTRY_ENABLED": "1",
+		"SENTRY_TRACES_SAMPLE_RATE":         "1",
+		"SENTRY_REPLAY_SESSION_SAMPLE_RATE": "0.25", "SENTRY_REPLAY_ON_ERROR_SAMPLE_RATE": "1",
+		"PUBLIC_BASE_URL": "https://momentstudio.ro",
 	} {
 		if web[name] != want {
 			t.Errorf("the frontend's %s is %q, want %q", name, web[name], want)
 		}
 	}
-	for _, name := range []string{"NG_ALLOWED_HOSTS", "SSR_API_BASE_URL", "DB_POOL_SIZE", "SMTP_HOST", "GOOGLE_REDIRECT_URI"} {
+	for _, name := range []string{
+		"NG_ALLOWED_HOSTS", "SSR_API_BASE_URL", "DB_POOL_SIZE", "SMTP_HOST",
+		"GOOGLE_REDIRECT_URI",
+	} {
 		if v, ok := env[name]; ok {
 			t.Errorf("%s is %q, want no such setting", name, v)
 		}
@@ -160,7 +174,10 @@ func TestTheWorkerGetsWhatItReads(t *testing.T) {
 	size := 7
 	s.Database.PoolSize = &size
 	worker := appsettings.Backend(s, facts, appsettings.Worker)
-	for _, name := range []string{"ENVIRONMENT", "REDIS_URL", "DB_POOL_SIZE", "APP_VERSION", "RUN_DB_MIGRATIONS", "SENTRY_LOG_LEVEL"} {
+	for _, name := range []string{
+		"ENVIRONMENT", "REDIS_URL", "DB_POOL_SIZE", "APP_VERSION", "RUN_DB_MIGRATIONS",
+		"SENTRY_LOG_LEVEL",
+	} {
 		if worker[name] == "" {
 			t.Errorf("the worker lacks %s", name)
 		}

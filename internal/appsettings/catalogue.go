@@ -94,7 +94,10 @@ func Catalogue() []Setting {
 		}
 	})
 	for _, f := range secretFields(&Secrets{}) {
-		all = append(all, Setting{Name: f.env, Key: f.key, Legacy: f.legacy, Kind: "text", Readers: f.readers, Class: Secret, field: "Secrets." + f.field})
+		all = append(all, Setting{
+			Name: f.env, Key: f.key, Legacy: f.legacy, Kind: "text", Readers: f.readers, Class: Secret,
+			field: "Secrets." + f.field,
+		})
 	}
 	slices.SortStableFunc(all, func(a, b Setting) int {
 		return strings.Compare(a.Name+" "+a.Key, b.Name+" "+b.Key)
@@ -167,7 +170,10 @@ func secretFields(s *Secrets) []secretField {
 	out := make([]secretField, 0, t.NumField())
 	for i := range t.NumField() {
 		f := t.Field(i)
-		out = append(out, secretField{f.Name, f.Tag.Get("key"), f.Tag.Get("env"), strings.Fields(f.Tag.Get("legacy")), readers(f.Tag), i})
+		out = append(out, secretField{
+			f.Name, f.Tag.Get("key"), f.Tag.Get("env"), strings.Fields(f.Tag.Get("legacy")),
+			readers(f.Tag), i,
+		})
 	}
 	return out
 }

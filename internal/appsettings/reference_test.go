@@ -39,7 +39,8 @@ const intro = `<!-- Written from internal/appsettings by go test ./internal/apps
 
 # The application's settings
 
-Every setting of the shop that a stack passes on. Plain ones are fields of the config group ` + "`momentstudio:app`" + `, secrets
+Every setting of the shop that a stack passes on. Plain ones are fields of the config group ` + "`momentstudio:app`" +
+	`, secrets
 are keys of their own and always encrypted:
 
 ` + "```sh" + `
@@ -49,7 +50,8 @@ pulumi config set --secret momentstudio:smtpPassword --stack prod    # asks for 
 
 - **Default** in code type is what a stack gets that leaves the key out; "app: …" is the application's own default,
   which holds because nothing is passed on. What has neither is not set.
-- **Seen by**: *plain* stands in the environment of the processes that read it; *secret* only in ` + "`/app/.env`" + `, a file of mode
+- **Seen by**: *plain* stands in the environment of the processes that read it; *secret* only in ` + "`/app/.env`" +
+	`, a file of mode
   0400 that API, worker and migration share; *public* is shown to every browser.
 - **A change** starts new tasks of the processes that read the setting: the API's and the frontend's before the old
   ones end, so no request fails; the worker's after. A change of a secret renews API and worker.
@@ -86,14 +88,19 @@ func reference(t *testing.T) string {
 		if len(s.Legacy) > 0 {
 			key += "<br>legacy: `" + strings.Join(s.Legacy, "`, `") + "`"
 		}
-		fmt.Fprintf(&given, "| `%s` | %s | %s | %s | %s | %s | %s | %s |\n", s.Name, key, kind, def, s.Readers, s.Class, change(s), comments[s.field])
+		fmt.Fprintf(&given, "| `%s` | %s | %s | %s | %s | %s | %s | %s |\n", s.Name, key, kind, def, s.Readers, s.Class,
+			change(s), comments[s.field])
 	}
 	for _, name := range slices.Sorted(maps.Keys(notOurs)) {
 		fmt.Fprintf(&refused, "| `%s` | %s |\n", name, notOurs[name])
 	}
-	return intro + "## Given by the stack\n\n| Application's name | Config key | Type | Default | Read by | Seen by | A change renews | Meaning |\n|---|---|---|---|---|---|---|---|\n" + given.String() +
-		"\n`app.extra` takes further plain settings by the application's own names, for releases that know more than this\ncatalogue; API and worker get them. It refuses every name of this page and everything that is a secret by its name.\n" +
-		"\n## Set by the program\n\n| Application's name | Read by | Seen by | A change renews | From |\n|---|---|---|---|---|\n" + made.String() +
+	return intro + "## Given by the stack\n\n| Application's name | Config key | Type | Default | Read by | Seen by | A " +
+		"change renews | Meaning |\n|---|---|---|---|---|---|---|---|\n" + given.String() +
+		"\n`app.extra` takes further plain settings by the application's own names, for releases that know more than " +
+		"this\ncatalogue; API and worker get them. It refuses every name of this page and everything that is a secret by " +
+		"its name.\n" +
+		"\n## Set by the program\n\n| Application's name | Read by | Seen by | A change renews | From " +
+		"|\n|---|---|---|---|---|\n" + made.String() +
 		"\n## Never set\n\n| Application's name | Why |\n|---|---|\n" + refused.String()
 }
 

@@ -94,7 +94,8 @@ func (k *checker) values() {
 				number = v.Float()
 			}
 			if number < low || number > high {
-				k.set(f.key, v.Interface(), fmt.Sprintf("%s from %s to %s", what, f.tag.Get("min"), f.tag.Get("max")), f.tag.Get("min"))
+				k.set(f.key, v.Interface(), fmt.Sprintf("%s from %s to %s", what, f.tag.Get("min"), f.tag.Get("max")),
+					f.tag.Get("min"))
 			}
 		case reflect.String:
 			if allowed := strings.Fields(f.tag.Get("oneof")); len(allowed) > 0 {
@@ -130,14 +131,18 @@ var controls = regexp.MustCompile(`[\x00-\x1f\x7f]`)
 func (k *checker) core() {
 	switch env := strings.ToLower(k.s.Environment); {
 	case k.c.Public && k.s.Environment != "production":
-		k.set("app.environment", k.s.Environment, "production: any other value skips the app's own start-up checks", "production")
+		k.set("app.environment", k.s.Environment, "production: any other value skips the app's own start-up checks",
+			"production")
 	case env == "" || env == "local" || env == "development" || env == "dev":
-		k.set("app.environment", k.s.Environment, "production: the app refuses this database in a development environment", "production")
+		k.set("app.environment", k.s.Environment, "production: the app refuses this database in a development environment",
+			"production")
 	}
 	if want := "https://" + k.c.Domain; k.s.FrontendOrigin != "" && k.s.FrontendOrigin != want {
-		k.set("app.frontendOrigin", k.s.FrontendOrigin, want+", the shop's own address: mails, payments and passkeys are built from it", want)
+		k.set("app.frontendOrigin", k.s.FrontendOrigin, want+", the shop's own address: mails, payments and passkeys are "+
+			"built from it", want)
 	}
-	if !k.s.Cookies.Secure && (k.c.Public || slices.Contains([]string{"prod", "production"}, strings.ToLower(k.s.Environment))) {
+	if !k.s.Cookies.Secure && (k.c.Public || slices.Contains([]string{"prod", "production"},
+		strings.ToLower(k.s.Environment))) {
 		k.set("app.cookies.secure", false, "true: the app refuses to start without it in production", "true")
 	}
 	if v := k.given.SecretKey; v.Set() && !v.IsPlaceholder() && len(strings.TrimSpace(v.Reveal())) < 32 {
@@ -145,7 +150,8 @@ func (k *checker) core() {
 	}
 	for i, origin := range k.s.CORS.Origins {
 		if u, err := url.Parse(origin); err != nil || u.Scheme != "https" && k.c.Public || u.Host == "" || u.Path != "" {
-			k.set(fmt.Sprintf("app.cors.origins[%d]", i), origin, "an origin, https:// and a host, without a path", "https://"+k.c.Domain)
+			k.set(fmt.Sprintf("app.cors.origins[%d]", i), origin, "an origin, https:// and a host, without a path",
+				"https://"+k.c.Domain)
 		}
 	}
 	if locales := k.s.SupportedLocales; locales != nil || k.s.DefaultLocale != "" {
@@ -160,7 +166,8 @@ func (k *checker) core() {
 	}
 	rp := k.s.WebAuthn.RPID
 	if rp != "" && rp != k.c.Domain && !strings.HasSuffix(k.c.Domain, "."+rp) {
-		k.set("app.webauthn.rpId", rp, "the domain "+k.c.Domain+" or a parent of it: browsers refuse passkeys otherwise", k.c.Domain)
+		k.set("app.webauthn.rpId", rp, "the domain "+k.c.Domain+" or a parent of it: browsers refuse passkeys otherwise",
+			k.c.Domain)
 	}
 }
 
@@ -195,13 +202,15 @@ func (k *checker) mail() {
 	if s.Username != "" {
 		k.needs("smtpPassword", k.given.SMTPPassword, "a password, because app.smtp.username is set")
 	} else if k.given.SMTPPassword.Set() {
-		k.set("app.smtp.username", nil, "a user name, because smtpPassword is set: the app logs in with both or not at all", "<user>")
+		k.set("app.smtp.username", nil, "a user name, because smtpPassword is set: the app logs in with both or not at all",
+			"<user>")
 	}
 }
 
 func (k *checker) captcha() {
 	if k.s.Captcha.Enabled && !k.c.Widget {
-		k.set("app.captcha.enabled", true, "false, because turnstile.enabled is off: without a widget nobody could log in", "false")
+		k.set("app.captcha.enabled", true, "false, because turnstile.enabled is off: without a widget nobody could log in",
+			"false")
 	}
 	if !k.s.Captcha.Enabled && k.c.Production {
 		k.set("app.captcha.enabled", false, "true in production: login and registration are open to robots otherwise", "true")
@@ -230,7 +239,8 @@ func (k *checker) sentry() {
 		k.set("app.sentry.frontend.enabled", false, "true: Sentry is required in production on both halves", "true")
 	}
 	if k.c.Production && f.DSN == "" {
-		k.set("app.sentry.frontend.dsn", nil, "a DSN: Sentry is required in production on both halves (the backend's own for a shared project)", "https://<key>@<host>/<project>")
+		k.set("app.sentry.frontend.dsn", nil, "a DSN: Sentry is required in production on both halves (the backend's own "+
+			"for a shared project)", "https://<key>@<host>/<project>")
 	}
 }
 
@@ -253,10 +263,12 @@ func (k *checker) stripe() {
 	} {
 		current := s.Env == e.env
 		if current && s.Enabled {
-			k.needs("stripeSecretKey"+e.suffix, e.key, "Stripe's secret key, because app.stripe.enabled is on and app.stripe.env is "+e.env)
+			k.needs("stripeSecretKey"+e.suffix, e.key, "Stripe's secret key, because app.stripe.enabled is on and "+
+				"app.stripe.env is "+e.env)
 		}
 		if current && (s.Enabled || e.key.Set()) {
-			k.needs("stripeWebhookSecret"+e.suffix, e.webhook, "the webhook's secret: without it the app answers every Stripe event with an error, and paid orders stay unpaid")
+			k.needs("stripeWebhookSecret"+e.suffix, e.webhook, "the webhook's secret: without it the app answers every Stripe "+
+				"event with an error, and paid orders stay unpaid")
 		}
 		if e.key.Set() && !e.key.IsPlaceholder() && !hasPrefix(e.key.Reveal(), "sk_"+e.mode+"_", "rk_"+e.mode+"_") {
 			k.badSecret("stripeSecretKey"+e.suffix, "a key that begins with sk_"+e.mode+"_ or rk_"+e.mode+"_")
@@ -265,7 +277,8 @@ func (k *checker) stripe() {
 			k.badSecret("stripeWebhookSecret"+e.suffix, "a secret that begins with whsec_")
 		}
 		if e.publishable != "" && !hasPrefix(e.publishable, "pk_"+e.mode+"_") {
-			k.set("app.stripe.publishableKey"+e.suffix, "another kind of key", "a key that begins with pk_"+e.mode+"_", "pk_"+e.mode+"_…")
+			k.set("app.stripe.publishableKey"+e.suffix, "another kind of key", "a key that begins with pk_"+e.mode+"_",
+				"pk_"+e.mode+"_…")
 		}
 	}
 }
@@ -285,11 +298,14 @@ func (k *checker) paypal() {
 		return
 	}
 	if id == "" {
-		k.set("app.paypal.clientId"+suffix, nil, "the client ID, because app.paypal.enabled is on and app.paypal.env is "+s.Env, "<client id>")
+		k.set("app.paypal.clientId"+suffix, nil, "the client ID, because app.paypal.enabled is on and app.paypal.env is "+
+			s.Env, "<client id>")
 	}
-	k.needs("paypalClientSecret"+suffix, key, "the client's secret, because app.paypal.enabled is on and app.paypal.env is "+s.Env)
+	k.needs("paypalClientSecret"+suffix, key, "the client's secret, because app.paypal.enabled is on and app.paypal.env "+
+		"is "+s.Env)
 	if hook == "" {
-		k.set("app.paypal.webhookId"+suffix, nil, "the webhook's ID: without it the app cannot verify PayPal's events, and paid orders stay unpaid", "<webhook id>")
+		k.set("app.paypal.webhookId"+suffix, nil, "the webhook's ID: without it the app cannot verify PayPal's events, and "+
+			"paid orders stay unpaid", "<webhook id>")
 	}
 }
 
@@ -305,7 +321,8 @@ func (k *checker) netopia() {
 		}
 		text, err := PublicKey(*public.value, k.c.Dir)
 		if err != nil {
-			k.set(public.key, "a value that cannot be used: "+err.Error(), "Netopia's public key: PEM, the base64 of a DER file, or file:<path in the project>", "file:netopia.cer")
+			k.set(public.key, "a value that cannot be used: "+err.Error(), "Netopia's public key: PEM, the base64 of a DER "+
+				"file, or file:<path in the project>", "file:netopia.cer")
 			continue
 		}
 		*public.value = text
@@ -313,7 +330,8 @@ func (k *checker) netopia() {
 	if !s.Enabled {
 		return
 	}
-	suffix, public, apiKey, signature := "Sandbox", s.PublicKeySandbox, k.given.NetopiaKeySandbox, k.given.NetopiaSignatureSandbox
+	suffix, public, apiKey, signature := "Sandbox", s.PublicKeySandbox, k.given.NetopiaKeySandbox,
+		k.given.NetopiaSignatureSandbox
 	if s.Env == "live" {
 		suffix, public, apiKey, signature = "Live", s.PublicKeyLive, k.given.NetopiaKeyLive, k.given.NetopiaSignatureLive
 	}
@@ -342,14 +360,19 @@ func (k *checker) admin() {
 			}
 		}
 	}
-	if a.IPHeader != "" && !slices.ContainsFunc(k.c.ProxyHeaders, func(h string) bool { return strings.EqualFold(h, a.IPHeader) }) {
-		k.set("app.admin.ipHeader", a.IPHeader, "one that the edge overwrites ("+strings.Join(k.c.ProxyHeaders, ", ")+"): any other can be forged", k.c.ProxyHeaders[0])
+	if a.IPHeader != "" && !slices.ContainsFunc(k.c.ProxyHeaders, func(h string) bool {
+		return strings.EqualFold(h,
+			a.IPHeader)
+	}) {
+		k.set("app.admin.ipHeader", a.IPHeader, "one that the edge overwrites ("+strings.Join(k.c.ProxyHeaders, ", ")+
+			"): any other can be forged", k.c.ProxyHeaders[0])
 	}
 	if v := k.given.AdminIPBypassToken; v.Set() && !v.IsPlaceholder() && len(v.Reveal()) < 16 {
 		k.badSecret("adminIpBypassToken", "16 characters or more: it opens the back office from anywhere")
 	}
 	if k.s.Audit.HashChain {
-		k.needs("auditHashChainSecret", k.given.AuditHashChainSecret, "a secret of its own, because app.audit.hashChain is on: with SECRET_KEY instead, a rotation would break the chain")
+		k.needs("auditHashChainSecret", k.given.AuditHashChainSecret, "a secret of its own, because app.audit.hashChain is "+
+			"on: with SECRET_KEY instead, a rotation would break the chain")
 	}
 }
 
@@ -367,7 +390,8 @@ func (k *checker) third() {
 		case pair.value != "" && !pair.secret.Set():
 			k.missing(pair.secretKey, "a value, because "+pair.key+" is set")
 		case pair.value == "" && pair.secret.Set():
-			k.set(pair.key, nil, "a value, because "+pair.secretKey+" is set", "<"+pair.key[strings.LastIndex(pair.key, ".")+1:]+">")
+			k.set(pair.key, nil, "a value, because "+pair.secretKey+" is set",
+				"<"+pair.key[strings.LastIndex(pair.key, ".")+1:]+">")
 		}
 	}
 	if r := k.s.Google.RedirectURI; r != "" && r != GoogleRedirect(k.c.Domain) {
@@ -392,7 +416,8 @@ func (k *checker) sizes() {
 	}
 	// Caddy counts megabytes by the thousand; a form has some kilobytes around the file.
 	if need := (limit + 1_000_000) / 1_000_000; k.c.MaxBodyMB >= 1 && k.c.MaxBodyMB < need {
-		k.set("edge.maxBodyMB", k.c.MaxBodyMB, fmt.Sprintf("%d or more, because app.media.adminUploadMaxBytes is %d: the edge would refuse what the app accepts", need, limit), strconv.Itoa(need))
+		k.set("edge.maxBodyMB", k.c.MaxBodyMB, fmt.Sprintf("%d or more, because app.media.adminUploadMaxBytes is %d: the "+
+			"edge would refuse what the app accepts", need, limit), strconv.Itoa(need))
 	}
 }
 
@@ -412,7 +437,8 @@ func (k *checker) extra() {
 		reason, refused := notOurs[name]
 		switch {
 		case !settingName.MatchString(name):
-			k.found = append(k.found, Problem{Key: key, Got: "a name", Want: "a setting's name in capitals, as the application spells it"})
+			k.found = append(k.found, Problem{Key: key, Got: "a name", Want: "a setting's name in capitals, as the " +
+				"application spells it"})
 		case inCatalogue && place != "":
 			remove("nothing: the setting has a key of its own, " + place)
 		case inCatalogue:
@@ -422,7 +448,8 @@ func (k *checker) extra() {
 		case secretName.MatchString(name):
 			remove("nothing: by its name it is a secret, and this group is plain; the catalogue needs an entry for it")
 		case k.s.Extra[name] == "":
-			k.found = append(k.found, Problem{Key: key, Got: `""`, Want: "a value, or no such key: the app aborts on empty numbers, switches and lists", Remove: true})
+			k.found = append(k.found, Problem{Key: key, Got: `""`, Want: "a value, or no such key: the app aborts on empty " +
+				"numbers, switches and lists", Remove: true})
 		case controls.MatchString(k.s.Extra[name]):
 			k.found = append(k.found, Problem{Key: key, Got: "a value", Want: "a text on one line"})
 		}
@@ -439,7 +466,10 @@ var (
 func Schedulers(s Settings) int {
 	on := func(b *bool) bool { return b == nil || *b }
 	n := 0
-	for _, enabled := range []bool{s.FX.Refresh, on(s.Reports.Scheduler), on(s.Accounts.Deletion), on(s.Orders.Expiry), on(s.Media.UsageReconcile), on(s.Sameday.Mirror)} {
+	for _, enabled := range []bool{
+		s.FX.Refresh, on(s.Reports.Scheduler), on(s.Accounts.Deletion), on(s.Orders.Expiry),
+		on(s.Media.UsageReconcile), on(s.Sameday.Mirror),
+	} {
 		if enabled {
 			n++
 		}
@@ -450,13 +480,16 @@ func Schedulers(s Settings) int {
 func (k *checker) warnings() []string {
 	var out []string
 	if n := Schedulers(*k.s); n > k.c.Processes {
-		out = append(out, fmt.Sprintf("backend.replicas is %d, but %d schedulers are on and each API process runs one: the last of reports, account deletion, order expiry, media reconciliation and Sameday sync never run; raise backend.replicas or switch schedulers off", k.c.Processes, n))
+		out = append(out, fmt.Sprintf("backend.replicas is %d, but %d schedulers are on and each API process runs one: the "+
+			"last of reports, account deletion, order expiry, media reconciliation and Sameday sync never run; raise "+
+			"backend.replicas or switch schedulers off", k.c.Processes, n))
 	}
 	if k.c.Public && !k.s.SMTP.Enabled {
 		out = append(out, "app.smtp.enabled is off: mail is dropped silently, and new customers cannot verify their address")
 	}
 	if k.s.Sentry.LogLevel == "info" && k.s.Sentry.Logs && k.c.Production {
-		out = append(out, "app.sentry.logLevel is info: every request becomes a Sentry event; watch the quota, or set warning")
+		out = append(out, "app.sentry.logLevel is info: every request becomes a Sentry event; watch the quota, or set "+
+			"warning")
 	}
 	return out
 }
@@ -494,7 +527,8 @@ func ApplyLegacy(s *Settings, given *Secrets, legacy map[string]secret.Value) (w
 				continue
 			}
 			if given.at(f.index).Set() {
-				warnings = append(warnings, fmt.Sprintf("%s is a legacy name and ignored, because %s is set; remove it", name, f.key))
+				warnings = append(warnings, fmt.Sprintf("%s is a legacy name and ignored, because %s is set; remove it", name,
+					f.key))
 				continue
 			}
 			v.Field(f.index).Set(reflect.ValueOf(legacy[name]))

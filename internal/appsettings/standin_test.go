@@ -88,7 +88,9 @@ type verdict struct {
 }
 
 // starts reports why the stand-in refuses; empty: it starts.
-func (a *standinApp) starts(t interface{ Fatalf(string, ...any) }, environ map[string]string, dotenv string, api bool, secrets []string) verdict {
+func (a *standinApp) starts(t interface{ Fatalf(string, ...any) }, environ map[string]string, dotenv string, api bool,
+	secrets []string,
+) verdict {
 	text, err := json.Marshal(map[string]any{"environ": environ, "dotenv": dotenv, "api": api, "secrets": secrets})
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -154,13 +156,17 @@ func (g *generated) secret(key, value string) {
 
 var (
 	texts = []string{
-		"", " ", "x", "mx.example", "a@b.ro", "localhost", "http://localhost:4200", "https://momentstudio.ro", "https://k@sentry.example/1",
-		"live", "LIVE", "sandbox", "production", "local", "development", "staging", "mock", "real", "test", "lax", "none", "turnstile", "RS512", "en", "de",
+		"", " ", "x", "mx.example", "a@b.ro", "localhost", "http://localhost:4200", "https://momentstudio.ro",
+		"https://k@sentry.example/1",
+		"live", "LIVE", "sandbox", "production", "local", "development", "staging", "mock", "real", "test", "lax", "none",
+		"turnstile", "RS512", "en", "de",
 		"it's \"quoted\"", `back\slash`, "$HOME ${X} `id`", "two\nlines", "x_placeholder", "ăîș €", "#hash", "a=b",
 	}
 	secretTexts = []string{
-		"", "x", "sk_live_x", "sk_test_x", "whsec_x", strings.Repeat("k", 40), "https://k@sentry.example/1", "https://sentry.example/1",
-		"it's", `back\slash'`, "$HOME ${X}", "with space", "x_placeholder", "two\nlines", "ăîș€", "#hash", `"`, strings.Repeat("p", 3000),
+		"", "x", "sk_live_x", "sk_test_x", "whsec_x", strings.Repeat("k",
+			40), "https://k@sentry.example/1", "https://sentry.example/1",
+		"it's", `back\slash'`, "$HOME ${X}", "with space", "x_placeholder", "two\nlines", "ăîș€", "#hash", `"`,
+		strings.Repeat("p", 3000),
 	}
 )
 
@@ -223,14 +229,20 @@ func draw(t *rapid.T) *generated {
 		{8, func() { // Netopia on, in both environments, with a part missing now and then
 			g.set("app.netopia.enabled", true)
 			for _, suffix := range []string{"Live", "Sandbox"} {
-				g.set("app.netopia.publicKey"+suffix, rapid.SampledFrom([]string{publicKey, publicKey, "", "x", "file:go.mod"}).Draw(t, "public key"))
+				g.set("app.netopia.publicKey"+suffix, rapid.SampledFrom([]string{
+					publicKey, publicKey, "", "x",
+					"file:go.mod",
+				}).Draw(t, "public key"))
 				g.secret("netopiaApiKey"+suffix, rapid.SampledFrom([]string{"k", "k", "", "k_placeholder"}).Draw(t, "key"))
 				g.secret("netopiaPosSignature"+suffix, rapid.SampledFrom([]string{"s", "s", ""}).Draw(t, "signature"))
 			}
 		}},
 		{12, func() { g.set("turnstile.enabled", false) }},
 		{8, func() {
-			g.set("app.extra."+rapid.SampledFrom([]string{"NEW_THING", "ENVIRONMENT", "SECURE_COOKIES", "DEV_SAFETY_DATABASE_GUARD_ENABLED", "CORS_ORIGINS", "lower", "DB_POOL_SIZE"}).Draw(t, "extra"),
+			g.set("app.extra."+rapid.SampledFrom([]string{
+				"NEW_THING", "ENVIRONMENT", "SECURE_COOKIES",
+				"DEV_SAFETY_DATABASE_GUARD_ENABLED", "CORS_ORIGINS", "lower", "DB_POOL_SIZE",
+			}).Draw(t, "extra"),
 				rapid.SampledFrom([]string{"1", "", "x", "a,b", "local"}).Draw(t, "value"))
 		}},
 	} {
@@ -269,7 +281,10 @@ func value(t *rapid.T, s appsettings.Setting) any {
 	case "share":
 		return rapid.SampledFrom([]float64{-0.1, 0, 0.25, 1, 1e-9, 1.5, 1e21}).Draw(t, "share")
 	case "list":
-		return rapid.SliceOfN(rapid.SampledFrom([]string{"", "x", "en", "a,b", "*", "203.0.113.7", "2001:db8::/32", "https://a.example", "two\nlines", `"`}), 0, 3).Draw(t, "list")
+		return rapid.SliceOfN(rapid.SampledFrom([]string{
+			"", "x", "en", "a,b", "*", "203.0.113.7", "2001:db8::/32",
+			"https://a.example", "two\nlines", `"`,
+		}), 0, 3).Draw(t, "list")
 	case "key file":
 		return rapid.SampledFrom([]string{"", "x", publicKey, "file:go.mod", "file:missing.pem"}).Draw(t, "key file")
 	default:
@@ -292,7 +307,8 @@ func TestWhatPassesValidationStarts(t *testing.T) {
 		c, err := config.Load(g.source)
 		facts := appsettings.Facts{Domain: c.Domain, Release: c.Release.Name, RedisURL: "redis://redis:6379/0"}
 		environ := appsettings.Backend(c.App, facts, appsettings.API)
-		for _, k := range appsettings.KeyFiles(c.App) { // where the container has /run, this machine has a directory of the test
+		// where the container has /run, this machine has a directory of the test
+		for _, k := range appsettings.KeyFiles(c.App) {
 			path := filepath.Join(keys, k.Part)
 			if errWrite := os.WriteFile(path, []byte(k.PEM), 0o600); errWrite != nil {
 				t.Fatal(errWrite)
@@ -323,7 +339,8 @@ func TestWhatPassesValidationStarts(t *testing.T) {
 		worker := app.starts(t, appsettings.Backend(c.App, facts, appsettings.Worker), dotenv, false, []string{})
 		switch {
 		case err == nil && (api.Why != "" || worker.Why != ""):
-			t.Fatalf("it passes validation, but the application refuses: %s%s\n%s", api.Why, worker.Why, strings.Join(g.told, "\n"))
+			t.Fatalf("it passes validation, but the application refuses: %s%s\n%s", api.Why, worker.Why,
+				strings.Join(g.told, "\n"))
 		case err == nil:
 			valid++
 			for name, want := range given { // the file holds exactly what was given
@@ -342,7 +359,8 @@ func TestWhatPassesValidationStarts(t *testing.T) {
 	})
 	t.Logf("%d valid, %d refused by both, %d refused by validation alone", valid, refusedByBoth, stricter)
 	if valid < 60 || refusedByBoth < 60 {
-		t.Errorf("the generator reached %d valid and %d refused configurations: too few to prove anything", valid, refusedByBoth)
+		t.Errorf("the generator reached %d valid and %d refused configurations: too few to prove anything", valid,
+			refusedByBoth)
 	}
 }
 
@@ -366,7 +384,10 @@ func browsersSee(t *rapid.T, dir string, env map[string]string) {
 	if err := json.Unmarshal([]byte(body), &shown); err != nil {
 		t.Fatalf("browsers cannot read it: %v\n%s", err, text)
 	}
-	for name, key := range map[string]string{"SITE_NAME": "siteName", "SENTRY_DSN": "sentryDsn", "PUBLIC_BASE_URL": "publicBaseUrl", "SUPPORT_EMAIL": "supportEmail"} {
+	for name, key := range map[string]string{
+		"SITE_NAME": "siteName", "SENTRY_DSN": "sentryDsn",
+		"PUBLIC_BASE_URL": "publicBaseUrl", "SUPPORT_EMAIL": "supportEmail",
+	} {
 		if want, ok := env[name]; ok && shown[key] != want {
 			t.Fatalf("browsers see %s %q, want %q", key, shown[key], want)
 		}
@@ -374,7 +395,8 @@ func browsersSee(t *rapid.T, dir string, env map[string]string) {
 }
 
 // publicKey is a public key of nobody's.
-const publicKey = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"
+const publicKey = "-----BEGIN PUBLIC " +
+	"KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"
 
 func load(t *testing.T, stack string) config.Config {
 	t.Helper()

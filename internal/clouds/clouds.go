@@ -17,7 +17,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/naming"
 )
 
-// cloudFailed words an error of a cloud's API that this program met itself.
+// Explain words an error of a cloud's API that this program met itself.
 func Explain(kind, doing string, err error) error {
 	means, do, ok := diagnosis.Explain(diagnosis.Failure{Type: kind, Message: err.Error()})
 	if !ok {
@@ -26,20 +26,23 @@ func Explain(kind, doing string, err error) error {
 	return fault.Hint(fmt.Errorf("%s: %s\n    it says: %w", doing, means, err), do)
 }
 
-// flare reaches the stack's account.
+// Cloudflare reaches the stack's account.
 func Cloudflare(wanted config.Config) (*cloudflare.API, error) {
 	token := os.Getenv("CLOUDFLARE_API_TOKEN")
 	if token == "" {
 		return nil, errors.New("CLOUDFLARE_API_TOKEN is not set")
 	}
-	options := []cloudflare.Option{cloudflare.UserAgent(naming.Project + "-studio"), cloudflare.HTTPClient(http.DefaultClient)}
+	options := []cloudflare.Option{
+		cloudflare.UserAgent(naming.Project + "-studio"),
+		cloudflare.HTTPClient(http.DefaultClient),
+	}
 	if host := wanted.Endpoints.CloudflareHost; host != "" {
 		options = append(options, cloudflare.BaseURL("https://"+host+wanted.Endpoints.CloudflarePath))
 	}
 	return cloudflare.NewWithAPIToken(token, options...)
 }
 
-// hetzner reaches the stack's project.
+// Hetzner reaches the stack's project.
 func Hetzner(c engine.Stack) (*hcloud.Client, error) {
 	token := os.Getenv("HCLOUD_TOKEN")
 	if token == "" {

@@ -23,8 +23,8 @@ func Wrong(err error) bool {
 	return errors.As(err, &usage)
 }
 
-// Execute runs the command that the program's arguments name. An error of before it began is a mistake in the command line. No command
-// below root may have a PersistentPreRun of its own.
+// Execute runs the command that the program's arguments name. An error of before it began is a mistake in the command
+// line. No command below root may have a PersistentPreRun of its own.
 func Execute(ctx context.Context, root *cobra.Command) error {
 	begun := false
 	before := root.PersistentPreRunE

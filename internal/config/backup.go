@@ -14,25 +14,36 @@ import (
 
 // Backup says when the shop is backed up, where to, and how long backups are kept.
 type Backup struct {
-	Enabled              bool       `json:"enabled"`              // default true
-	At                   string     `json:"at"`                   // time of day in UTC; default "01:30", well before host.rebootAt
-	CheckAt              string     `json:"checkAt"`              // time of day in UTC at which a sample is read back on Sundays, and everything on the first of the month; default "05:30"
-	MaxAgeHours          int        `json:"maxAgeHours"`          // age of the newest verified backup that is reported as a failure; default 30
-	NotifyMail           string     `json:"notifyMail"`           // address that is told of failures by the shop's own mail server; app.smtp must be on; default none
-	KeepDays             int        `json:"keepDays"`             // every backup is kept as long; default 30; beside them the newest of each of the last 8 weeks and 12 months
-	KeepDaysAcknowledged bool       `json:"keepDaysAcknowledged"` // you know that fewer than 30 days break the shop's own baseline; default false
-	Local                bool       `json:"local"`                // also keeps a copy on the data volume; default true: quick to restore, and gone with the volume
-	Rest                 BackupRest `json:"rest"`
-	S3                   BackupS3   `json:"s3"`
-	SFTP                 BackupSFTP `json:"sftp"`
+	Enabled bool `json:"enabled"` // default true
+	// time of day in UTC; default "01:30", well before host.rebootAt
+	At string `json:"at"`
+	// time of day in UTC at which a sample is read back on Sundays, and everything on the first of the month; default
+	// "05:30"
+	CheckAt string `json:"checkAt"`
+	// age of the newest verified backup that is reported as a failure; default 30
+	MaxAgeHours int `json:"maxAgeHours"`
+	// address that is told of failures by the shop's own mail server; app.smtp must be on; default none
+	NotifyMail string `json:"notifyMail"`
+	// every backup is kept as long; default 30; beside them the newest of each of the last 8 weeks and 12 months
+	KeepDays int `json:"keepDays"`
+	// you know that fewer than 30 days break the shop's own baseline; default false
+	KeepDaysAcknowledged bool `json:"keepDaysAcknowledged"`
+	// also keeps a copy on the data volume; default true: quick to restore, and gone with the volume
+	Local bool       `json:"local"`
+	Rest  BackupRest `json:"rest"`
+	S3    BackupS3   `json:"s3"`
+	SFTP  BackupSFTP `json:"sftp"`
 }
 
 // BackupRest is a restic rest-server.
 type BackupRest struct {
-	URL      string `json:"url"`      // https, with the repository's path and without credentials, e.g. "https://backup.example:8000/momentstudio"
+	// https, with the repository's path and without credentials, e.g. "https://backup.example:8000/momentstudio"
+	URL      string `json:"url"`
 	Username string `json:"username"` // backupRestPassword belongs to it
 	CAPEM    string `json:"caPem"`    // certificate that the server's own is checked with; default: public roots
-	Prune    bool   `json:"prune"`    // whether the host removes old snapshots there; default false: an append-only server refuses, and prunes with credentials of its own
+	// whether the host removes old snapshots there; default false: an append-only server refuses, and prunes with
+	// credentials of its own
+	Prune bool `json:"prune"`
 }
 
 // BackupS3 is a bucket of an S3-compatible store.
@@ -45,15 +56,17 @@ type BackupS3 struct {
 	Prune    bool   `json:"prune"`    // as with rest; default false
 }
 
-// BackupSFTP is a directory on a server that speaks SFTP, a Hetzner Storage Box for example. Such a server lets the host
-// delete what it may write: one of the others keeps backups from whoever breaks into the host.
+// BackupSFTP is a directory on a server that speaks SFTP, a Hetzner Storage Box for example. Such a server lets the
+// host delete what it may write: one of the others keeps backups from whoever breaks into the host.
 type BackupSFTP struct {
-	Host    string `json:"host"`    // name or address, e.g. "u123456.your-storagebox.de"
-	Port    int    `json:"port"`    // default 22
-	User    string `json:"user"`    // required with host; backupSftpKey logs in as it
-	Path    string `json:"path"`    // directory, from the root or from the user's own; default "momentstudio"
-	HostKey string `json:"hostKey"` // the server's public key, "ssh-ed25519 AAAA…", as ssh-keyscan prints it; the only one that is accepted; required with host
-	Prune   bool   `json:"prune"`   // as with rest; default false
+	Host string `json:"host"` // name or address, e.g. "u123456.your-storagebox.de"
+	Port int    `json:"port"` // default 22
+	User string `json:"user"` // required with host; backupSftpKey logs in as it
+	Path string `json:"path"` // directory, from the root or from the user's own; default "momentstudio"
+	// the server's public key, "ssh-ed25519 AAAA…", as ssh-keyscan prints it; the only one that is accepted; required
+	// with host
+	HostKey string `json:"hostKey"`
+	Prune   bool   `json:"prune"` // as with rest; default false
 }
 
 var (
@@ -78,7 +91,8 @@ func (c *Config) validateBackup(p *problems) {
 	between(p, "backup.maxAgeHours", b.MaxAgeHours, 2, 24*31)
 	between(p, "backup.keepDays", b.KeepDays, 1, 3650)
 	if b.KeepDays >= 1 && b.KeepDays < leastDays && !b.KeepDaysAcknowledged {
-		p.set("backup.keepDays", b.KeepDays, "30 or more, or backup.keepDaysAcknowledged: originals in the trash are kept for 30 days", "30")
+		p.set("backup.keepDays", b.KeepDays, "30 or more, or backup.keepDaysAcknowledged: originals in the trash are kept "+
+			"for 30 days", "30")
 	}
 	c.validateRest(p)
 	c.validateS3(p)
@@ -93,12 +107,15 @@ func (c *Config) validateBackup(p *problems) {
 	switch {
 	case b.offHost():
 	case !b.Local:
-		p.set("backup.local", false, "true, or a destination in backup.rest, backup.s3 or backup.sftp: without any there is no backup", "true")
+		p.set("backup.local", false, "true, or a destination in backup.rest, backup.s3 or backup.sftp: without any there "+
+			"is no backup", "true")
 	case c.Kind == Production:
-		c.warn(p, "momentstudio:backup: the only backup lies on the disk that it is to save; set backup.rest, backup.s3 or backup.sftp")
+		c.warn(p, "momentstudio:backup: the only backup lies on the disk that it is to save; set backup.rest, backup.s3 or "+
+			"backup.sftp")
 	}
 	if c.Kind == Production && b.NotifyMail == "" && !c.BackupWebhook.Set() && !c.BackupCheckIn.Set() {
-		c.warn(p, "momentstudio:backup: nobody is told when a backup fails; set backup.notifyMail, backupWebhook or backupCheckIn")
+		c.warn(p, "momentstudio:backup: nobody is told when a backup fails; set backup.notifyMail, backupWebhook or "+
+			"backupCheckIn")
 	}
 }
 
@@ -118,7 +135,8 @@ func (c *Config) validateNotices(p *problems) {
 		p.set("backup.notifyMail", c.Backup.NotifyMail, "a mail address", "ops@"+c.Domain)
 	}
 	if !c.App.SMTP.Enabled {
-		p.addFix("backup.notifyMail", fmt.Sprintf("%q", c.Backup.NotifyMail), "no address, or app.smtp.enabled: the mail goes by the shop's own server",
+		p.addFix("backup.notifyMail", fmt.Sprintf("%q", c.Backup.NotifyMail), "no address, or app.smtp.enabled: the mail "+
+			"goes by the shop's own server",
 			fmt.Sprintf("pulumi config set --path '%s:app.smtp.enabled' true --stack %s", Namespace, c.Stack))
 	}
 }
@@ -127,11 +145,13 @@ func (c *Config) validateRest(p *problems) {
 	r := c.Backup.Rest
 	if r.URL == "" {
 		if r.Username != "" {
-			p.set("backup.rest.url", nil, "the server's URL, because backup.rest.username is set", "https://backup.example:8000/momentstudio")
+			p.set("backup.rest.url", nil, "the server's URL, because backup.rest.username is set",
+				"https://backup.example:8000/momentstudio")
 		}
 		return
 	}
-	if u, err := url.Parse(r.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if u, err := url.Parse(r.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil ||
+		u.RawQuery != "" || u.Fragment != "" {
 		p.set("backup.rest.url", r.URL, "an https URL without credentials", "https://backup.example:8000/momentstudio")
 	}
 	required(p, "backup.rest.username", r.Username, "a user name, because backup.rest.url is set", "<user>")
@@ -144,15 +164,19 @@ func (c *Config) validateS3(p *problems) {
 	s := c.Backup.S3
 	if s.Endpoint == "" {
 		if s.Bucket != "" {
-			p.set("backup.s3.endpoint", nil, "the store's URL, because backup.s3.bucket is set", "https://fsn1.your-objectstorage.com")
+			p.set("backup.s3.endpoint", nil, "the store's URL, because backup.s3.bucket is set",
+				"https://fsn1.your-objectstorage.com")
 		}
 		return
 	}
-	if u, err := url.Parse(s.Endpoint); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/") {
-		p.set("backup.s3.endpoint", s.Endpoint, "an https URL without path and credentials", "https://fsn1.your-objectstorage.com")
+	if u, err := url.Parse(s.Endpoint); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil ||
+		u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/") {
+		p.set("backup.s3.endpoint", s.Endpoint, "an https URL without path and credentials",
+			"https://fsn1.your-objectstorage.com")
 	}
 	if !bucketPattern.MatchString(s.Bucket) {
-		p.set("backup.s3.bucket", s.Bucket, "a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens", "<bucket>")
+		p.set("backup.s3.bucket", s.Bucket, "a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens",
+			"<bucket>")
 	}
 	if !prefixPattern.MatchString(s.Prefix) {
 		p.set("backup.s3.prefix", s.Prefix, "a folder of letters, digits, - and _", "restic")
@@ -172,7 +196,8 @@ func (c *Config) validateSFTP(p *problems) {
 	s := c.Backup.SFTP
 	if s.Host == "" {
 		if s.User != "" || s.HostKey != "" {
-			p.set("backup.sftp.host", nil, "the server's name, because other fields of backup.sftp are set", "u123456.your-storagebox.de")
+			p.set("backup.sftp.host", nil, "the server's name, because other fields of backup.sftp are set",
+				"u123456.your-storagebox.de")
 		}
 		return
 	}
@@ -187,11 +212,14 @@ func (c *Config) validateSFTP(p *problems) {
 		p.set("backup.sftp.path", s.Path, "a directory of letters, digits, dots, - and _", "momentstudio")
 	}
 	if _, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(s.HostKey)); err != nil || len(rest) > 0 {
-		p.set("backup.sftp.hostKey", s.HostKey, "the server's public key on one line, its type first; `ssh-keyscan -p <port> <host>` prints it, compare it with what the provider publishes", "'ssh-ed25519 AAAA…'")
+		p.set("backup.sftp.hostKey", s.HostKey, "the server's public key on one line, its type first; `ssh-keyscan -p "+
+			"<port> <host>` prints it, compare it with what the provider publishes", "'ssh-ed25519 AAAA…'")
 	}
 	if k := c.BackupSFTPKey; !k.Set() {
-		c.missingSecret(p, "backupSftpKey", "the private key (PEM) that logs in as backup.sftp.user (… < FILE reads it from there)")
+		c.missingSecret(p, "backupSftpKey", "the private key (PEM) that logs in as backup.sftp.user (… < FILE reads it "+
+			"from there)")
 	} else if _, err := ssh.ParsePrivateKey([]byte(k.Reveal())); err != nil && !k.IsPlaceholder() {
-		p.addFix("backupSftpKey", "[secret]", "a private key in PEM form, without a passphrase", fmt.Sprintf("pulumi config set --secret %s:backupSftpKey --stack %s < FILE", Namespace, c.Stack))
+		p.addFix("backupSftpKey", "[secret]", "a private key in PEM form, without a passphrase",
+			fmt.Sprintf("pulumi config set --secret %s:backupSftpKey --stack %s < FILE", Namespace, c.Stack))
 	}
 }

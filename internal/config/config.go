@@ -66,9 +66,12 @@ type Config struct {
 	BackupS3AccessKey  secret.Value // top-level "backupS3AccessKey"; required when backup.s3.endpoint is set
 	BackupS3SecretKey  secret.Value // top-level "backupS3SecretKey"; required when backup.s3.endpoint is set
 	BackupSFTPKey      secret.Value // top-level "backupSftpKey", PEM; required when backup.sftp.host is set
-	BackupPassword     secret.Value // top-level "backupPassword", of the backups that a drill restores; required with kind drill, refused otherwise
-	BackupWebhook      secret.Value // top-level "backupWebhook": https URL that is told of failed backups and checks, as JSON with a "text"; optional
-	BackupCheckIn      secret.Value // top-level "backupCheckIn": https URL of a Sentry cron monitor, told how every backup ends; optional
+	// top-level "backupPassword", of the backups that a drill restores; required with kind drill, refused otherwise
+	BackupPassword secret.Value
+	// top-level "backupWebhook": https URL that is told of failed backups and checks, as JSON with a "text"; optional
+	BackupWebhook secret.Value
+	// top-level "backupCheckIn": https URL of a Sentry cron monitor, told how every backup ends; optional
+	BackupCheckIn secret.Value
 
 	Warnings []string // what deserves attention and stops nothing
 	missing  []string // secret keys that a rule asks for
@@ -86,28 +89,36 @@ type Release struct {
 
 // Images are the references, with digests, of everything that is not the app itself.
 type Images struct {
-	Ops      string `json:"ops"`      // hostops
-	Edge     string `json:"edge"`     // Caddy with the rate limiter
-	Postgres string `json:"postgres"` // official image's contract; its pg_dump makes the backup before a migration, also of an external database
-	Redis    string `json:"redis"`    // official image's contract
+	Ops  string `json:"ops"`  // hostops
+	Edge string `json:"edge"` // Caddy with the rate limiter
+	// official image's contract; its pg_dump makes the backup before a migration, also of an external database
+	Postgres string `json:"postgres"`
+	Redis    string `json:"redis"` // official image's contract
 }
 
 // Host is the VPS.
 type Host struct {
-	Location            string   `json:"location"`            // Hetzner location; default "fsn1"; fixed once the host exists: another one is refused
-	NetworkZone         string   `json:"networkZone"`         // zone of the private network; default "eu-central"
-	ServerType          string   `json:"serverType"`          // Hetzner server type; required; changed in place with a reboot
-	Image               string   `json:"image"`               // default "debian-12"; used when the server is made
-	Generation          int      `json:"generation"`          // default 1; raising it rebuilds the server and nothing else does
-	BootstrapKeyDropped int      `json:"bootstrapKeyDropped"` // generation whose bootstrap host key is no longer accepted; default 0
+	// Hetzner location; default "fsn1"; fixed once the host exists: another one is refused
+	Location    string `json:"location"`
+	NetworkZone string `json:"networkZone"` // zone of the private network; default "eu-central"
+	// Hetzner server type; required; changed in place with a reboot
+	ServerType string `json:"serverType"`
+	Image      string `json:"image"` // default "debian-12"; used when the server is made
+	// default 1; raising it rebuilds the server and nothing else does
+	Generation int `json:"generation"`
+	// generation whose bootstrap host key is no longer accepted; default 0
+	BootstrapKeyDropped int      `json:"bootstrapKeyDropped"`
 	SSHFrom             []string `json:"sshFrom"`             // CIDRs that may reach port 22; required
 	PrivateNetwork      string   `json:"privateNetwork"`      // default "10.77.0.0/16"; a change replaces the network
 	PrivateSubnet       string   `json:"privateSubnet"`       // inside privateNetwork; default "10.77.1.0/24"
 	PrivateAddress      string   `json:"privateAddress"`      // the first node's address; default "10.77.1.2"
 	VolumeSizeGB        int      `json:"volumeSizeGB"`        // 10 to 10240; required; grows in place, cannot shrink
 	ReadyTimeoutSeconds int      `json:"readyTimeoutSeconds"` // limit of the readiness gate; default 600
-	RebootAt            string   `json:"rebootAt"`            // time of day in UTC at which a security upgrade may reboot the host; default "03:30"; "" never; upgrades, which may restart Docker, come half an hour before
-	PruneAt             string   `json:"pruneAt"`             // time of day in UTC at which images of old releases are removed; default "04:30"
+	// time of day in UTC at which a security upgrade may reboot the host; default "03:30"; "" never; upgrades, which may
+	// restart Docker, come half an hour before
+	RebootAt string `json:"rebootAt"`
+	// time of day in UTC at which images of old releases are removed; default "04:30"
+	PruneAt string `json:"pruneAt"`
 }
 
 // ReadyTimeout is the readiness gate's limit as a duration.
@@ -168,27 +179,32 @@ type TLS struct {
 	Mode          string `json:"mode"`          // "acme" (default), "file" or "internal"
 	Email         string `json:"email"`         // ACME account; required in acme mode
 	ACMEDirectory string `json:"acmeDirectory"` // default Let's Encrypt production
-	ACMERootPEM   string `json:"acmeRootPem"`   // certificate that the directory's own TLS is checked with; default: public roots
+	// certificate that the directory's own TLS is checked with; default: public roots
+	ACMERootPEM string `json:"acmeRootPem"`
 }
 
 // Edge is what Caddy does beyond routing.
 type Edge struct {
-	RateLimits bool `json:"rateLimits"` // default true: requests per client address to login, checkout, contact and the like
-	MaxBodyMB  int  `json:"maxBodyMB"`  // default 540, in millions of bytes: the app takes uploads of 512 MiB
+	// default true: requests per client address to login, checkout, contact and the like
+	RateLimits bool `json:"rateLimits"`
+	MaxBodyMB  int  `json:"maxBodyMB"` // default 540, in millions of bytes: the app takes uploads of 512 MiB
 }
 
 // SecretGenerations rotate generated secrets: raising one by 1 makes a new value and rolls it out
 // (docs/guides/rotate-secrets.md). Default 1 each.
 type SecretGenerations struct {
-	AppKey             int `json:"appKey"`             // SECRET_KEY: a new one logs everyone out and breaks every TOTP enrolment
+	// SECRET_KEY: a new one logs everyone out and breaks every TOTP enrolment
+	AppKey             int `json:"appKey"`
 	AppKeyAcknowledged int `json:"appKeyAcknowledged"` // must equal appKey once that is above 1: you know what it costs
 	Tokens             int `json:"tokens"`             // maintenance bypass and content preview tokens
-	DatabaseLogin      int `json:"databaseLogin"`      // login role and password of the app: odd generations use role a, even ones role b
-	Superuser          int `json:"superuser"`          // password of the database's superuser
-	DeployKey          int `json:"deployKey"`          // SSH key that reaches the host
-	HostKey            int `json:"hostKey"`            // SSH host key that never was in user data
-	HostKeyDropped     int `json:"hostKeyDropped"`     // newest generation of the host key that is no longer accepted; default 0
-	BackupPassword     int `json:"backupPassword"`     // encrypts the backups
+	// login role and password of the app: odd generations use role a, even ones role b
+	DatabaseLogin int `json:"databaseLogin"`
+	Superuser     int `json:"superuser"` // password of the database's superuser
+	DeployKey     int `json:"deployKey"` // SSH key that reaches the host
+	HostKey       int `json:"hostKey"`   // SSH host key that never was in user data
+	// newest generation of the host key that is no longer accepted; default 0
+	HostKeyDropped int `json:"hostKeyDropped"`
+	BackupPassword int `json:"backupPassword"` // encrypts the backups
 }
 
 // Registry holds credentials for private images; empty means none are needed.

@@ -206,7 +206,8 @@ func (p *problems) addFix(path, got, want, fix string) {
 func (p *problems) set(path string, got any, want, example string) {
 	var e *fault.FieldError
 	if errors.As(fault.Field("", got, want), &e) {
-		p.addFix(path, e.Got, want, fmt.Sprintf("pulumi config set --path '%s:%s' %s --stack %s", Namespace, path, example, p.src.Stack))
+		p.addFix(path, e.Got, want, fmt.Sprintf("pulumi config set --path '%s:%s' %s --stack %s", Namespace, path, example,
+			p.src.Stack))
 	}
 }
 

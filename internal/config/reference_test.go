@@ -41,7 +41,8 @@ const referenceIntro = `<!-- Written from internal/config by go test ./internal/
 
 # Config keys
 
-All keys carry the prefix ` + "`momentstudio:`" + ` and stand in ` + "`Pulumi.<stack>.yaml`" + `. Groups are objects; one field of a
+All keys carry the prefix ` + "`momentstudio:`" + ` and stand in ` + "`Pulumi.<stack>.yaml`" +
+	`. Groups are objects; one field of a
 group is set by its path, a secret only encrypted:
 
 ` + "```sh" + `
@@ -83,7 +84,8 @@ func reference(t *testing.T) string {
 		fmt.Fprintf(&secrets, "| `%s` | %s |\n", s.key, own.ReplaceAllString(comments["Config."+fieldOf(&c, s.dest)], ""))
 	}
 	return referenceIntro + "## Top level\n\n" + header + top.String() + "\n" + groups.String() +
-		"## Secret keys\n\nEach is a key of its own, because the engine can tell secret from plain only there. Those of the\napplication stand in [settings.md](settings.md).\n\n" +
+		"## Secret keys\n\nEach is a key of its own, because the engine can tell secret from plain only there. Those of " +
+		"the\napplication stand in [settings.md](settings.md).\n\n" +
 		"| Key | Meaning |\n|---|---|\n" + secrets.String()
 }
 

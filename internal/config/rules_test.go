@@ -37,9 +37,15 @@ var appRules = []struct {
 	{"a same-site policy that does not exist", "", []edit{set("app.cookies.sameSite", "relaxed")}},
 	{"a given secret key that is too short", "", []edit{secretKey("secretKey", canary)}},
 	{"a given secret key with a line break", "", []edit{secretKey("secretKey", strings.Repeat(canary, 4)+"\n")}},
-	{"a given secret key and a rotation", "", []edit{secretKey("secretKey", strings.Repeat(canary, 4)), set("secrets.appKey", 2), set("secrets.appKeyAcknowledged", 2)}},
+	{"a given secret key and a rotation", "", []edit{
+		secretKey("secretKey", strings.Repeat(canary, 4)),
+		set("secrets.appKey", 2), set("secrets.appKeyAcknowledged", 2),
+	}},
 	{"a rotation whose cost nobody acknowledged", "", []edit{set("secrets.appKey", 2)}},
-	{"a rotation whose cost was acknowledged last time", "", []edit{set("secrets.appKey", 3), set("secrets.appKeyAcknowledged", 2)}},
+	{"a rotation whose cost was acknowledged last time", "", []edit{
+		set("secrets.appKey", 3),
+		set("secrets.appKeyAcknowledged", 2),
+	}},
 	{"another origin with a path", "", []edit{set("app.cors.origins", []string{"https://shop.example/x"})}},
 	{"another origin without TLS", "", []edit{set("app.cors.origins", []string{"http://shop.example"})}},
 	{"a locale that is not supported", "", []edit{set("app.defaultLocale", "de")}},
@@ -54,10 +60,20 @@ var appRules = []struct {
 	{"a browser's DSN without a project", "", []edit{set("app.sentry.frontend.dsn", "https://k@sentry.example/")}},
 	{"a share above one", "", []edit{set("app.sentry.frontend.replaySessionSampleRate", 1.5)}},
 	{"a log level that does not exist", "", []edit{set("app.sentry.logLevel", "verbose")}},
-	{"mail over implicit TLS", "", []edit{set("app.smtp", map[string]any{"enabled": true, "host": "mx", "from": "a@b.ro", "port": 465})}},
-	{"mail in clear", "", []edit{set("app.smtp", map[string]any{"enabled": true, "host": "mx", "from": "a@b.ro", "tls": false})}},
-	{"mail from nobody's address", "", []edit{set("app.smtp", map[string]any{"enabled": true, "host": "mx", "from": "shop"})}},
-	{"a mail password without its user", "", []edit{set("app.smtp", map[string]any{"enabled": true, "host": "mx", "from": "a@b.ro"}), secretKey("smtpPassword", canary)}},
+	{"mail over implicit TLS", "", []edit{set("app.smtp", map[string]any{
+		"enabled": true, "host": "mx", "from": "a@b.ro",
+		"port": 465,
+	})}},
+	{"mail in clear", "", []edit{set("app.smtp", map[string]any{
+		"enabled": true, "host": "mx", "from": "a@b.ro",
+		"tls": false,
+	})}},
+	{"mail from nobody's address", "", []edit{set("app.smtp", map[string]any{
+		"enabled": true, "host": "mx",
+		"from": "shop",
+	})}},
+	{"a mail password without its user", "", []edit{set("app.smtp",
+		map[string]any{"enabled": true, "host": "mx", "from": "a@b.ro"}), secretKey("smtpPassword", canary)}},
 	{"captcha without a widget", "staging", []edit{set("turnstile.enabled", false)}},
 	{"production without captcha", "", []edit{set("app.captcha.enabled", false)}},
 	{"a captcha that the app does not have", "", []edit{set("app.captcha.provider", "hcaptcha")}},
@@ -68,23 +84,35 @@ var appRules = []struct {
 	{"Stripe live without its webhook secret", "", []edit{remove("stripeWebhookSecretLive")}},
 	{"Stripe live with a test key", "", []edit{secretKey("stripeSecretKeyLive", "sk_test_"+canary)}},
 	{"a live key for Stripe's sandbox", "staging", []edit{secretKey("stripeSecretKeySandbox", "sk_live_"+canary)}},
-	{"a Stripe key that is still a placeholder", "", []edit{secretKey("stripeSecretKeyLive", "sk_live_"+canary+"_placeholder")}},
+	{"a Stripe key that is still a placeholder", "", []edit{secretKey("stripeSecretKeyLive",
+		"sk_live_"+canary+"_placeholder")}},
 	{"a webhook secret of something else", "", []edit{secretKey("stripeWebhookSecretLive", canary)}},
 	{"a publishable key of the other environment", "", []edit{set("app.stripe.publishableKeyLive", "pk_test_1")}},
 	{"an environment of Stripe that does not exist", "", []edit{set("app.stripe.env", "production")}},
-	{"PayPal without its client", "", []edit{set("app.paypal", map[string]any{"enabled": true, "env": "live", "webhookIdLive": "w"}), secretKey("paypalClientSecretLive", canary)}},
-	{"PayPal without its secret", "", []edit{set("app.paypal", map[string]any{"enabled": true, "env": "live", "webhookIdLive": "w", "clientIdLive": "c"})}},
-	{"PayPal without its webhook", "", []edit{set("app.paypal", map[string]any{"enabled": true, "env": "live", "clientIdLive": "c"}), secretKey("paypalClientSecretLive", canary)}},
+	{"PayPal without its client", "", []edit{set("app.paypal", map[string]any{
+		"enabled": true, "env": "live",
+		"webhookIdLive": "w",
+	}), secretKey("paypalClientSecretLive", canary)}},
+	{"PayPal without its secret", "", []edit{set("app.paypal", map[string]any{
+		"enabled": true, "env": "live",
+		"webhookIdLive": "w", "clientIdLive": "c",
+	})}},
+	{"PayPal without its webhook", "", []edit{set("app.paypal", map[string]any{
+		"enabled": true, "env": "live",
+		"clientIdLive": "c",
+	}), secretKey("paypalClientSecretLive", canary)}},
 	{"a currency that PayPal's part does not have", "", []edit{set("app.paypal.currency", "GBP")}},
 	{"Netopia without its key", "", netopia(remove("netopiaApiKeyLive"))},
 	{"Netopia without its signature", "", netopia(remove("netopiaPosSignatureLive"))},
 	{"Netopia without its public key", "", netopia(set("app.netopia.publicKeyLive", ""))},
-	{"a Netopia key that is private", "", netopia(set("app.netopia.publicKeyLive", "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n"))},
+	{"a Netopia key that is private", "", netopia(set("app.netopia.publicKeyLive", "-----BEGIN PRIVATE "+
+		"KEY-----\nx\n-----END PRIVATE KEY-----\n"))},
 	{"a Netopia key that is none", "", netopia(set("app.netopia.publicKeyLive", "bm9uZQ=="))},
 	{"a Netopia key file that is not there", "", netopia(set("app.netopia.publicKeyLive", "file:certs/netopia.cer"))},
 	{"a Netopia key file outside the project", "", netopia(set("app.netopia.publicKeyLive", "file:../netopia.cer"))},
 	{"admins without a second factor", "", []edit{set("app.admin.mfaRequired", false)}},
-	{"an allow list with a host name", "", []edit{set("app.admin.ipAllowlist", []string{"203.0.113.7", "office.example"})}},
+	{"an allow list with a host name", "", []edit{set("app.admin.ipAllowlist",
+		[]string{"203.0.113.7", "office.example"})}},
 	{"a deny list with half a network", "", []edit{set("app.admin.ipDenylist", []string{"203.0.113.0/33"})}},
 	{"an admin header that can be forged", "", []edit{set("app.admin.ipHeader", "CF-Connecting-IP")}},
 	{"a short bypass token", "", []edit{secretKey("adminIpBypassToken", "canary-4f1b7c")}},
@@ -98,13 +126,28 @@ var appRules = []struct {
 	{"Clarity without its project", "", []edit{set("app.clarity.enabled", true)}},
 	{"an upload that the edge refuses", "", []edit{set("edge.maxBodyMB", 100)}},
 	{"a number out of its range", "", []edit{set("app.sessions.accessTokenMinutes", 0)}},
-	{"an external database whose password needs escaping", "", []edit{set("postgres.mode", "external"), secretKey("databaseUrl", "postgresql+asyncpg://u:"+canary+"%21@db/x")}},
-	{"an external database without a password", "", []edit{set("postgres.mode", "external"), secretKey("databaseUrl", "postgresql+asyncpg://"+canary+"@db/x")}},
+	{"an external database whose password needs escaping", "", []edit{
+		set("postgres.mode", "external"),
+		secretKey("databaseUrl", "postgresql+asyncpg://u:"+canary+"%21@db/x"),
+	}},
+	{"an external database without a password", "", []edit{
+		set("postgres.mode", "external"),
+		secretKey("databaseUrl", "postgresql+asyncpg://"+canary+"@db/x"),
+	}},
 	{"pools larger than the database", "", []edit{set("app.database.poolSize", 40)}},
-	{"pages for no host that asks", "", []edit{set("frontend.mode", "ssr"), set("frontend.allowedHosts", []string{"127.0.0.1"})}},
-	{"pages for everyone but the health check", "", []edit{set("frontend.mode", "ssr"), set("frontend.allowedHosts", []string{"momentstudio.ro"})}},
+	{"pages for no host that asks", "", []edit{
+		set("frontend.mode", "ssr"),
+		set("frontend.allowedHosts", []string{"127.0.0.1"}),
+	}},
+	{"pages for everyone but the health check", "", []edit{
+		set("frontend.mode", "ssr"),
+		set("frontend.allowedHosts", []string{"momentstudio.ro"}),
+	}},
 	{"a further setting that has a key", "", []edit{set("app.extra", map[string]string{"SMTP_HOST": canary})}},
-	{"a further setting by which the app would not be production", "", []edit{set("app.extra", map[string]string{"DEV_SAFETY_DATABASE_GUARD_ENABLED": "0"})}},
+	{
+		"a further setting by which the app would not be production", "",
+		[]edit{set("app.extra", map[string]string{"DEV_SAFETY_DATABASE_GUARD_ENABLED": "0"})},
+	},
 	{"a further setting that is a secret", "", []edit{set("app.extra", map[string]string{"NEW_API_SECRET": canary})}},
 	{"a further setting on two lines", "", []edit{set("app.extra", map[string]string{"NEW_TEXT": "a\nb"})}},
 	{"a secret in plain", "", []edit{set("googleClientSecret", canary)}},
@@ -155,7 +198,8 @@ func TestMessagesOfTheApplicationsRules(t *testing.T) {
 		if n := len(fault.Problems(err)); n != 1 {
 			t.Errorf("%s: one mistake is reported as %d: %v", c.name, n, err)
 		}
-		fmt.Fprintf(&all, "# %s\n%s\n\n", c.name, strings.TrimPrefix(err.Error(), "Pulumi."+stack+".yaml is not valid:\n  - "))
+		fmt.Fprintf(&all, "# %s\n%s\n\n", c.name, strings.TrimPrefix(err.Error(),
+			"Pulumi."+stack+".yaml is not valid:\n  - "))
 	}
 	path := filepath.Join("testdata", "rules.golden")
 	if flag.Lookup("update").Value.String() == "true" {
@@ -168,7 +212,8 @@ func TestMessagesOfTheApplicationsRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	if all.String() != string(want) {
-		t.Errorf("the messages differ from %s; read the difference, then `go test ./internal/config -update`:\n%s", path, firstDifference(string(want), all.String()))
+		t.Errorf("the messages differ from %s; read the difference, then `go test ./internal/config -update`:\n%s", path,
+			firstDifference(string(want), all.String()))
 	}
 }
 
@@ -192,7 +237,10 @@ func TestNetopiasKeyInEachForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-	for name, value := range map[string]string{"PEM": want, "DER in base64": base64.StdEncoding.EncodeToString(der), "a DER file": "file:certs/netopia.cer"} {
+	for name, value := range map[string]string{
+		"PEM": want, "DER in base64": base64.StdEncoding.EncodeToString(der),
+		"a DER file": "file:certs/netopia.cer",
+	} {
 		s := source(t, "prod", netopia(set("app.netopia.publicKeyLive", value))...)
 		s.Dir = dir
 		c, err := config.Load(s)
@@ -225,7 +273,8 @@ func TestLegacyNamesAreAcceptedWithAWarning(t *testing.T) {
 	for _, want := range []string{
 		"Pulumi.prod.yaml: stripeSecretKey is a legacy name; set stripeSecretKeyLive instead",
 		"Pulumi.prod.yaml: stripeSecretKeyTest is a legacy name; set stripeSecretKeySandbox instead",
-		"Pulumi.prod.yaml: stripeWebhookSecret is a legacy name and ignored, because stripeWebhookSecretLive is set; remove it",
+		"Pulumi.prod.yaml: stripeWebhookSecret is a legacy name and ignored, because stripeWebhookSecretLive is set; " +
+			"remove it",
 		"Pulumi.prod.yaml: app.netopia.publicKey is a legacy name; set app.netopia.publicKeyLive instead",
 		"Pulumi.prod.yaml: netopiaApiKey is a legacy name; set netopiaApiKeyLive instead",
 	} {
@@ -241,14 +290,21 @@ func TestWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(c.Warnings, "\n")
-	for _, want := range []string{"backend.replicas is 2, but 5 schedulers are on", "app.smtp.enabled is off", "app.sentry.logLevel is info", "the only backup lies on the disk", "nobody is told when a backup fails"} {
+	for _, want := range []string{
+		"backend.replicas is 2, but 5 schedulers are on", "app.smtp.enabled is off",
+		"app.sentry.logLevel is info", "the only backup lies on the disk", "nobody is told when a backup fails",
+	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no warning %q in\n%s", want, all)
 		}
 	}
-	quiet, err := config.Load(source(t, "prod", set("backend.replicas", 5), set("postgres.maxConnections", 300), set("app.sentry.logLevel", "warning"),
+	quiet, err := config.Load(source(t, "prod", set("backend.replicas", 5), set("postgres.maxConnections", 300),
+		set("app.sentry.logLevel", "warning"),
 		set("app.smtp", map[string]any{"enabled": true, "host": "mx", "from": "a@b.ro"}),
-		set("backup.rest", map[string]any{"url": "https://b.example/momentstudio", "username": "u"}), secretKey("backupRestPassword", canary), set("backup.notifyMail", "ops@b.ro")))
+		set("backup.rest", map[string]any{
+			"url":      "https://b.example/momentstudio",
+			"username": "u",
+		}), secretKey("backupRestPassword", canary), set("backup.notifyMail", "ops@b.ro")))
 	if err != nil {
 		t.Fatal(err)
 	}

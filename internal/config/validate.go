@@ -39,7 +39,10 @@ func defaults() Config {
 		TLS:       TLS{Mode: "acme", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory"},
 		Edge:      Edge{RateLimits: true, MaxBodyMB: 540},
 		App:       appsettings.Defaults(),
-		Backup:    Backup{Enabled: true, At: "01:30", CheckAt: "05:30", MaxAgeHours: 30, KeepDays: leastDays, Local: true, S3: BackupS3{Prefix: "restic"}, SFTP: BackupSFTP{Port: 22, Path: "momentstudio"}},
+		Backup: Backup{
+			Enabled: true, At: "01:30", CheckAt: "05:30", MaxAgeHours: 30, KeepDays: leastDays, Local: true,
+			S3: BackupS3{Prefix: "restic"}, SFTP: BackupSFTP{Port: 22, Path: "momentstudio"},
+		},
 		Secrets: SecretGenerations{
 			AppKey: 1, Tokens: 1, DatabaseLogin: 1, Superuser: 1,
 			DeployKey: 1, HostKey: 1, BackupPassword: 1,
@@ -90,12 +93,14 @@ func (c *Config) validateImages(p *problems) {
 	}
 	for i, r := range c.Release.CompatibleRevisions {
 		if !revisionPattern.MatchString(r) {
-			p.set(fmt.Sprintf("release.compatibleRevisions[%d]", i), r, "a schema revision as Alembic writes it", "0159_add_theme_docs")
+			p.set(fmt.Sprintf("release.compatibleRevisions[%d]", i), r, "a schema revision as Alembic writes it",
+				"0159_add_theme_docs")
 		}
 	}
 	for _, r := range refs {
 		if !referencePattern.MatchString(r.value) {
-			p.set(r.path, r.value, "an image reference pinned by digest, name@sha256:<64 hex digits>", "'<name>@sha256:<digest>'")
+			p.set(r.path, r.value, "an image reference pinned by digest, name@sha256:<64 hex digits>",
+				"'<name>@sha256:<digest>'")
 		}
 	}
 	if c.Registry.Username != "" && !c.RegistryPassword.Set() {
@@ -142,11 +147,13 @@ func (c *Config) validateHost(p *problems) {
 	address, errAddress := netip.ParseAddr(h.PrivateAddress)
 	switch {
 	case errNetwork != nil || network.Bits() < 8 || !netip.MustParsePrefix("10.0.0.0/8").Contains(network.Addr()):
-		p.set("host.privateNetwork", h.PrivateNetwork, "a network inside 10.0.0.0/8 (Docker's own pools lie outside)", "10.77.0.0/16")
+		p.set("host.privateNetwork", h.PrivateNetwork, "a network inside 10.0.0.0/8 (Docker's own pools lie outside)",
+			"10.77.0.0/16")
 	case errSubnet != nil || !network.Contains(subnet.Addr()) || subnet.Bits() < network.Bits():
 		p.set("host.privateSubnet", h.PrivateSubnet, "a network inside host.privateNetwork "+h.PrivateNetwork, "10.77.1.0/24")
 	case errAddress != nil || !subnet.Contains(address) || address == subnet.Addr() || address == subnet.Addr().Next():
-		p.set("host.privateAddress", h.PrivateAddress, "an address inside host.privateSubnet "+h.PrivateSubnet+", not its first two", "10.77.1.2")
+		p.set("host.privateAddress", h.PrivateAddress, "an address inside host.privateSubnet "+h.PrivateSubnet+
+			", not its first two", "10.77.1.2")
 	}
 }
 
@@ -203,7 +210,8 @@ func (c *Config) validateServices(p *problems) {
 	case external && !strings.HasPrefix(c.DatabaseURL.Reveal(), "postgresql+asyncpg://"):
 		p.add("databaseUrl", "[secret]", "a URL that begins with postgresql+asyncpg:// (the app has no other driver)")
 	case external && strings.Contains(c.DatabaseURL.Reveal(), "%"):
-		p.add("databaseUrl", "[secret]", "a URL without %, on which Alembic's configuration parser fails: choose a password of letters and digits")
+		p.add("databaseUrl", "[secret]", "a URL without %, on which Alembic's configuration parser fails: choose a "+
+			"password of letters and digits")
 	case external && !usableDatabase(c.DatabaseURL.Reveal()):
 		p.add("databaseUrl", "[secret]", "a URL with user, password, host and database on one line")
 	case !external && c.DatabaseURL.Set():
@@ -218,9 +226,11 @@ func (c *Config) validateServices(p *problems) {
 	if n := c.App.Database.MaxOverflow; n != nil {
 		pool += *n - 10
 	}
-	if need := 2*c.Backend.Replicas*(pool+1) + pool + 10; c.Postgres.Mode == "container" && c.Postgres.MaxConnections < need {
+	if need := 2*c.Backend.Replicas*(pool+1) + pool + 10; c.Postgres.Mode == "container" &&
+		c.Postgres.MaxConnections < need {
 		p.set("postgres.maxConnections", c.Postgres.MaxConnections,
-			fmt.Sprintf("at least %d for backend.replicas %d and pools of %d connections", need, c.Backend.Replicas, pool), fmt.Sprint(need))
+			fmt.Sprintf("at least %d for backend.replicas %d and pools of %d connections", need, c.Backend.Replicas,
+				pool), fmt.Sprint(need))
 	}
 	between(p, "redis.memoryMB", c.Redis.MemoryMB, 64, 65536)
 	between(p, "backend.replicas", c.Backend.Replicas, 1, 50)
@@ -235,7 +245,8 @@ func (c *Config) validateServices(p *problems) {
 		for _, host := range []string{c.Domain, "127.0.0.1"} {
 			if !slices.Contains(c.Frontend.AllowedHosts, host) && !slices.Contains(c.Frontend.AllowedHosts, "*") {
 				p.set(fmt.Sprintf("frontend.allowedHosts[%d]", len(c.Frontend.AllowedHosts)), nil,
-					host+" in the list: the server sends unrendered pages or errors to other hosts, and 127.0.0.1 is its health check", host)
+					host+" in the list: the server sends unrendered pages or errors to other hosts, and 127.0.0.1 is its health check",
+					host)
 			}
 		}
 	}
@@ -260,11 +271,13 @@ func (c *Config) validateGenerations(p *problems) {
 	}
 	between(p, "secrets.hostKeyDropped", g.HostKeyDropped, 0, max(0, g.HostKey-1))
 	if g.AppKey > 1 && g.AppKeyAcknowledged != g.AppKey {
-		p.set("secrets.appKeyAcknowledged", g.AppKeyAcknowledged, fmt.Sprintf("%d, when you know the cost of secrets.appKey %[1]d: everyone is logged out, "+
+		p.set("secrets.appKeyAcknowledged", g.AppKeyAcknowledged, fmt.Sprintf("%d, when you know the cost of "+
+			"secrets.appKey %[1]d: everyone is logged out, "+
 			"and every TOTP enrolment is lost (docs/guides/rotate-secrets.md)", g.AppKey), fmt.Sprint(g.AppKey))
 	}
 	if c.AppSecrets.SecretKey.Set() && g.AppKey > 1 {
-		p.addFix("secretKey", "[secret]", "nothing, because secrets.appKey is above 1: a given key is used instead of the generated one",
+		p.addFix("secretKey", "[secret]", "nothing, because secrets.appKey is above 1: a given key is used instead of the "+
+			"generated one",
 			fmt.Sprintf("pulumi config rm %s:secretKey --stack %s", Namespace, c.Stack))
 	}
 }
@@ -272,7 +285,8 @@ func (c *Config) validateGenerations(p *problems) {
 // usableDatabase reports whether the application's driver and ours both read the URL.
 func usableDatabase(text string) bool {
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || u.User == nil || len(strings.Trim(u.Path, "/")) == 0 || strings.ContainsAny(text, " \t\r\n") {
+	if err != nil || u.Hostname() == "" || u.User == nil || len(strings.Trim(u.Path,
+		"/")) == 0 || strings.ContainsAny(text, " \t\r\n") {
 		return false
 	}
 	password, set := u.User.Password()
@@ -285,16 +299,19 @@ func (c *Config) validateApp(p *problems) {
 	sandbox, staging := c.Kind == Sandbox || c.Kind == Drill, c.Kind == Staging
 	found, warnings := appsettings.Check(&c.App, &c.AppSecrets, appsettings.Context{
 		Production: !sandbox && !staging, Public: !sandbox, Domain: c.Domain, Widget: c.Turnstile.Enabled,
-		MaxBodyMB: c.Edge.MaxBodyMB, Processes: c.Backend.Replicas, ProxyHeaders: hostspec.ClientAddressHeaders(), Dir: p.src.Dir,
+		MaxBodyMB: c.Edge.MaxBodyMB, Processes: c.Backend.Replicas, ProxyHeaders: hostspec.ClientAddressHeaders(),
+		Dir: p.src.Dir,
 	})
 	for _, f := range found {
 		switch {
 		case f.Secret && f.Got == nil:
 			c.missingSecret(p, f.Key, f.Want)
 		case f.Secret:
-			p.addFix(f.Key, fmt.Sprint(f.Got), f.Want, fmt.Sprintf("pulumi config set --secret %s:%s --stack %s", Namespace, f.Key, c.Stack))
+			p.addFix(f.Key, fmt.Sprint(f.Got), f.Want, fmt.Sprintf("pulumi config set --secret %s:%s --stack %s", Namespace,
+				f.Key, c.Stack))
 		case f.Remove:
-			p.addFix(f.Key, fmt.Sprint(f.Got), f.Want, fmt.Sprintf("pulumi config rm --path '%s:%s' --stack %s", Namespace, f.Key, c.Stack))
+			p.addFix(f.Key, fmt.Sprint(f.Got), f.Want, fmt.Sprintf("pulumi config rm --path '%s:%s' --stack %s", Namespace,
+				f.Key, c.Stack))
 		case f.Example == "":
 			p.add(f.Key, fmt.Sprint(f.Got), f.Want)
 		default:

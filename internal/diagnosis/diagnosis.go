@@ -1,5 +1,5 @@
-// Package diagnosis says in a person's words why an update failed: which resource, what the cloud or the host answered, and
-// what to do. It reads what the engine printed; the providers' own errors are written for programmers.
+// Package diagnosis says in a person's words why an update failed: which resource, what the cloud or the host
+// answered, and what to do. It reads what the engine printed; the providers' own errors are written for programmers.
 package diagnosis
 
 import (
@@ -21,8 +21,8 @@ var (
 	frame   = regexp.MustCompile(`^((update|preview|refresh|destroy) failed|(an unhandled error occurred: )?program failed:|\d+ errors? occurred:|)$`)
 )
 
-// Failures reads the diagnostics of what the CLI printed (pkg/backend/display: a header for each resource, and what was said
-// of it below).
+// Failures reads the diagnostics of what the CLI printed (pkg/backend/display: a header for each resource, and what
+// was said of it below).
 func Failures(output string) (all []Failure) {
 	_, text, found := strings.Cut(output, "\nDiagnostics:\n")
 	if !found {
@@ -47,7 +47,8 @@ func Failures(output string) (all []Failure) {
 			}
 			continue
 		}
-		if line != "" && !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "\t") { // the next part: outputs, resources
+		// the next part: outputs, resources
+		if line != "" && !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "\t") {
 			end()
 			break
 		}
@@ -86,8 +87,9 @@ func Explain(f Failure) (means, do string, ok bool) {
 	return "", "", false
 }
 
-// Words tells all failures: those with one cause and one way out are told together. Otherwise is what to do about one that is
-// not explained and does not say so itself. What is of the program is left out when a resource tells of the same.
+// Words tells all failures: those with one cause and one way out are told together. Otherwise is what to do about one
+// that is not explained and does not say so itself. What is of the program is left out when a resource tells of the
+// same.
 func Words(all []Failure, otherwise string) string {
 	type told struct{ names, means, says, do string }
 	var list []*told
@@ -133,36 +135,102 @@ type rule struct {
 	means, do string
 }
 
-// code begins the code of an error of Hetzner's, as the provider's older resources end a message with it, and its newer ones write it on
-// a line of its own.
+// code begins the code of an error of Hetzner's, as the provider's older resources end a message with it, and its
+// newer ones write it on a line of its own.
 const code = `(?:\(|Error code: )`
 
 // rules are looked at in their order. The codes are those of docs.hetzner.cloud (Errors) and developers.cloudflare.com
 // (API errors), the texts those of Docker and of the providers.
 var rules = []rule{
-	{"hcloud:", regexp.MustCompile(code + `unauthorized`), "Hetzner does not accept the token", "set HCLOUD_TOKEN to an API token of this stack's project (console: Security, API tokens, Read & Write), then run `studio up` again"},
-	{"hcloud:", regexp.MustCompile(code + `(forbidden|token_readonly)`), "the token may not write", "set HCLOUD_TOKEN to an API token of this stack's project with permission Read & Write, then run `studio up` again"},
-	{"hcloud:", regexp.MustCompile(code + `rate_limit_exceeded`), "Hetzner's limit of requests is used up, also after several tries", "wait some minutes (3600 requests an hour are free, and one more each second); " + again},
-	{"hcloud:", regexp.MustCompile(code + `resource_limit_exceeded`), "the project's quota is used up", "raise it in the console (Limits), or delete what nobody needs; " + again},
-	{"hcloud:", regexp.MustCompile(code + `(uniqueness_error|conflict.*name|.*already (used|exists))`), "something that this stack did not make has this name", "look at it in the console and rename or delete it when it is not needed; when it is this stack's, `studio recover` shows why it is not taken over"},
-	{"hcloud:", regexp.MustCompile(code + `(resource_unavailable|placement_error|unavailable_location)`), "Hetzner has none of this type there right now", "choose another host.serverType, or try later; " + again},
+	{
+		"hcloud:", regexp.MustCompile(code + `unauthorized`), "Hetzner does not accept the token",
+		"set HCLOUD_TOKEN to an API token of this stack's project (console: Security, API tokens, Read & Write), then run " +
+			"`studio up` again",
+	},
+	{
+		"hcloud:", regexp.MustCompile(code + `(forbidden|token_readonly)`), "the token may not write",
+		"set HCLOUD_TOKEN to an API token of this stack's project with permission Read & Write, then run `studio up` again",
+	},
+	{"hcloud:", regexp.MustCompile(code + `rate_limit_exceeded`), "Hetzner's limit of requests is used up, also after " +
+		"several tries", "wait some minutes (3600 requests an hour are free, and one more each second); " + again},
+	{
+		"hcloud:", regexp.MustCompile(code + `resource_limit_exceeded`), "the project's quota is used up",
+		"raise it in the console (Limits), or delete what nobody needs; " + again,
+	},
+	{
+		"hcloud:", regexp.MustCompile(code + `(uniqueness_error|conflict.*name|.*already (used|exists))`),
+		"something that this stack did not make has this name", "look at it in the console and rename or delete it when it " +
+			"is not needed; when it is this stack's, `studio recover` shows why it is not taken over",
+	},
+	{
+		"hcloud:", regexp.MustCompile(code + `(resource_unavailable|placement_error|unavailable_location)`),
+		"Hetzner has none of this type there right now", "choose another host.serverType, or try later; " + again,
+	},
 	{"hcloud:", regexp.MustCompile(code + `(locked|conflict)`), "another action is still at work on it", again},
-	{"hcloud:", regexp.MustCompile(code + `(protected)`), "it is protected in the cloud", "protection is lifted in an update of its own: docs/guides/tear-down.md"},
-	{"hcloud:", regexp.MustCompile(code + `(server_error|service_error|maintenance|unavailable|timeout|bad_gateway)|server responded with status code 5`), "Hetzner's API has an error of its own", "status.hetzner.com says whether it is known; " + again},
-	{"hcloud:", regexp.MustCompile(`action_failed|action .*fail|\(sandbox_fault|Action failed`), "Hetzner accepted it, and then could not do it", "the console shows the action; " + again},
-	{"hcloud:", regexp.MustCompile(`expected non-nil error with nil state during Create`), "Hetzner does not find yet what it made", "wait a moment; " + again},
-	{"hcloud:", regexp.MustCompile(`EOF|connection (refused|reset)|no such host|i/o timeout|TLS handshake`), "Hetzner's API did not answer", "whether it was done is found out by the next run; " + again},
+	{"hcloud:", regexp.MustCompile(code + `(protected)`), "it is protected in the cloud", "protection is lifted in an " +
+		"update of its own: docs/guides/tear-down.md"},
+	{
+		"hcloud:",
+		regexp.MustCompile(code +
+			`(server_error|service_error|maintenance|unavailable|timeout|bad_gateway)|server responded with status code 5`),
+		"Hetzner's API has an error of its own", "status.hetzner.com says whether it is known; " + again,
+	},
+	{
+		"hcloud:", regexp.MustCompile(`action_failed|action .*fail|\(sandbox_fault|Action failed`),
+		"Hetzner accepted it, and then could not do it", "the console shows the action; " + again,
+	},
+	{"hcloud:", regexp.MustCompile(`expected non-nil error with nil state during Create`), "Hetzner does not find yet " +
+		"what it made", "wait a moment; " + again},
+	{
+		"hcloud:", regexp.MustCompile(`EOF|connection (refused|reset)|no such host|i/o timeout|TLS handshake`),
+		"Hetzner's API did not answer", "whether it was done is found out by the next run; " + again,
+	},
 
-	{"cloudflare:", regexp.MustCompile(`\((10000|9109|9106|6003|10001)\)|Authentication error|Invalid access token|status (401|403)`), "Cloudflare does not accept the token for this", "CLOUDFLARE_API_TOKEN needs Zone / DNS / Edit for this zone, and Account / Turnstile / Edit for this account; set it and run `studio up` again"},
-	{"cloudflare:", regexp.MustCompile(`\((81053|81057|81058)\)|record.*already exists|identical record`), "a record of this name is there already", "run `studio up` again: it takes the record over when it leads to this stack's address, and says where it leads when not"},
-	{"cloudflare:", regexp.MustCompile(`\(971\)|rate limit|(status|HTTP) 429|throttl`), "Cloudflare's limit of requests is used up, also after several tries", "wait five minutes (1200 requests in five minutes are free); " + again},
-	{"cloudflare:", regexp.MustCompile(`(status|HTTP) 5\d\d|\(1001[03]\)|[Ii]nternal (server )?error`), "Cloudflare's API has an error of its own", "cloudflarestatus.com says whether it is known; " + again},
-	{"cloudflare:", regexp.MustCompile(`EOF|connection (refused|reset)|no such host|i/o timeout|TLS handshake|HTTP request failed`), "Cloudflare's API did not answer", "whether it was done is found out by the next run; " + again},
+	{
+		"cloudflare:",
+		regexp.MustCompile(`\((10000|9109|9106|6003|10001)\)|Authentication error|Invalid access token|status (401|403)`),
+		"Cloudflare does not accept the token for this", "CLOUDFLARE_API_TOKEN needs Zone / DNS / Edit for this zone, and " +
+			"Account / Turnstile / Edit for this account; set it and run `studio up` again",
+	},
+	{
+		"cloudflare:", regexp.MustCompile(`\((81053|81057|81058)\)|record.*already exists|identical record`),
+		"a record of this name is there already", "run `studio up` again: it takes the record over when it leads to this " +
+			"stack's address, and says where it leads when not",
+	},
+	{"cloudflare:", regexp.MustCompile(`\(971\)|rate limit|(status|HTTP) 429|throttl`), "Cloudflare's limit of requests " +
+		"is used up, also after several tries", "wait five minutes (1200 requests in five minutes are free); " + again},
+	{
+		"cloudflare:", regexp.MustCompile(`(status|HTTP) 5\d\d|\(1001[03]\)|[Ii]nternal (server )?error`),
+		"Cloudflare's API has an error of its own", "cloudflarestatus.com says whether it is known; " + again,
+	},
+	{
+		"cloudflare:",
+		regexp.MustCompile(`EOF|connection (refused|reset)|no such host|i/o timeout|TLS handshake|HTTP request failed`),
+		"Cloudflare's API did not answer", "whether it was done is found out by the next run; " + again,
+	},
 
-	{"docker:", regexp.MustCompile(`no space left on device`), "the host's disk is full", "make room on it (df -h; docker system df), raise host.volumeSizeGB when it is the data volume; " + again},
-	{"docker:", regexp.MustCompile(`Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED`), "another machine answers at the host's address", "do not continue before you know which: a server that was rebuilt by hand needs a raised host.generation (docs/guides/rebuild-host.md)"},
-	{"docker:", regexp.MustCompile(`Permission denied \(publickey`), "the host does not accept the stack's key", "somebody changed its authorized keys: put them back over the console (docs/guides/rebuild-host.md has the other way)"},
-	{"docker:", regexp.MustCompile(`(name|NetworkName|rpc error: code = AlreadyExists).*(already exists|conflicts with an existing)|AlreadyExists`), "the host has one of this name that the state does not know", "run `studio up`, which takes it over; `studio recover` shows it"},
-	{"docker:", regexp.MustCompile(`connection timed out|Connection refused|No route to host|broken pipe|connection reset|ssh: |command \[ssh|Cannot connect to the Docker daemon|commandconn|error during connect`), "the host does not answer any more", "look at it in the console: is it up, is port 22 open to this machine (host.sshFrom, studio ssh-allow)? Then: " + again},
-	{"docker:", regexp.MustCompile(`manifest unknown|not found: manifest|pull access denied|no such image|Unable to (read|find or pull) `), "the image cannot be pulled", "check its reference in the stack's file, and registry.* when it is private; " + again},
+	{"docker:", regexp.MustCompile(`no space left on device`), "the host's disk is full", "make room on it (df -h; " +
+		"docker system df), raise host.volumeSizeGB when it is the data volume; " + again},
+	{
+		"docker:", regexp.MustCompile(`Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED`),
+		"another machine answers at the host's address", "do not continue before you know which: a server that was rebuilt " +
+			"by hand needs a raised host.generation (docs/guides/rebuild-host.md)",
+	},
+	{
+		"docker:", regexp.MustCompile(`Permission denied \(publickey`), "the host does not accept the stack's key",
+		"somebody changed its authorized keys: put them back over the console (docs/guides/rebuild-host.md has the other " +
+			"way)",
+	},
+	{
+		"docker:",
+		regexp.MustCompile(`(name|NetworkName|rpc error: code = AlreadyExists).*(already exists|conflicts with an existing)|AlreadyExists`), "the host has one of this name that the state does not know", "run `studio up`, which takes it over; `studio recover` shows it",
+	},
+	{
+		"docker:",
+		regexp.MustCompile(`connection timed out|Connection refused|No route to host|broken pipe|connection reset|ssh: |command \[ssh|Cannot connect to the Docker daemon|commandconn|error during connect`), "the host does not answer any more", "look at it in the console: is it up, is port 22 open to this machine (host.sshFrom, studio ssh-allow)? Then: " + again,
+	},
+	{
+		"docker:",
+		regexp.MustCompile(`manifest unknown|not found: manifest|pull access denied|no such image|Unable to (read|find or pull) `), "the image cannot be pulled", "check its reference in the stack's file, and registry.* when it is private; " + again,
+	},
 }

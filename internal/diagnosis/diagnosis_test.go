@@ -56,7 +56,8 @@ func TestFailuresAreReadFromWhatTheEnginePrints(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got[i], want[i])
 		}
 	}
-	for _, none := range []string{"", "Updating:\nResources:\n    3 unchanged\n", "\nDiagnostics:\n  pulumi:pulumi:Stack (s):\n    warning: only this\n"} {
+	for _, none := range []string{"", "Updating:\nResources:\n    3 unchanged\n", "\nDiagnostics:\n  " +
+		"pulumi:pulumi:Stack (s):\n    warning: only this\n"} {
 		if got := diagnosis.Failures(none); len(got) != 0 {
 			t.Errorf("%q: %+v", none, got)
 		}
@@ -67,7 +68,8 @@ func TestAllFailuresAreToldThoseOfOneCauseTogether(t *testing.T) {
 	got := diagnosis.Words(diagnosis.Failures(printed), "ask")
 	for _, want := range []string{
 		"  - host-data: something that this stack did not make has this name\n    it says: name is already used",
-		"  - host-network, host-firewall: Hetzner's API did not answer\n    it says: Post \"http://10.201.65.1:8080/v1/networks\": EOF\n    what to do: ",
+		"  - host-network, host-firewall: Hetzner's API did not answer\n    it says: Post " +
+			"\"http://10.201.65.1:8080/v1/networks\": EOF\n    what to do: ",
 		"  - app-backend: the thing is broken\n    in an unknown way\n    what to do: ask",
 	} {
 		if !strings.Contains(got, want) {
@@ -81,12 +83,18 @@ func TestAllFailuresAreToldThoseOfOneCauseTogether(t *testing.T) {
 
 // What the program says itself has its own way out, once; the engine's words around it are left out.
 func TestTheProgramsOwnErrorKeepsItsWayOut(t *testing.T) {
-	text := "\nDiagnostics:\n  pulumi:pulumi:Stack (s):\n    error: an unhandled error occurred: program failed:\n    1 error occurred:\n    \t* waiting for RPCs: marshaling properties: awaiting input property \"image\": job app-migrate exited with code 3: canary\n      the end of its log:\n        canary\n      what to do: mend the cause\n"
+	text := "\nDiagnostics:\n  pulumi:pulumi:Stack (s):\n    error: an unhandled error occurred: program failed:\n    1 " +
+		"error occurred:\n    \t* waiting for RPCs: marshaling properties: awaiting input property \"image\": job " +
+		"app-migrate exited with code 3: canary\n      the end of its log:\n        canary\n      what to do: mend the " +
+		"cause\n"
 	got := diagnosis.Words(diagnosis.Failures(text), "ask")
-	if !strings.Contains(got, "job app-migrate exited with code 3") || !strings.Contains(got, "canary") || strings.Count(got, "what to do: ") != 1 || strings.Contains(got, "error occurred") || strings.Contains(got, "RPCs") {
+	if !strings.Contains(got, "job app-migrate exited with code 3") || !strings.Contains(got,
+		"canary") || strings.Count(got, "what to do: ") != 1 || strings.Contains(got, "error occurred") ||
+		strings.Contains(got, "RPCs") {
 		t.Errorf("got\n%s", got)
 	}
-	both := strings.TrimSuffix(printed, "\nResources:\n    + 2 created\n\nDuration: 2s\n") + "\n  pulumi:pulumi:Stack (other):\n    error: an unhandled error occurred: waiting for RPCs\n"
+	both := strings.TrimSuffix(printed, "\nResources:\n    + 2 created\n\nDuration: 2s\n") +
+		"\n  pulumi:pulumi:Stack (other):\n    error: an unhandled error occurred: waiting for RPCs\n"
 	if got := diagnosis.Words(diagnosis.Failures(both), "ask"); strings.Contains(got, "RPCs") {
 		t.Errorf("what only repeats is told:\n%s", got)
 	}
@@ -99,27 +107,40 @@ func TestCausesAreKnownByWhatTheCloudsAndTheHostAnswer(t *testing.T) {
 		{"hcloud:index:Server", "limit of 3600 requests per hour reached (rate_limit_exceeded, x)", "wait some minutes"},
 		{"hcloud:index:Server", "server limit exceeded (resource_limit_exceeded, x)", "Limits"},
 		{"hcloud:index:Server", "server name is already used (uniqueness_error, x)", "rename or delete"},
-		{"hcloud:index:SshKey", "API request failed: An unexpected error was encountered during an API request.\nSSH key with the same fingerprint already exists\nError code: uniqueness_error\nStatus code: 409", "rename or delete"},
-		{"hcloud:index:ServerNetwork", "API request failed: An unexpected error was encountered during an API request.\nlimit\nError code: rate_limit_exceeded\nStatus code: 429", "wait some minutes"},
+		{"hcloud:index:SshKey", "API request failed: An unexpected error was encountered during an API request.\nSSH key " +
+			"with the same fingerprint already exists\nError code: uniqueness_error\nStatus code: 409", "rename or delete"},
+		{"hcloud:index:ServerNetwork", "API request failed: An unexpected error was encountered during an API " +
+			"request.\nlimit\nError code: rate_limit_exceeded\nStatus code: 429", "wait some minutes"},
 		{"hcloud:index:Server", "error during placement (resource_unavailable, x)", "host.serverType"},
 		{"hcloud:index:Server", "server is locked (locked, x)", "run `studio up` again"},
 		{"hcloud:index:Volume", "volume deletion is protected (protected, x)", "tear-down.md"},
 		{"hcloud:index:Server", "internal (server_error, x)", "status.hetzner.com"},
 		{"hcloud:index:Server", "hcloud: server responded with status code 502", "status.hetzner.com"},
-		{"hcloud:index:Server", `Get "https://api.hetzner.cloud/v1/servers": dial tcp: lookup api.hetzner.cloud: no such host`, "found out by the next run"},
-		{"hcloud:index:Firewall", "expected non-nil error with nil state during Create of urn:pulumi:prod::x", "wait a moment"},
+		{
+			"hcloud:index:Server",
+			`Get "https://api.hetzner.cloud/v1/servers": dial tcp: lookup api.hetzner.cloud: no such host`,
+			"found out by the next run",
+		},
+		{
+			"hcloud:index:Firewall", "expected non-nil error with nil state during Create of urn:pulumi:prod::x",
+			"wait a moment",
+		},
 		{"cloudflare:index:Record", "Authentication error (10000)", "Zone / DNS / Edit"},
 		{"cloudflare:index:Record", "An A record already exists. (81058)", "takes the record over"},
 		{"cloudflare:index:Record", "Please wait and consider throttling your request speed (971)", "five minutes"},
 		{"cloudflare:index:Record", "Internal server error (10013)", "cloudflarestatus.com"},
-		{"cloudflare:index:TurnstileWidget", "received internal server error response (HTTP 500), please try again later", "cloudflarestatus.com"},
+		{
+			"cloudflare:index:TurnstileWidget", "received internal server error response (HTTP 500), please try again later",
+			"cloudflarestatus.com",
+		},
 		{"cloudflare:index:TurnstileWidget", "exceeded available rate limit retries", "five minutes"},
 		{"cloudflare:index:Record", "HTTP request failed: Post: EOF", "found out by the next run"},
 		{"docker:index:Container", "write /var/lib/docker/x: no space left on device", "df -h"},
 		{"docker:index:Service", "command [ssh ...] has exited: Host key verification failed.", "do not continue"},
 		{"docker:index:Service", "command [ssh ...] has exited: root@x: Permission denied (publickey)", "authorized keys"},
 		{"docker:index:Secret", "rpc error: code = AlreadyExists desc = secret app-env already exists", "takes it over"},
-		{"docker:index:Service", "error during connect: command [ssh ...] ssh: connect to host x port 22: Connection timed out", "studio ssh-allow"},
+		{"docker:index:Service", "error during connect: command [ssh ...] ssh: connect to host x port 22: Connection timed " +
+			"out", "studio ssh-allow"},
 	} {
 		means, do, ok := diagnosis.Explain(diagnosis.Failure{Type: c.kind, Message: c.says})
 		if !ok || means == "" || !strings.Contains(do, c.do) {

@@ -31,25 +31,25 @@ type Finding struct {
 	job    string // URN of the job that writes it, when one does
 }
 
-// CodeDrift is the exit code of a DriftError.
+// ExitCode is the exit code of a DriftError.
 const ExitCode = 24
 
-// DriftError says that something is not what the last update left.
+// Error says that something is not what the last update left.
 type Error struct{ Findings []Finding }
 
 func (e Error) Error() string {
 	return fmt.Sprintf("%d of what the stack says is not so; nothing was changed", len(e.Findings))
 }
 
-// DriftOptions say how drift is looked for.
+// Options say how drift is looked for.
 type Options struct {
 	JSON  string        // file to write the findings to
 	Allow hostssh.Allow // for the host's part, which alone needs it
 }
 
-// Drift compares what the stack's state says with what is there, and changes nothing: the cloud by a refresh that
-// is only previewed, the host by questions of our own (a refresh of one-shot jobs would drop their records). It fails with
-// a DriftError when they differ, and with another error when something could not be asked.
+// Run compares what the stack's state says with what is there, and changes nothing: the cloud by a refresh that is
+// only previewed, the host by questions of our own (a refresh of one-shot jobs would drop their records). It fails
+// with a DriftError when they differ, and with another error when something could not be asked.
 func Run(ctx context.Context, c engine.Stack, o Options) error {
 	state, err := c.Output(ctx, "stack", "export", "--show-secrets")
 	if err != nil {
@@ -80,7 +80,8 @@ func Run(ctx context.Context, c engine.Stack, o Options) error {
 	if len(findings) > 0 {
 		return Error{findings}
 	}
-	fmt.Fprintf(c.Out, "no drift: cloud, services, files, secrets and timers are what the last update of stack %s left\n", c.Name)
+	fmt.Fprintf(c.Out, "no drift: cloud, services, files, secrets and timers are what the last update of stack %s left\n",
+		c.Name)
 	return nil
 }
 
@@ -103,7 +104,8 @@ func ofClouds(ctx context.Context, c engine.Stack, state []byte) ([]Finding, err
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		return nil, fault.Hint(fmt.Errorf("ask the clouds: %w\n%s", err, strings.Join(append(review.Errors(out.Bytes()), strings.TrimSpace(errOut.String())), "\n")),
+		return nil, fault.Hint(fmt.Errorf("ask the clouds: %w\n%s", err,
+			strings.Join(append(review.Errors(out.Bytes()), strings.TrimSpace(errOut.String())), "\n")),
 			"HCLOUD_TOKEN and CLOUDFLARE_API_TOKEN of this stack must be set; tokens that only read are enough")
 	}
 	findings, err := parseRefresh(out.Bytes(), c.Name)
@@ -156,7 +158,8 @@ func ofFirewalls(ctx context.Context, c engine.Stack, records []engine.Resource)
 		if !has[id] {
 			out = append(out, Finding{
 				Where: "cloud", Name: server.Name(), What: "firewall " + own[id] + " is not applied to it",
-				Revert: "apply firewall " + id + " to server " + server.ID + " in Hetzner's console", Adopt: "take the firewall out of the program",
+				Revert: "apply firewall " + id + " to server " + server.ID +
+					" in Hetzner's console", Adopt: "take the firewall out of the program",
 			})
 		}
 	}
@@ -195,7 +198,8 @@ func parseRefresh(text []byte, stack string) ([]Finding, error) {
 		switch s.Op {
 		case "delete":
 			f.What = "it is gone"
-			f.Adopt = "take it out of the stack's file or the program first, then `pulumi refresh --stack " + stack + " --target '" + s.URN + "'`"
+			f.Adopt = "take it out of the stack's file or the program first, then `pulumi refresh --stack " + stack +
+				" --target '" + s.URN + "'`"
 			f.Revert += "; what it held does not come back with it (docs/guides/restore.md)"
 		case "update":
 			paths := slices.DeleteFunc(slices.Sorted(maps.Keys(s.DetailedDiff)), func(p string) bool {

@@ -42,12 +42,24 @@ func driftState(t *testing.T) []byte {
 	}
 	upload := func(file, content string) map[string]any { return map[string]any{"file": file, "content": content} }
 	text, err := json.Marshal(map[string]any{"deployment": map[string]any{"resources": []any{
-		map[string]any{"urn": applyURN, "type": "docker:index/container:Container", "inputs": map[string]any{"uploads": wrapped([]any{
-			upload("/in/secret-0", "canary"), upload(hostspec.ApplySpec, string(spec)),
-		})}},
-		map[string]any{"urn": caddyURN, "type": "docker:index/container:Container", "inputs": map[string]any{"uploads": []any{upload("/in/Caddyfile", "site")}}},
-		map[string]any{"urn": "urn::old", "type": "docker:index/secret:Secret", "delete": true, "id": "gone", "inputs": map[string]any{"name": "old"}},
-		map[string]any{"urn": "urn::secret", "type": "docker:index/secret:Secret", "id": secretID, "inputs": map[string]any{"name": "env-1", "data": wrapped("canary")}},
+		map[string]any{
+			"urn": applyURN, "type": "docker:index/container:Container",
+			"inputs": map[string]any{"uploads": wrapped([]any{
+				upload("/in/secret-0", "canary"), upload(hostspec.ApplySpec, string(spec)),
+			})},
+		},
+		map[string]any{
+			"urn": caddyURN, "type": "docker:index/container:Container",
+			"inputs": map[string]any{"uploads": []any{upload("/in/Caddyfile", "site")}},
+		},
+		map[string]any{
+			"urn": "urn::old", "type": "docker:index/secret:Secret", "delete": true, "id": "gone",
+			"inputs": map[string]any{"name": "old"},
+		},
+		map[string]any{
+			"urn": "urn::secret", "type": "docker:index/secret:Secret", "id": secretID,
+			"inputs": map[string]any{"name": "env-1", "data": wrapped("canary")},
+		},
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +87,8 @@ func TestDriftOfTheHostIsNamed(t *testing.T) {
 		"service momentstudio-backend",
 	}
 	task := func(changed, ended time.Time, state string) string {
-		return fmt.Sprintf("task %d momentstudio-backend %d %s \"task: non-zero exit (137)\"", changed.Unix(), ended.Unix(), state)
+		return fmt.Sprintf("task %d momentstudio-backend %d %s \"task: non-zero exit (137)\"", changed.Unix(), ended.Unix(),
+			state)
 	}
 	hour := func(n int) time.Time { return now.Add(time.Duration(n) * time.Hour) }
 	for _, c := range []struct {
@@ -85,27 +98,51 @@ func TestDriftOfTheHostIsNamed(t *testing.T) {
 		job      string
 	}{
 		{"a fresh stack", "", "", "", ""},
-		{"a unit that was edited", sum("unit"), sum("edited"), "file /etc/systemd/system/x.timer: its content was changed", applyURN},
-		{"a secret file that was edited", sum("canary"), sum("other"), "file /etc/momentstudio/secrets/s: its content was changed", applyURN},
-		{"a secret file that all may read", "400 999", "444 999", "its mode and owner are 444 and 999, want 400 and 999", applyURN},
-		{"a secret file of somebody else", "400 999", "400 0", "its mode and owner are 400 and 0, want 400 and 999", applyURN},
+		{
+			"a unit that was edited", sum("unit"), sum("edited"), "file /etc/systemd/system/x.timer: its content was changed",
+			applyURN,
+		},
+		{"a secret file that was edited", sum("canary"), sum("other"), "file /etc/momentstudio/secrets/s: its content was " +
+			"changed", applyURN},
+		{
+			"a secret file that all may read", "400 999", "444 999", "its mode and owner are 444 and 999, want 400 and 999",
+			applyURN,
+		},
+		{
+			"a secret file of somebody else", "400 999", "400 0", "its mode and owner are 400 and 0, want 400 and 999",
+			applyURN,
+		},
 		{"a Caddyfile that was edited", sum("site"), sum("edited"), "Caddyfile: its content was changed", caddyURN},
 		{"a file that is gone", lines[1], lines[0], "file /etc/systemd/system/x.timer: it is gone", applyURN},
 		{"a directory that is gone", lines[4], lines[0], "directory /mnt/momentstudio/uploads: it is gone", applyURN},
-		{"a file where a directory was", lines[4], "file 644 0 " + sum("") + " /mnt/momentstudio/uploads", "directory /mnt/momentstudio/uploads: it is gone", applyURN},
-		{"a directory where a file was", lines[1], "directory /etc/systemd/system/x.timer", "file /etc/systemd/system/x.timer: it is gone", applyURN},
-		{"a unit that was edited beside its file", lines[8], "dropin x.service", "file x.service.d: somebody edited the unit", ""},
-		{"a timer that is off", "timer enabled active", "timer disabled inactive", "timer x.timer: it is disabled and inactive, want enabled and active", applyURN},
+		{
+			"a file where a directory was", lines[4], "file 644 0 " + sum("") + " /mnt/momentstudio/uploads",
+			"directory /mnt/momentstudio/uploads: it is gone", applyURN,
+		},
+		{
+			"a directory where a file was", lines[1], "directory /etc/systemd/system/x.timer",
+			"file /etc/systemd/system/x.timer: it is gone", applyURN,
+		},
+		{
+			"a unit that was edited beside its file", lines[8], "dropin x.service", "file x.service.d: somebody edited the unit",
+			"",
+		},
+		{"a timer that is off", "timer enabled active", "timer disabled inactive", "timer x.timer: it is disabled and " +
+			"inactive, want enabled and active", applyURN},
 		{"a timer that does not exist", "timer enabled active", "timer  inactive", "timer x.timer: it is inactive", applyURN},
 		{"a secret that is gone", lines[6], lines[0], "secret env-1: it is gone", ""},
 		{"another secret of the same name", secretID, "id1other", "secret env-1: it is another one under the same name", ""},
 		{"a service by hand", "service momentstudio-backend", "service by-hand", "service by-hand: nobody asked for it", ""},
-		{"a container that was killed", lines[8], task(hour(-5), hour(-1), "failed"), "task momentstudio-backend: one ended at 2033-05-18T02:33:20Z (\"task: non-zero exit (137)\")", ""},
+		{"a container that was killed", lines[8], task(hour(-5), hour(-1), "failed"), "task momentstudio-backend: one " +
+			"ended at 2033-05-18T02:33:20Z (\"task: non-zero exit (137)\")", ""},
 		{"a task that an update ended", lines[8], task(hour(-5), hour(-1), "shutdown"), "", ""},
 		{"a task that failed before the update", lines[8], task(hour(-1), hour(-2), "failed"), "", ""},
 		{"a task of yesterday", lines[8], task(hour(-50), hour(-25), "failed"), "", ""},
 		{"a task that the boot ended", lines[8], task(hour(-60), hour(-12).Add(4*time.Minute), "failed"), "", ""},
-		{"a task that ended long after the boot", lines[8], task(hour(-60), hour(-12).Add(6*time.Minute), "failed"), "task momentstudio-backend: one ended", ""},
+		{
+			"a task that ended long after the boot", lines[8], task(hour(-60), hour(-12).Add(6*time.Minute), "failed"),
+			"task momentstudio-backend: one ended", "",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			answer := strings.Join(lines, "\n")

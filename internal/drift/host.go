@@ -170,7 +170,10 @@ func ofHost(ctx context.Context, c engine.Stack, state []byte) ([]Finding, error
 	up := "studio up --stack " + c.Name
 	var out []Finding
 	for _, d := range swarm.Compare(services, have) {
-		out = append(out, Finding{Where: "service", Name: d.Service, What: strings.Join(d.Why, "; "), Revert: up, Adopt: "write it into the stack's file, then " + up})
+		out = append(out, Finding{
+			Where: "service", Name: d.Service, What: strings.Join(d.Why, "; "), Revert: up,
+			Adopt: "write it into the stack's file, then " + up,
+		})
 	}
 	text, err := hostssh.Run(ctx, c, o.Address, wants.files()+askTasks)
 	if err != nil {
@@ -180,7 +183,8 @@ func ofHost(ctx context.Context, c engine.Stack, state []byte) ([]Finding, error
 	return append(out, more...), err
 }
 
-// driftedJobs are the URNs of the jobs that write what was found to be changed on the host. A stack without a host has none.
+// JobsOf are the URNs of the jobs that write what was found to be changed on the host. A stack without a host
+// has none.
 func JobsOf(ctx context.Context, c engine.Stack, address string, state []byte) ([]string, error) {
 	wants, err := wantsOfHost(state)
 	if err != nil || wants.applyJob == "" || address == "" {
@@ -223,8 +227,12 @@ func (w hostWants) compare(answer string, services []swarm.Service, stack string
 	for line := range strings.Lines(answer) {
 		kind, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		fields := strings.Fields(rest)
-		if len(fields) < map[string]int{"boot": 1, "directory": 1, "file": 4, "timer": 1, "dropin": 1, "id": 3, "service": 1, "task": 4}[kind] {
-			return nil, fmt.Errorf("ask the host: it answers %q, which is nothing that this program asked for", strings.TrimSpace(line))
+		if len(fields) < map[string]int{
+			"boot": 1, "directory": 1, "file": 4, "timer": 1, "dropin": 1, "id": 3, "service": 1,
+			"task": 4,
+		}[kind] {
+			return nil, fmt.Errorf("ask the host: it answers %q, which is nothing that this program asked for",
+				strings.TrimSpace(line))
 		}
 		switch kind {
 		case "boot":
@@ -261,15 +269,19 @@ func (w hostWants) compare(answer string, services []swarm.Service, stack string
 			}
 		case "task":
 			ended, state := seconds(fields[2]), fields[3]
-			if (state != "failed" && state != "rejected") || !ended.After(seconds(fields[0])) || ended.Before(boot.Add(restless)) || now.Sub(ended) > 24*time.Hour {
+			if (state != "failed" && state != "rejected") || !ended.After(seconds(fields[0])) ||
+				ended.Before(boot.Add(restless)) || now.Sub(ended) > 24*time.Hour {
 				continue
 			}
 			out = append(out, Finding{
-				Where: "task", Name: fields[1], What: fmt.Sprintf("one ended at %s (%s); Swarm starts another", ended.UTC().Format(time.RFC3339), strings.Join(fields[4:], " ")),
-				Revert: "nothing is to be done when its service runs", Adopt: "docker service logs " + fields[1] + " on the host tells why",
+				Where: "task", Name: fields[1], What: fmt.Sprintf("one ended at %s (%s); Swarm starts another",
+					ended.UTC().Format(time.RFC3339), strings.Join(fields[4:], " ")),
+				Revert: "nothing is to be done when its service runs", Adopt: "docker service logs " + fields[1] +
+					" on the host tells why",
 			})
 		default:
-			return nil, fmt.Errorf("ask the host: it answers %q, which is nothing that this program asked for", strings.TrimSpace(line))
+			return nil, fmt.Errorf("ask the host: it answers %q, which is nothing that this program asked for",
+				strings.TrimSpace(line))
 		}
 	}
 	for path := range w.wanted {
@@ -294,7 +306,8 @@ func (w hostWants) compare(answer string, services []swarm.Service, stack string
 		case "":
 		default:
 			f.What = "it is another one under the same name"
-			f.Revert = fmt.Sprintf("take it from its services and remove it on the host (docker %s rm %s), then %s", kind, plain, f.Revert)
+			f.Revert = fmt.Sprintf("take it from its services and remove it on the host (docker %s rm %s), then %s", kind, plain,
+				f.Revert)
 		}
 		out = append(out, f)
 	}

@@ -37,7 +37,8 @@ func TestALabelSaysWhenADrillExpiresWhoseStateDoesNot(t *testing.T) {
 	if at, err := expiryOf("drill-20261127-030000", "", []byte(`{}`), labels); err != nil || at.Unix() != 1796094000 {
 		t.Errorf("without outputs: %s, %v", at, err)
 	}
-	if at, err := expiryOf("drill-20261127-030000", "", []byte(`{"expires": "2026-11-30T03:00:00Z"}`), labels); err != nil || at.UTC().Day() != 30 {
+	if at, err := expiryOf("drill-20261127-030000", "", []byte(`{"expires": "2026-11-30T03:00:00Z"}`),
+		labels); err != nil || at.UTC().Day() != 30 {
 		t.Errorf("with outputs: %s, %v", at, err)
 	}
 }
@@ -45,7 +46,8 @@ func TestALabelSaysWhenADrillExpiresWhoseStateDoesNot(t *testing.T) {
 func TestADrillsFileIsTheTemplateWithItsEnd(t *testing.T) {
 	dir := t.TempDir()
 	from, to := filepath.Join(dir, "Pulumi.drill.yaml"), filepath.Join(dir, "drill.yaml")
-	const text = "encryptionsalt: v1:abc\nconfig:\n  momentstudio:kind: drill\n  momentstudio:backupPassword:\n    secure: v1:xyz\n"
+	const text = "encryptionsalt: v1:abc\nconfig:\n  momentstudio:kind: drill\n  momentstudio:backupPassword:\n    " +
+		"secure: v1:xyz\n"
 	if err := os.WriteFile(from, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -56,19 +58,25 @@ func TestADrillsFileIsTheTemplateWithItsEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"encryptionsalt: v1:abc", "momentstudio:kind: drill", "secure: v1:xyz", `expires: "2026-11-27T09:00:00Z"`} {
+	for _, want := range []string{
+		"encryptionsalt: v1:abc", "momentstudio:kind: drill", "secure: v1:xyz",
+		`expires: "2026-11-27T09:00:00Z"`,
+	} {
 		if !strings.Contains(string(got), want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
 	like := filepath.Join(dir, "Pulumi.prod.yaml")
-	if err := os.WriteFile(like, []byte("config:\n  momentstudio:kind: production\n  momentstudio:release:\n    name: of-prod\n  momentstudio:images:\n    ops: of-prod-too\n"), 0o600); err != nil {
+	if err := os.WriteFile(like, []byte("config:\n  momentstudio:kind: production\n  momentstudio:release:\n    name: "+
+		"of-prod\n  momentstudio:images:\n    ops: of-prod-too\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := copyForDrill(from, like, to, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if got, err = os.ReadFile(to); err != nil || !strings.Contains(string(got), "name: of-prod") || !strings.Contains(string(got), "ops: of-prod-too") || !strings.Contains(string(got), "kind: drill") {
+	if got, err = os.ReadFile(to); err != nil || !strings.Contains(string(got),
+		"name: of-prod") || !strings.Contains(string(got), "ops: of-prod-too") ||
+		!strings.Contains(string(got), "kind: drill") {
 		t.Errorf("the release of another stack's file: %v\n%s", err, got)
 	}
 	if before, err := os.ReadFile(from); err != nil || string(before) != text {
@@ -90,7 +98,8 @@ func TestOnlyDrillsAreRemoved(t *testing.T) {
 		if err := tearDown(t.Context(), c); err == nil || !strings.Contains(err.Error(), "nothing of it is removed") {
 			t.Errorf("%q: %v", stack, err)
 		}
-		if err := Run(t.Context(), c, Options{Life: time.Hour}, time.Now()); err == nil || !strings.Contains(err.Error(), "--of names the stack") {
+		if err := Run(t.Context(), c, Options{Life: time.Hour}, time.Now()); err == nil || !strings.Contains(err.Error(),
+			"--of names the stack") {
 			t.Errorf("a drill called %q: %v", stack, err)
 		}
 	}

@@ -51,13 +51,14 @@ type Check struct {
 
 // Report is what a drill found.
 type Report struct {
-	Stack   string    `json:"stack"`
-	Began   time.Time `json:"began"`
-	Phases  []Phase   `json:"phases"`               // of the whole drill, those of the restore among them
-	Age     float64   `json:"ageSeconds,omitempty"` // from the backup's beginning to the drill's: what would have been lost
-	Proof   *Proof    `json:"proof,omitempty"`      // nil: it did not come so far
-	Error   string    `json:"error,omitempty"`      // why it ended early
-	Removed bool      `json:"removed"`              // nothing of the drill is left
+	Stack  string    `json:"stack"`
+	Began  time.Time `json:"began"`
+	Phases []Phase   `json:"phases"` // of the whole drill, those of the restore among them
+	// from the backup's beginning to the drill's: what would have been lost
+	Age     float64   `json:"ageSeconds,omitempty"`
+	Proof   *Proof    `json:"proof,omitempty"` // nil: it did not come so far
+	Error   string    `json:"error,omitempty"` // why it ended early
+	Removed bool      `json:"removed"`         // nothing of the drill is left
 	Kept    time.Time `json:"keptUntil,omitzero"`
 }
 
@@ -79,10 +80,12 @@ func (r *Report) Judge(e Expected) {
 		r.Proof.Checks = append(r.Proof.Checks, Check{name, result, detail})
 	}
 	if e.Stack != "" {
-		check("the backup is of the stack that is drilled", m.Stack == e.Stack, fmt.Sprintf("it is of %s, and %s is drilled", m.Stack, e.Stack))
+		check("the backup is of the stack that is drilled", m.Stack == e.Stack,
+			fmt.Sprintf("it is of %s, and %s is drilled", m.Stack, e.Stack))
 	}
 	if e.MaxAge != 0 {
-		check("the backup is not too old", age <= e.MaxAge && age > -time.Hour, fmt.Sprintf("it is %s old; backup.maxAgeHours is %.0f", Words(age), e.MaxAge.Hours()))
+		check("the backup is not too old", age <= e.MaxAge && age > -time.Hour,
+			fmt.Sprintf("it is %s old; backup.maxAgeHours is %.0f", Words(age), e.MaxAge.Hours()))
 	}
 }
 
@@ -154,8 +157,10 @@ func (r Report) Markdown() string {
 		for _, t := range m.Files {
 			files, bytes = files+t.Files, bytes+t.Bytes
 		}
-		fmt.Fprintf(&b, "\n| | |\n|---|---|\n| would have been lost | %s of data |\n| backup | `%s` of stack %s, release `%.12s`, schema %s |\n| holds | %d rows in %d tables, a dump of %s; %d files of %s |\n",
-			Words(time.Duration(r.Age*float64(time.Second))), m.ID, m.Stack, m.Release, m.Revision, rows, len(m.Database.Rows), size(m.Database.Bytes), files, size(bytes))
+		fmt.Fprintf(&b, "\n| | |\n|---|---|\n| would have been lost | %s of data |\n| backup | `%s` of stack %s, release "+
+			"`%.12s`, schema %s |\n| holds | %d rows in %d tables, a dump of %s; %d files of %s |\n",
+			Words(time.Duration(r.Age*float64(time.Second))), m.ID, m.Stack, m.Release, m.Revision, rows, len(m.Database.Rows),
+			size(m.Database.Bytes), files, size(bytes))
 		b.WriteString("\n| Check | Result | Found |\n|---|---|---|\n")
 		for _, c := range p.Checks {
 			result := map[string]string{"passed": "✓", "not possible": "–"}[c.Result]

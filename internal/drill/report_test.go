@@ -34,8 +34,13 @@ func report(t *testing.T) drill.Report {
 		t.Fatal(err)
 	}
 	return drill.Report{
-		Stack: "drill-20261127-030000", Began: time.Date(2026, 11, 27, 3, 0, 0, 0, time.UTC), Age: 5400, Proof: p, Removed: true,
-		Phases: []drill.Phase{{Name: "make a host with the shop", Seconds: 190.4}, {Name: "restore: fetch", Seconds: 31.2}, {Name: "remove it all", Seconds: 12}},
+		Stack: "drill-20261127-030000", Began: time.Date(2026, 11, 27, 3, 0, 0, 0,
+			time.UTC), Age: 5400, Proof: p, Removed: true,
+		Phases: []drill.Phase{
+			{Name: "make a host with the shop", Seconds: 190.4},
+			{Name: "restore: fetch", Seconds: 31.2},
+			{Name: "remove it all", Seconds: 12},
+		},
 	}
 }
 
@@ -70,7 +75,10 @@ func TestSuccessIsOnlyWhatIsProvenAndGone(t *testing.T) {
 		spoil func(*drill.Report)
 		want  string
 	}{
-		"a check failed":        {func(r *drill.Report) { r.Proof.Checks[0].Result = "failed" }, "not so: every row is there"},
+		"a check failed": {
+			func(r *drill.Report) { r.Proof.Checks[0].Result = "failed" },
+			"not so: every row is there",
+		},
 		"a result of no kind":   {func(r *drill.Report) { r.Proof.Checks[0].Result = "" }, "not so: every row is there"},
 		"it ended early":        {func(r *drill.Report) { r.Error = "exit status 1" }, "exit status 1"},
 		"nothing was checked":   {func(r *drill.Report) { r.Proof = nil }, "nothing was checked"},
@@ -79,7 +87,8 @@ func TestSuccessIsOnlyWhatIsProvenAndGone(t *testing.T) {
 	} {
 		r := report(t)
 		c.spoil(&r)
-		if err := r.Err(); err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(r.Markdown(), "# The backup is NOT proven\n\n> ") {
+		if err := r.Err(); err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(r.Markdown(),
+			"# The backup is NOT proven\n\n> ") {
 			t.Errorf("%s: %v\n%s", name, err, r.Markdown())
 		}
 	}
@@ -92,11 +101,31 @@ func TestAnotherStacksBackupAndAnOldOneProveNothing(t *testing.T) {
 		began    time.Time
 		want     string
 	}{
-		{"as expected", drill.Expected{Stack: "prod", MaxAge: 30 * time.Hour}, time.Date(2026, 11, 27, 3, 0, 0, 0, time.UTC), ""},
+		{
+			"as expected",
+			drill.Expected{Stack: "prod", MaxAge: 30 * time.Hour},
+			time.Date(2026, 11, 27, 3, 0, 0, 0, time.UTC),
+			"",
+		},
 		{"any of any age", drill.Expected{}, time.Date(2027, 11, 27, 3, 0, 0, 0, time.UTC), ""},
-		{"another stack's", drill.Expected{Stack: "staging"}, time.Date(2026, 11, 27, 3, 0, 0, 0, time.UTC), "it is of prod, and staging is drilled"},
-		{"an old one", drill.Expected{MaxAge: 30 * time.Hour}, time.Date(2026, 12, 27, 3, 0, 0, 0, time.UTC), "it is 30 d 1 h old"},
-		{"one of tomorrow", drill.Expected{MaxAge: 30 * time.Hour}, time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC), "the backup is not too old"},
+		{
+			"another stack's",
+			drill.Expected{Stack: "staging"},
+			time.Date(2026, 11, 27, 3, 0, 0, 0, time.UTC),
+			"it is of prod, and staging is drilled",
+		},
+		{
+			"an old one",
+			drill.Expected{MaxAge: 30 * time.Hour},
+			time.Date(2026, 12, 27, 3, 0, 0, 0, time.UTC),
+			"it is 30 d 1 h old",
+		},
+		{
+			"one of tomorrow",
+			drill.Expected{MaxAge: 30 * time.Hour},
+			time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC),
+			"the backup is not too old",
+		},
 	} {
 		r := report(t)
 		r.Began = c.began
@@ -117,7 +146,8 @@ func TestAProofThatIsNoneIsRefused(t *testing.T) {
 
 func TestTimesInWords(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		1500 * time.Millisecond: "1.5 s", 90 * time.Second: "1 min 30 s", 3*time.Hour + 5*time.Minute: "3 h 5 min", 49 * time.Hour: "2 d 1 h",
+		1500 * time.Millisecond: "1.5 s", 90 * time.Second: "1 min 30 s", 3*time.Hour + 5*time.Minute: "3 h 5 min",
+		49 * time.Hour: "2 d 1 h",
 	} {
 		if got := drill.Words(d); got != want {
 			t.Errorf("%s is %q, want %q", d, got, want)

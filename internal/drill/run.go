@@ -23,9 +23,10 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/update"
 )
 
-// DrillOptions say what a drill proves, and what becomes of its stack.
+// Options say what a drill proves, and what becomes of its stack.
 type Options struct {
-	Of     string        // stack whose file names the release and the images, which then are those of the drill; empty: the drill's own file
+	// stack whose file names the release and the images, which then are those of the drill; empty: the drill's own file
+	Of     string
 	Backup string        // "latest", an ID or a time, as `hostops restore --backup` takes it
 	From   string        // name of the destination; default: the first
 	Report string        // directory for report.md and report.json; default: the stack's own below .momentstudio
@@ -45,20 +46,21 @@ const (
 // drillName is what the stack of a drill may be called: what removes drills touches nothing else.
 var drillName = regexp.MustCompile(`^` + drillPrefix + `[a-z0-9-]+$`)
 
-// DrillStack is the name of a drill that begins now.
+// StackName is the name of a drill that begins now.
 func StackName(now time.Time) string { return drillPrefix + now.UTC().Format(drillTime) }
 
 // teardownLimit is how long a drill's end may take: it is not interrupted.
 const teardownTimeout = 30 * time.Minute
 
-// Drill restores a backup on a host of its own, proves that the shop works with it, writes a report and removes all of
+// Run restores a backup on a host of its own, proves that the shop works with it, writes a report and removes all of
 // it again, also when it fails or is interrupted. It reports success only when every check passed and nothing is left.
 func Run(ctx context.Context, c engine.Stack, o Options, now time.Time) error {
 	if o.Life <= 0 {
 		return fmt.Errorf("%s is no time for which a drill could live", o.Life)
 	}
 	if !drillName.MatchString(c.Name) {
-		return fmt.Errorf("a drill's stack is called %s and something, and not %q; --of names the stack that is drilled", drillPrefix, c.Name)
+		return fmt.Errorf("a drill's stack is called %s and something, and not %q; --of names the stack that is drilled",
+			drillPrefix, c.Name)
 	}
 	template := c.File()
 	dir := c.Dir()
@@ -100,7 +102,10 @@ func Run(ctx context.Context, c engine.Stack, o Options, now time.Time) error {
 	}
 	if o.Keep && err == nil {
 		r.Kept = now.Add(o.Life).UTC()
-	} else if err := timedPhase(c, &r, "remove it all", func() error { return tearDown(context.WithoutCancel(ctx), c) }); err != nil {
+	} else if err := timedPhase(c, &r, "remove it all", func() error {
+		return tearDown(context.WithoutCancel(ctx),
+			c)
+	}); err != nil {
 		r.Error = errors.Join(err, errorOf(r.Error)).Error()
 	} else {
 		r.Removed = true
@@ -149,7 +154,8 @@ func runDrill(ctx context.Context, c engine.Stack, o Options, wanted config.Conf
 		restored -= p.Seconds
 		r.Phases = append(r.Phases, Phase{Name: "restore: " + p.Name, Seconds: p.Seconds})
 	}
-	r.Phases = append(r.Phases, Phase{Name: "restore: find the backup, and the rest", Seconds: max(0, restored)}, Phase{Name: "prove it", Seconds: time.Since(began).Seconds()})
+	r.Phases = append(r.Phases, Phase{Name: "restore: find the backup, and the rest", Seconds: max(0, restored)},
+		Phase{Name: "prove it", Seconds: time.Since(began).Seconds()})
 	return nil
 }
 
@@ -166,8 +172,8 @@ func prove(ctx context.Context, c engine.Stack, address, domain string) (*Proof,
 	return proof, nil
 }
 
-// restore runs the host's restore. Neither the report nor the terminal of a pipeline shows what it prints: the database's
-// errors quote customers' rows.
+// restore runs the host's restore. Neither the report nor the terminal of a pipeline shows what it prints: the
+// database's errors quote customers' rows.
 func restore(ctx context.Context, c engine.Stack, address, command string) error {
 	cmd := hostssh.Command(ctx, c, address, command)
 	var out, errOut bytes.Buffer
@@ -187,8 +193,9 @@ func restore(ctx context.Context, c engine.Stack, address, command string) error
 // restoreFailures are hostops' exit codes (docs/reference/hostops.md).
 var restoreFailures = map[int]string{
 	10: "there is no such backup", 11: "backupPassword does not open the backups", 12: "the backup is damaged",
-	13: "it does not fit: raise host.volumeSizeGB in the drill's file", 14: "its schema is newer than the release of the drill",
-	hostssh.SshFailed: "the host does not answer any more",
+	13: "it does not fit: raise host.volumeSizeGB in the drill's file", 14: "its schema is newer than the release of " +
+		"the drill",
+	hostssh.SSHFailed: "the host does not answer any more",
 }
 
 // keepLog writes what the host printed beside the stack's other files, for this machine's eyes, and says where.
@@ -223,8 +230,8 @@ func tell(c engine.Stack, o Options, r Report) error {
 	return errors.Join(r.Err(), err)
 }
 
-// copyForDrill copies a drill's file with the time at which the stack expires, and with the release and images of another
-// stack's file when one is named.
+// copyForDrill copies a drill's file with the time at which the stack expires, and with the release and images of
+// another stack's file when one is named.
 func copyForDrill(from, like, to string, expires time.Time) error {
 	file, values, err := engine.ReadValues(from)
 	if err != nil {

@@ -39,8 +39,8 @@ func tearDown(ctx context.Context, c engine.Stack) error {
 		return errors.Join(destroyed, err)
 	}
 	if destroyed != nil {
-		// The engine cannot delete what is gone, a server that somebody removed for example. What costs money or holds data carries
-		// the stack's label; only when some of it was found is this its project, and is there nothing left to know.
+		// The engine cannot delete what is gone, a server that somebody removed for example. What costs money or holds data
+		// carries the stack's label; only when some of it was found is this its project, and is there nothing left to know.
 		if swept == 0 {
 			return fmt.Errorf("remove the drill's stack: %w; `studio drill reap` tries again once it has expired", destroyed)
 		}
@@ -58,8 +58,8 @@ func tearDown(ctx context.Context, c engine.Stack) error {
 	return nil
 }
 
-// removeUnrecorded deletes what carries the stack's label at Hetzner although the state does not know it: a run that was
-// killed between a creation and its record leaves such. Only what expires is touched.
+// removeUnrecorded deletes what carries the stack's label at Hetzner although the state does not know it: a run that
+// was killed between a creation and its record leaves such. Only what expires is touched.
 func removeUnrecorded(ctx context.Context, c engine.Stack) (found int, err error) {
 	api, err := clouds.Hetzner(c)
 	if err != nil {
@@ -86,7 +86,11 @@ func removeUnrecorded(ctx context.Context, c engine.Stack) (found int, err error
 		}},
 		{"address", func() (int, error) {
 			all, err := api.PrimaryIP.AllWithOpts(ctx, hcloud.PrimaryIPListOpts{ListOpts: list})
-			return removeEach(ctx, all, err, func(p *hcloud.PrimaryIP) error { _, err := api.PrimaryIP.Delete(ctx, p); return err })
+			return removeEach(ctx, all, err, func(p *hcloud.PrimaryIP) error {
+				_,
+					err := api.PrimaryIP.Delete(ctx, p)
+				return err
+			})
 		}},
 		{"network", func() (int, error) {
 			all, err := api.Network.AllWithOpts(ctx, hcloud.NetworkListOpts{ListOpts: list})
@@ -125,7 +129,8 @@ func removeEach[T any](ctx context.Context, all []T, err error, remove func(T) e
 			if err == nil || hcloud.IsError(err, hcloud.ErrorCodeNotFound) {
 				break
 			}
-			if try == 20 || !hcloud.IsError(err, hcloud.ErrorCodeLocked, hcloud.ErrorCodeConflict, hcloud.ErrorCodeResourceInUse) {
+			if try == 20 || !hcloud.IsError(err, hcloud.ErrorCodeLocked, hcloud.ErrorCodeConflict,
+				hcloud.ErrorCodeResourceInUse) {
 				return i, err
 			}
 			select {
@@ -207,8 +212,8 @@ func reap(ctx context.Context, c engine.Stack, until time.Time) error {
 	return nil
 }
 
-// expiry is when a drill may be removed: as its state or the labels of what it has say, or some hours after the time in its
-// name, or after its last update.
+// expiry is when a drill may be removed: as its state or the labels of what it has say, or some hours after the time
+// in its name, or after its last update.
 func expiry(ctx context.Context, c engine.Stack, updated string) (time.Time, error) {
 	text, err := c.Output(ctx, "stack", "output", "--json")
 	if err != nil {
@@ -248,7 +253,8 @@ func labels(ctx context.Context, c engine.Stack) ([]map[string]string, error) {
 
 // expiring selects what carries this stack's label, and one that says when it expires.
 func expiring(c engine.Stack) hcloud.ListOpts {
-	return hcloud.ListOpts{LabelSelector: "managed-by=" + naming.Labels("", "")["managed-by"] + ",stack=" + c.Name + "," + naming.Expires}
+	return hcloud.ListOpts{LabelSelector: "managed-by=" + naming.Labels("", "")["managed-by"] + ",stack=" + c.Name + "," +
+		naming.Expires}
 }
 
 func expiryOf(stack, updated string, outputs []byte, labels []map[string]string) (time.Time, error) {
@@ -271,7 +277,8 @@ func expiryOf(stack, updated string, outputs []byte, labels []map[string]string)
 		began, err = time.Parse(time.RFC3339, updated)
 	}
 	if err != nil {
-		return time.Time{}, errors.New("neither its state nor its name says when it expires, and it was never updated; remove it by hand: pulumi stack rm")
+		return time.Time{}, errors.New("neither its state nor its name says when it expires, and it was never updated; " +
+			"remove it by hand: pulumi stack rm")
 	}
 	return began.Add(unnamedLife), nil
 }

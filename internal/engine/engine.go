@@ -16,7 +16,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/process"
 )
 
-// CLI runs the Pulumi CLI for one stack.
+// Stack runs the Pulumi CLI for one stack.
 type Stack struct {
 	Root       string // the project's root, where Pulumi.yaml lies
 	Name       string
@@ -40,6 +40,8 @@ func FindRoot(dir string) (string, error) {
 	}
 }
 
+// Command is one call of the CLI on this stack, not started yet. When ctx ends, the engine gets one interrupt, so that it
+// saves its state.
 func (c Stack) Command(ctx context.Context, args ...string) *exec.Cmd {
 	full := append([]string{args[0], "--non-interactive", "--stack", c.Name}, args[1:]...)
 	if c.ConfigFile != "" {
@@ -60,7 +62,7 @@ func (c Stack) Run(ctx context.Context, args ...string) error {
 	return err
 }
 
-// run is Run, which also returns the end of what was shown.
+// RunShown is Run, which also returns the end of what was shown.
 func (c Stack) RunShown(ctx context.Context, args ...string) (shown string, err error) {
 	err = c.unlocking(ctx, func() (string, error) {
 		cmd := c.Command(ctx, args...)
@@ -76,25 +78,30 @@ func (c Stack) RunShown(ctx context.Context, args ...string) (shown string, err 
 	return shown, err
 }
 
-// output runs one CLI command and returns what it printed.
+// Output runs one CLI command and returns what it printed.
 func (c Stack) Output(ctx context.Context, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "pulumi", append(args, "--non-interactive", "--stack", c.Name)...) //nolint:gosec // the arguments are ours
+	//nolint:gosec // the arguments are ours
+	cmd := exec.CommandContext(ctx, "pulumi", append(args, "--non-interactive", "--stack", c.Name)...)
 	cmd.Dir = c.Root
 	process.InterruptOnce(cmd)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		return nil, tornNote(fmt.Errorf("pulumi %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errOut.String())))
+		return nil, tornNote(fmt.Errorf("pulumi %s: %w: %s", strings.Join(args, " "), err,
+			strings.TrimSpace(errOut.String())))
 	}
 	return out.Bytes(), nil
 }
 
-// tornNote says what to do about a state in a directory that the engine does not read any more: beside each file of it stands a note
-// of its own (gocloud.dev/blob/fileblob, sidecar files), and a run that is killed while it writes one leaves that empty.
+// tornNote says what to do about a state in a directory that the engine does not read any more: beside each file of
+// it stands a note of its own (gocloud.dev/blob/fileblob, sidecar files), and a run that is killed while it writes
+// one leaves that empty.
 func tornNote(err error) error {
 	if !strings.Contains(err.Error(), "failed to load checkpoint: EOF") {
 		return err
 	}
-	return fault.Hint(err, "the state itself is whole: a run was killed while it wrote the note beside it. Remove the empty file STACK.json.attrs in "+
-		".pulumi/stacks/momentstudio below the directory of PULUMI_BACKEND_URL, and append ?metadata=skip to that URL: then none is written any more")
+	return fault.Hint(err, "the state itself is whole: a run was killed while it wrote the note beside it. Remove the "+
+		"empty file STACK.json.attrs in "+
+		".pulumi/stacks/momentstudio below the directory of PULUMI_BACKEND_URL, and append ?metadata=skip to that URL: "+
+		"then none is written any more")
 }

@@ -53,7 +53,8 @@ func TestAHostIsFoundBeforeTheStackHasOutputs(t *testing.T) {
 	const server = `{"urn":"v","type":"hcloud:index/server:Server","outputs":{}}`
 	export := func(records string) []byte { return []byte(`{"deployment":{"resources":[` + records + `]}}`) }
 	got, ok := hostOf(export(host + "," + server))
-	if !ok || got.Address != "192.0.2.1" || !slices.Equal(got.SSHKeys, []string{"new", "old"}) || len(got.KnownHosts) != 1 {
+	if !ok || got.Address != "192.0.2.1" || !slices.Equal(got.SSHKeys,
+		[]string{"new", "old"}) || len(got.KnownHosts) != 1 {
 		t.Errorf("got %+v, %v", got, ok)
 	}
 	for name, records := range map[string]string{"no server yet": host, "no host": server, "nothing": ""} {

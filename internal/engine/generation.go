@@ -9,7 +9,7 @@ import (
 
 var bootCopy = regexp.MustCompile(`random:index/randomUuid:RandomUuid::host-boot-(\d+)$`)
 
-// builtGeneration reads from a state which generation the server was made from; 0 without a server.
+// BuiltGeneration reads from a state which generation the server was made from; 0 without a server.
 // The server's own dependencies tell: after an interrupted rebuild the copies of both generations
 // are in the state.
 func BuiltGeneration(state []byte) (int, error) {

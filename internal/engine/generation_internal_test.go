@@ -35,10 +35,12 @@ func TestTheServerTellsItsGenerationAlsoAfterAnInterruptedRebuild(t *testing.T) 
 		err         string
 	}{
 		{"both copies, the server of the first", string(fixture()), 1, ""},
-		{"both copies, the server of the second", strings.Replace(string(fixture()), `"dependencies":["`+boot("1"), `"dependencies":["`+boot("2"), 1), 2, ""},
+		{"both copies, the server of the second", strings.Replace(string(fixture()), `"dependencies":["`+boot("1"),
+			`"dependencies":["`+boot("2"), 1), 2, ""},
 		{"no server yet", `{"deployment":{"resources":[]}}`, 0, ""},
 		{"an empty stack", `{"deployment":null}`, 0, ""},
-		{"a server made by something else", strings.Replace(string(fixture()), `"dependencies":["`+boot("1"), `"dependencies":["urn:x`, 1), 0, "does not tell"},
+		{"a server made by something else", strings.Replace(string(fixture()), `"dependencies":["`+boot("1"),
+			`"dependencies":["urn:x`, 1), 0, "does not tell"},
 		{"no state at all", `nonsense`, 0, "not JSON"},
 	} {
 		got, err := BuiltGeneration([]byte(c.state))
@@ -65,7 +67,10 @@ func TestDroppingTheOldServersRecordsKeepsEverythingElse(t *testing.T) {
 			t.Errorf("%s is still mentioned", gone)
 		}
 	}
-	for _, kept := range []string{server, boot("1"), "urn:provider", "urn:component", "urn:volume", "12345678901234567890"} {
+	for _, kept := range []string{
+		server, boot("1"), "urn:provider", "urn:component", "urn:volume",
+		"12345678901234567890",
+	} {
 		if !strings.Contains(text, kept) {
 			t.Errorf("%s was lost", kept)
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 )
 
-// stateLocked is what the CLI says of a state in a bucket or directory that somebody has locked (pkg/backend/diy/lock.go), and
-// stateBusy what it says of one in Pulumi Cloud.
+// stateLocked is what the CLI says of a state in a bucket or directory that somebody has locked
+// (pkg/backend/diy/lock.go), and stateBusy what it says of one in Pulumi Cloud.
 const (
 	stateLocked = "the stack is currently locked by"
 	stateBusy   = "Another update is currently in progress"
@@ -24,8 +24,8 @@ const (
 
 var lockHolder = regexp.MustCompile(`created by (\S+)@(\S+) \(pid (\d+)\) at (\S+)`)
 
-// unlocking does work that needs the state's lock. A lock whose process has ended on this machine was left by a killed run: it
-// is removed, and the work, which was refused before it began, is done again.
+// unlocking does work that needs the state's lock. A lock whose process has ended on this machine was left by a
+// killed run: it is removed, and the work, which was refused before it began, is done again.
 func (c Stack) unlocking(ctx context.Context, work func() (output string, err error)) error {
 	output, err := work()
 	if err == nil {
@@ -52,7 +52,7 @@ func (c Stack) unlocking(ctx context.Context, work func() (output string, err er
 	return err
 }
 
-// inUseError says that somebody else is at work on the stack.
+// InUseError says that somebody else is at work on the stack.
 type InUseError struct{ error }
 
 // holders are those who hold the lock, in words, and whether one of them may still be at work: only a process of this

@@ -9,8 +9,10 @@ import (
 )
 
 // refusal is what the CLI prints (pkg/backend/diy/lock.go).
-const refusal = "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock file with `pulumi cancel`.\n" +
-	"  file:///state/.pulumi/locks/organization/momentstudio/prod/6e7e.json: created by root@here (pid 4711) at 2026-11-27T10:00:00Z"
+const refusal = "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or " +
+	"delete the lock file with `pulumi cancel`.\n" +
+	"  file:///state/.pulumi/locks/organization/momentstudio/prod/6e7e.json: created by root@here (pid 4711) at " +
+	"2026-11-27T10:00:00Z"
 
 func TestWhoHoldsTheStatesLock(t *testing.T) {
 	other := strings.ReplaceAll(strings.ReplaceAll(refusal, "here", "there"), "4711", "12")
@@ -21,9 +23,13 @@ func TestWhoHoldsTheStatesLock(t *testing.T) {
 		words  string
 		alive  bool
 	}{
-		{"a process of this machine that ended", refusal, false, "root on here (process 4711), since 2026-11-27T10:00:00Z", false},
+		{
+			"a process of this machine that ended", refusal, false, "root on here (process 4711), since 2026-11-27T10:00:00Z",
+			false,
+		},
 		{"one that is at work", refusal, true, "root on here (process 4711), since 2026-11-27T10:00:00Z", true},
-		{"one of another machine, of which nothing is known", other, false, "root on there (process 12), since 2026-11-27T10:00:00Z", true},
+		{"one of another machine, of which nothing is known", other, false, "root on there (process 12), since " +
+			"2026-11-27T10:00:00Z", true},
 		{"one of each", refusal + other, false, "; root on there (process 12)", true},
 		{"a lock that does not say", "error: the stack is currently locked by 1 lock(s).", false, "does not say", true},
 	} {
@@ -39,16 +45,24 @@ func TestWhoHoldsTheStatesLock(t *testing.T) {
 func TestALockOfSomebodyElseIsNotTouched(t *testing.T) {
 	var out bytes.Buffer
 	c := Stack{Name: "prod", Out: &out, Err: &out}
-	for name, output := range map[string]string{"another machine's": strings.ReplaceAll(refusal, "@here", "@elsewhere.invalid"), "Pulumi Cloud's": "error: [409] Conflict: Another update is currently in progress."} {
+	for name, output := range map[string]string{"another machine's": strings.ReplaceAll(refusal, "@here",
+		"@elsewhere.invalid"), "Pulumi Cloud's": "error: [409] Conflict: Another update is currently in progress."} {
 		tries := 0
-		err := c.unlocking(context.Background(), func() (string, error) { tries++; return output, errors.New("exit status 255") })
+		err := c.unlocking(context.Background(), func() (string, error) {
+			tries++
+			return output,
+				errors.New("exit status 255")
+		})
 		var busy InUseError
 		if !errors.As(err, &busy) || !strings.Contains(err.Error(), "pulumi cancel --stack prod") || tries != 1 {
 			t.Errorf("%s: tried %d times, %v", name, tries, err)
 		}
 	}
 	failed := errors.New("exit status 1")
-	if err := c.unlocking(context.Background(), func() (string, error) { return "error: something else", failed }); !errors.Is(err, failed) {
+	if err := c.unlocking(context.Background(), func() (string, error) {
+		return "error: something else",
+			failed
+	}); !errors.Is(err, failed) {
 		t.Errorf("another failure: %v", err)
 	}
 	if err := c.unlocking(context.Background(), func() (string, error) { return refusal, nil }); err != nil {
@@ -66,7 +80,8 @@ func TestTheEndOfWhatGoesThroughIsKept(t *testing.T) {
 		}
 	}
 	_, _ = w.Write([]byte("the end"))
-	if to.Len() != 5000*len(line)+7 || w.kept.Len() > 2*teeLimit || w.kept.Len() < teeLimit || !strings.HasSuffix(w.kept.String(), "the end") {
+	if to.Len() != 5000*len(line)+7 || w.kept.Len() > 2*teeLimit || w.kept.Len() < teeLimit ||
+		!strings.HasSuffix(w.kept.String(), "the end") {
 		t.Errorf("%d went through, %d are kept", to.Len(), w.kept.Len())
 	}
 }

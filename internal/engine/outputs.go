@@ -41,8 +41,9 @@ func (c Stack) Outputs(ctx context.Context) (Outputs, error) {
 	return o, nil
 }
 
-// hostOutputs are those Outputs by which the host is reached. The engine writes a stack's outputs when it knows all of them; a first
-// update that was killed before has left a host all the same, and the component's own record says where it is.
+// HostOutputs are those Outputs by which the host is reached. The engine writes a stack's outputs when it knows all
+// of them; a first update that was killed before has left a host all the same, and the component's own record says
+// where it is.
 func (c Stack) HostOutputs(ctx context.Context) (Outputs, error) {
 	o, err := c.Outputs(ctx)
 	if !errors.Is(err, ErrNoHost) {

@@ -20,7 +20,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
 
-// readValues reads a stack's file, and its config in it.
+// ReadValues reads a stack's file, and its config in it.
 func ReadValues(path string) (file, values map[string]any, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -35,10 +35,10 @@ func ReadValues(path string) (file, values map[string]any, err error) {
 	return file, values, nil
 }
 
-// ownDir is where this clone keeps what belongs to the stack.
+// Dir is where this clone keeps what belongs to the stack.
 func (c Stack) Dir() string { return filepath.Join(c.Root, filepath.Dir(sshfiles.Dir(c.Name))) }
 
-// stackFile is the file that holds the stack's config.
+// File is the file that holds the stack's config.
 func (c Stack) File() string {
 	if c.ConfigFile != "" {
 		return c.ConfigFile
@@ -46,10 +46,11 @@ func (c Stack) File() string {
 	return filepath.Join(c.Root, "Pulumi."+c.Name+".yaml")
 }
 
-// setSecret encrypts one value into the stack's file. The value goes through a pipe: arguments are
+// SetSecret encrypts one value into the stack's file. The value goes through a pipe: arguments are
 // visible to every user of the machine.
 func (c Stack) SetSecret(ctx context.Context, file, key, value string) error {
-	cmd := exec.CommandContext(ctx, "pulumi", "config", "set", "--non-interactive", "--stack", c.Name, //nolint:gosec // the arguments are ours
+	//nolint:gosec // the arguments are ours
+	cmd := exec.CommandContext(ctx, "pulumi", "config", "set", "--non-interactive", "--stack", c.Name,
 		"--config-file", file, "--secret", config.Namespace+":"+key)
 	cmd.Dir, cmd.Env, cmd.Stdin = c.Root, append(os.Environ(), c.Env...), strings.NewReader(value)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -58,7 +59,7 @@ func (c Stack) SetSecret(ctx context.Context, file, key, value string) error {
 	return nil
 }
 
-// setPlain writes values into the groups of a stack's file and leaves the rest of it as it is,
+// SetPlain writes values into the groups of a stack's file and leaves the rest of it as it is,
 // comments included.
 func SetPlain(path string, values map[string]any) error {
 	text, err := os.ReadFile(path)
@@ -169,10 +170,13 @@ func copyPlain(source, target string) error {
 	return nil
 }
 
-// asStranger is the CLI of somebody who has neither the stack's state nor its secrets: an empty state in dir, and a
+// WithoutSecrets is the CLI of somebody who has neither the stack's state nor its secrets: an empty state in dir, and a
 // copy of the stack's file with placeholders.
 func (c Stack) WithoutSecrets(ctx context.Context, dir string) (Stack, error) {
-	c.Env = []string{"PULUMI_BACKEND_URL=file://" + dir, "PULUMI_CONFIG_PASSPHRASE=placeholder", "PULUMI_ACCESS_TOKEN=", "PULUMI_CONFIG_PASSPHRASE_FILE="}
+	c.Env = []string{
+		"PULUMI_BACKEND_URL=file://" + dir, "PULUMI_CONFIG_PASSPHRASE=placeholder", "PULUMI_ACCESS_TOKEN=",
+		"PULUMI_CONFIG_PASSPHRASE_FILE=",
+	}
 	if err := c.Init(ctx, dir, "passphrase"); err != nil {
 		return c, err
 	}
@@ -184,18 +188,20 @@ func (c Stack) WithoutSecrets(ctx context.Context, dir string) (Stack, error) {
 	return c, nil
 }
 
-// initStack makes the stack in the backend. It does so in a project of its own below dir: the CLI would write a new stack's salt
-// beside Pulumi.yaml, and checks the passphrase against the salt of a stack's file that it finds there.
+// Init makes the stack in the backend. It does so in a project of its own below dir: the CLI would write a new
+// stack's salt beside Pulumi.yaml, and checks the passphrase against the salt of a stack's file that it finds there.
 func (c Stack) Init(ctx context.Context, dir, provider string) error {
 	project := filepath.Join(dir, "project")
 	if err := os.MkdirAll(project, 0o700); err != nil {
 		return fmt.Errorf("make the stack: %w", err)
 	}
 	defer os.RemoveAll(project)
-	if err := os.WriteFile(filepath.Join(project, "Pulumi.yaml"), []byte("name: "+naming.Project+"\nruntime: go\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(project, "Pulumi.yaml"), []byte("name: "+naming.Project+"\nruntime: go\n"),
+		0o600); err != nil {
 		return fmt.Errorf("make the stack: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, "pulumi", "stack", "init", c.Name, "--secrets-provider", provider, "--non-interactive") //nolint:gosec // the arguments are ours
+	//nolint:gosec // the arguments are ours
+	cmd := exec.CommandContext(ctx, "pulumi", "stack", "init", c.Name, "--secrets-provider", provider, "--non-interactive")
 	cmd.Dir, cmd.Env = project, append(os.Environ(), c.Env...)
 	process.InterruptOnce(cmd)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -204,7 +210,7 @@ func (c Stack) Init(ctx context.Context, dir, provider string) error {
 	return nil
 }
 
-// wanted reads what the stack's file asks for; what is wrong with it, the update tells.
+// Config reads what the stack's file asks for; what is wrong with it, the update tells.
 func (c Stack) Config() (config.Config, error) {
 	plain, err := config.FromFile(c.File(), c.Name)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/review"
 )
 
-// resource is a record of an exported state.
+// Resource is a record of an exported state.
 type Resource struct {
 	URN     string          `json:"urn"`
 	ID      string          `json:"id"`
@@ -25,9 +25,10 @@ type Resource struct {
 	Outputs map[string]any  `json:"outputs"`
 }
 
+// Name is the logical name, the last part of the URN.
 func (r Resource) Name() string { return r.URN[strings.LastIndex(r.URN, "::")+2:] }
 
-// resources reads the records of an exported state, without those that only wait to be deleted.
+// Resources reads the records of an exported state, without those that only wait to be deleted.
 func Resources(state []byte) ([]Resource, error) {
 	var export struct {
 		Deployment struct {
@@ -40,11 +41,12 @@ func Resources(state []byte) ([]Resource, error) {
 	return slices.DeleteFunc(export.Deployment.Resources, func(r Resource) bool { return r.Delete }), nil
 }
 
-// jobType is what a one-shot job is to the engine.
+// JobType is what a one-shot job is to the engine.
 const JobType = resourcetype.DockerContainer
 
-// failedJobs lists the URNs of one-shot jobs whose record says that they failed, or does not say how they ended: a refresh writes an
-// exit code of 0 for a container that was never started, and only a job that was waited for has its log there.
+// FailedJobs lists the URNs of one-shot jobs whose record says that they failed, or does not say how they ended: a
+// refresh writes an exit code of 0 for a container that was never started, and only a job that was waited for has its
+// log there.
 func FailedJobs(state []byte) ([]string, error) {
 	records, err := Resources(state)
 	if err != nil {
@@ -63,7 +65,7 @@ func FailedJobs(state []byte) ([]string, error) {
 	return urns, nil
 }
 
-// revealed is a value of a state that was exported with its secrets, without the wrapping of a secret.
+// Revealed is a value of a state that was exported with its secrets, without the wrapping of a secret.
 func Revealed(v any) any {
 	m, ok := v.(map[string]any)
 	if !ok || m[review.SecretSignature] == nil {
@@ -77,6 +79,7 @@ func Revealed(v any) any {
 	return plain
 }
 
+// RawResources reads the records of an exported state as they are, and the whole export around them.
 func RawResources(state []byte) ([]map[string]any, map[string]any, error) {
 	var export map[string]any
 	dec := json.NewDecoder(bytes.NewReader(state))
@@ -97,7 +100,7 @@ func RawResources(state []byte) ([]map[string]any, map[string]any, error) {
 	return resources, export, nil
 }
 
-// withoutDocker returns the state without the resources that live on the server, and their number.
+// WithoutDocker returns the state without the resources that live on the server, and their number.
 func WithoutDocker(state []byte) ([]byte, int, error) {
 	resources, export, err := RawResources(state)
 	if err != nil {
@@ -147,10 +150,11 @@ func withoutURNs(list any, gone map[string]bool) []any {
 	return kept
 }
 
-// importState replaces the stack's state.
+// ImportState replaces the stack's state.
 func (c Stack) ImportState(ctx context.Context, state []byte) error {
 	return c.unlocking(ctx, func() (string, error) {
-		cmd := exec.CommandContext(ctx, "pulumi", "stack", "import", "--non-interactive", "--stack", c.Name) //nolint:gosec // the arguments are ours
+		//nolint:gosec // the arguments are ours
+		cmd := exec.CommandContext(ctx, "pulumi", "stack", "import", "--non-interactive", "--stack", c.Name)
 		cmd.Dir, cmd.Stdin = c.Root, bytes.NewReader(state)
 		process.InterruptOnce(cmd)
 		out, err := cmd.CombinedOutput()

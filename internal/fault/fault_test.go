@@ -18,7 +18,10 @@ func TestWording(t *testing.T) {
 		{"an empty text is not absent", fault.Field("zone", "", "an ID"), `zone: got "", want an ID`},
 		{"a number stands bare", fault.Field("sizeGB", 5, "10 to 20"), "sizeGB: got 5, want 10 to 20"},
 		{"an absent value reads as nothing", fault.Field("server", nil, "an ID"), "server: got nothing, want an ID"},
-		{"a fix is a command to copy", &fault.FieldError{Path: "a", Got: "1", Want: "2", Fix: "set a 2"}, "a: got 1, want 2; fix: set a 2"},
+		{
+			"a fix is a command to copy", &fault.FieldError{Path: "a", Got: "1", Want: "2", Fix: "set a 2"},
+			"a: got 1, want 2; fix: set a 2",
+		},
 		{"a value that may not be shown is left out", &fault.FieldError{Path: "a", Want: "2"}, "a: want 2"},
 		{
 			"a list names its subject and each problem", fault.List(`volume "data"`, fault.Field("a", 1, "2"), errors.New("b")),

@@ -1,6 +1,6 @@
-// Package faulttable keeps docs/reference/faults.md: every fault that a test tried, what the user was shown, and what shows
-// that nothing was lost. A test hands over what it saw. It fails when the table says something else, and writes the table
-// when MOMENTSTUDIO_FAULTS=record is set (make faults).
+// Package faulttable keeps docs/reference/faults.md: every fault that a test tried, what the user was shown, and what
+// shows that nothing was lost. A test hands over what it saw. It fails when the table says something else, and writes
+// the table when MOMENTSTUDIO_FAULTS=record is set (make faults).
 package faulttable
 
 import (
@@ -73,8 +73,8 @@ func check(t testing.TB, row Row) {
 	}
 }
 
-// alike says whether two rows tell the same: how the message begins, and its way out. What is between them quotes clouds and
-// programs, which word one fault in more than one way.
+// alike says whether two rows tell the same: how the message begins, and its way out. What is between them quotes
+// clouds and programs, which word one fault in more than one way.
 func alike(a, b Row) bool {
 	const beginning = 30
 	parts := func(r Row) [3]string {
@@ -118,7 +118,10 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`SHA256:[A-Za-z0-9+/]{43}`), "SHA256:…"},
 	{regexp.MustCompile(`/tmp/[\w./@+-]+|/var/lib/momentstudio-[\w./@+-]+`), "FILE"},
-	{regexp.MustCompile(`read tcp \S+: (?:use of closed network connection|i/o timeout|connection reset by peer)|\bEOF\b`), "no answer"},
+	{
+		regexp.MustCompile(`read tcp \S+: (?:use of closed network connection|i/o timeout|connection reset by peer)|\bEOF\b`),
+		"no answer",
+	},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d[T ][\d:]+(?:Z| UTC)?`), "TIME"},
 	{regexp.MustCompile(`\b\d{8}T\d{6}Z\b`), "TIME"},
 	{regexp.MustCompile(`\b\d+(?:\.\d+)? ?(MB|GB|MiB|GiB|kB|KiB|bytes)\b`), "N $1"},
@@ -165,7 +168,8 @@ func root() (string, error) {
 const introduction = `# What can go wrong, and what is shown
 
 Every fault that the tests try, what the user is shown, and what the test looked at to know that nothing was lost. The tests write this
-table (` + "`make faults`" + `) and fail when it says something else than what they see. Times, addresses, IDs and files are left out of the messages.
+table (` + "`make faults`" +
+	`) and fail when it says something else than what they see. Times, addresses, IDs and files are left out of the messages.
 `
 
 var rowLine = regexp.MustCompile(`^\| (.+?) \| (.+?) \| (.+?) \|$`)
@@ -181,7 +185,8 @@ func Parse(text string) map[string]map[string]Row {
 			rows[area] = map[string]Row{}
 			continue
 		}
-		if m := rowLine.FindStringSubmatch(line); m != nil && area != "" && m[1] != "Fault" && !strings.HasPrefix(m[1], "--") {
+		if m := rowLine.FindStringSubmatch(line); m != nil && area != "" && m[1] != "Fault" && !strings.HasPrefix(m[1],
+			"--") {
 			rows[area][unescape(m[1])] = Row{area, unescape(m[1]), unescape(m[2]), unescape(m[3])}
 		}
 	}

@@ -78,7 +78,8 @@ func TestMessages(t *testing.T) {
 }
 
 func TestWhatChangesIsLeftOut(t *testing.T) {
-	got := faulttable.Reduce("two things are not valid:\n  - host 10.0.0.1:22 of 1234567 waits 3.5s since 2026-11-27 10:00:00 UTC, see /tmp/x1/log, sha256:0123456789abcdef0123\n    more\n  what to do: wait")
+	got := faulttable.Reduce("two things are not valid:\n  - host 10.0.0.1:22 of 1234567 waits 3.5s since 2026-11-27 " +
+		"10:00:00 UTC, see /tmp/x1/log, sha256:0123456789abcdef0123\n    more\n  what to do: wait")
 	if want := "host ADDRESS of … waits SECONDS since TIME, see FILE, sha256:… / what to do: wait"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -98,9 +99,14 @@ func TestRowsAreAlikeThatBeginAndEndAlike(t *testing.T) {
 	if err := os.MkdirAll("docs/reference", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"Pulumi.yaml": "", faulttable.Path: faulttable.Format(map[string]map[string]faulttable.Row{
-		"A": {"f": {Area: "A", Fault: "f", Shows: "a beginning of more than thirty letters: xyz / what to do: wait", Kept: "k"}},
-	})} {
+	for name, text := range map[string]string{
+		"Pulumi.yaml": "", faulttable.Path: faulttable.Format(map[string]map[string]faulttable.Row{
+			"A": {"f": {
+				Area: "A", Fault: "f", Shows: "a beginning of more than thirty letters: xyz / what to do: wait",
+				Kept: "k",
+			}},
+		}),
+	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -146,7 +146,8 @@ func (w *waiter) try(ctx context.Context) (Stage, error) {
 	if wrong != "" {
 		return HostKey, &finalError{
 			fmt.Errorf("%w: it shows %s", ErrWrongHostKey, wrong),
-			"nothing was sent to it. If the server was rebuilt outside this program, raise host.generation; if not, somebody may stand between: do not continue",
+			"nothing was sent to it. If the server was rebuilt outside this program, raise host.generation; if not, somebody " +
+				"may stand between: do not continue",
 		}
 	}
 	if err != nil {
@@ -157,7 +158,8 @@ func (w *waiter) try(ctx context.Context) (Stage, error) {
 	if err := cloudInitDone(client); err != nil {
 		return CloudInit, err
 	}
-	state, err := run(client, "docker info --format '{{.Swarm.LocalNodeState}}/{{.Swarm.ControlAvailable}}' && test -e "+hostspec.ReadyFile)
+	state, err := run(client, "docker info --format '{{.Swarm.LocalNodeState}}/{{.Swarm.ControlAvailable}}' && test -e "+
+		hostspec.ReadyFile)
 	if err != nil {
 		return Docker, err
 	}
@@ -204,10 +206,12 @@ func cloudInitDone(client *ssh.Client) error {
 	case "done", "disabled":
 		return nil
 	case "error":
-		log, _ := run(client, "grep -h 'momentstudio-bootstrap:' /var/log/cloud-init-output.log | tail -n 3; journalctl -q --no-pager -n 5 -u momentstudio-data.service -u docker.service -p warning")
+		log, _ := run(client, "grep -h 'momentstudio-bootstrap:' /var/log/cloud-init-output.log | tail -n 3; journalctl -q "+
+			"--no-pager -n 5 -u momentstudio-data.service -u docker.service -p warning")
 		return &finalError{
 			fmt.Errorf("it ended in error: %s\n%s", strings.Join(status.Errors, "; "), strings.TrimSpace(log)),
-			"read /var/log/cloud-init-output.log on the host, mend the cause there and run /usr/local/sbin/momentstudio-bootstrap again, or raise host.generation",
+			"read /var/log/cloud-init-output.log on the host, mend the cause there and run " +
+				"/usr/local/sbin/momentstudio-bootstrap again, or raise host.generation",
 		}
 	default:
 		return fmt.Errorf("status %s", status.Status)

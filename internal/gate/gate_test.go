@@ -169,7 +169,10 @@ func start(t *testing.T, m *machine) gate.Target {
 }
 
 func target(address string) gate.Target {
-	return gate.Target{Address: address, PrivateKeys: []string{deployKey.PrivatePEM}, HostKeys: []string{otherKey.Public, hostKey.Public}}
+	return gate.Target{
+		Address: address, PrivateKeys: []string{deployKey.PrivatePEM},
+		HostKeys: []string{otherKey.Public, hostKey.Public},
+	}
 }
 
 // log collects the progress lines of one wait.
@@ -211,11 +214,29 @@ func TestEachStageIsWaitedFor(t *testing.T) {
 		machine *machine
 		want    string // a progress line
 	}{
-		{"cloud-init that runs, then is done", &machine{cloudInit: []string{running, running, done}, docker: []string{"active/true"}}, "cloud-init: status running"},
-		{"cloud-init whose status is half written", &machine{cloudInit: []string{`{"status":`, done}, docker: []string{"active/true"}}, "cloud-init: its status is not readable yet"},
-		{"a Swarm that is not there yet", &machine{cloudInit: []string{done}, docker: []string{"inactive/false", "active/true"}}, `Docker and Swarm: the Swarm is "inactive/false"`},
-		{"a node that is no manager yet", &machine{cloudInit: []string{done}, docker: []string{"active/false", "active/true"}}, `the Swarm is "active/false"`},
-		{"Docker that does not answer yet", &machine{cloudInit: []string{done}, docker: []string{"fail:Cannot connect to the Docker daemon\nmore", "active/true"}}, "Cannot connect to the Docker daemon"},
+		{"cloud-init that runs, then is done", &machine{
+			cloudInit: []string{running, running, done},
+			docker:    []string{"active/true"},
+		}, "cloud-init: status running"},
+		{"cloud-init whose status is half written", &machine{
+			cloudInit: []string{`{"status":`, done},
+			docker:    []string{"active/true"},
+		}, "cloud-init: its status is not readable yet"},
+		{"a Swarm that is not there yet", &machine{
+			cloudInit: []string{done},
+			docker:    []string{"inactive/false", "active/true"},
+		}, `Docker and Swarm: the Swarm is "inactive/false"`},
+		{"a node that is no manager yet", &machine{
+			cloudInit: []string{done},
+			docker:    []string{"active/false", "active/true"},
+		}, `the Swarm is "active/false"`},
+		{"Docker that does not answer yet", &machine{
+			cloudInit: []string{done},
+			docker: []string{
+				"fail:Cannot connect to the Docker daemon\nmore",
+				"active/true",
+			},
+		}, "Cannot connect to the Docker daemon"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var l log
@@ -278,7 +299,8 @@ func TestWrongHostKeyEndsTheWaitAtOnce(t *testing.T) {
 	if m.logins.Load() != 0 || len(m.asked()) != 0 {
 		t.Error("it logged in to a machine with the wrong key")
 	}
-	faulttable.Try(t, area, "a machine with another host key", err.Error(), "nothing was sent to it, no login was tried", deployKey.PrivatePEM)
+	faulttable.Try(t, area, "a machine with another host key", err.Error(), "nothing was sent to it, no login was tried",
+		deployKey.PrivatePEM)
 }
 
 func stage(t *testing.T, err error, want gate.Stage) {
@@ -330,9 +352,18 @@ func TestLimitNamesTheStageAndWhatWasSeen(t *testing.T) {
 		{"a port that stays closed", target(closed.Addr().String()), gate.Port, "connection refused"},
 		{"a server that accepts and says nothing", target(mute.Addr().String()), gate.HostKey, "gave up after 2s"},
 		{"a shell that never answers", start(t, silent), gate.CloudInit, "gave up after 2s"},
-		{"a boot that does not end", start(t, &machine{cloudInit: []string{running}, docker: []string{""}}), gate.CloudInit, "status running"},
-		{"a Swarm that never comes", start(t, &machine{cloudInit: []string{done}, docker: []string{"inactive/false"}}), gate.Docker, `"inactive/false"`},
-		{"a Docker that never answers", start(t, &machine{cloudInit: []string{done}, docker: []string{"fail:Cannot connect"}}), gate.Docker, "Cannot connect"},
+		{
+			"a boot that does not end", start(t, &machine{cloudInit: []string{running}, docker: []string{""}}), gate.CloudInit,
+			"status running",
+		},
+		{
+			"a Swarm that never comes", start(t, &machine{cloudInit: []string{done}, docker: []string{"inactive/false"}}),
+			gate.Docker, `"inactive/false"`,
+		},
+		{"a Docker that never answers", start(t, &machine{
+			cloudInit: []string{done},
+			docker:    []string{"fail:Cannot connect"},
+		}), gate.Docker, "Cannot connect"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -372,7 +403,8 @@ func TestLimitInTheMiddleOfATryKeepsWhatWasSeenBefore(t *testing.T) {
 func TestCancelledWaitIsNotATimeout(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	begin := time.Now()
-	err := gate.Wait(ctx, start(t, &machine{cloudInit: []string{running}, docker: []string{""}}), time.Minute, func(string) { cancel() })
+	err := gate.Wait(ctx, start(t, &machine{cloudInit: []string{running}, docker: []string{""}}), time.Minute,
+		func(string) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want context.Canceled", err)
 	}
@@ -391,7 +423,10 @@ func TestUnusableKeysAreRefusedWithoutBeingShown(t *testing.T) {
 		want string
 	}{
 		{"a deploy key that is none", gate.Target{Address: "127.0.0.1:1", PrivateKeys: []string{"canary-key"}}, "deploy key"},
-		{"a pinned key that is none", gate.Target{Address: "127.0.0.1:1", PrivateKeys: []string{deployKey.PrivatePEM}, HostKeys: []string{"nonsense"}}, "pinned host key"},
+		{"a pinned key that is none", gate.Target{
+			Address: "127.0.0.1:1", PrivateKeys: []string{deployKey.PrivatePEM},
+			HostKeys: []string{"nonsense"},
+		}, "pinned host key"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := gate.Wait(context.Background(), c.to, time.Minute, nil)

@@ -1,8 +1,6 @@
 package hostspec
 
-import ()
-
-// Proof is what a restored shop was found to be.
+// AcceptanceReport is what a restored shop was found to be.
 type AcceptanceReport struct {
 	Source   string            `json:"source"`
 	Manifest Manifest          `json:"manifest"`
@@ -10,14 +8,14 @@ type AcceptanceReport struct {
 	Checks   []AcceptanceCheck `json:"checks"`
 }
 
-// Check is one thing that was looked at.
+// AcceptanceCheck is one thing that was looked at.
 type AcceptanceCheck struct {
 	Name   string           `json:"name"`
 	Result AcceptanceResult `json:"result"`
 	Detail string           `json:"detail"` // what was found
 }
 
-// Result is how a check ended.
+// AcceptanceResult is how a check ended.
 type AcceptanceResult string
 
 // A check that the backup gives nothing to is neither passed nor failed.

@@ -34,8 +34,8 @@ type File struct {
 	Content string `json:"content"`
 }
 
-// SecretFile is a file of mode 0400, removed as other files are, whose content was uploaded beside the specification, so that
-// the specification can be shown.
+// SecretFile is a file of mode 0400, removed as other files are, whose content was uploaded beside the specification,
+// so that the specification can be shown.
 type SecretFile struct {
 	Path   string `json:"path"`
 	Upload string `json:"upload"`

@@ -19,19 +19,21 @@ var DestinationNames = []string{"local", "rest", "s3", "sftp"}
 
 // Backup is what `hostops backup` is told.
 type Backup struct {
-	Stack        string            `json:"stack"`
-	Release      string            `json:"release"`
-	Images       map[string]string `json:"images"`      // by part, with digests; recorded
-	ClientImage  string            `json:"clientImage"` // has pg_dump and pg_restore
-	Network      string            `json:"network"`
-	Compatible   []string          `json:"compatible,omitempty"` // revisions newer than the release's that it works with
-	KeepDays     int               `json:"keepDays"`
-	Password     string            `json:"password"`               // of the repositories
-	OldPasswords []string          `json:"oldPasswords,omitempty"` // of earlier generations, newest first; replaced where still in use
-	Destinations []Destination     `json:"destinations"`
-	MaxAgeHours  int               `json:"maxAgeHours"` // age of the newest verified backup that is a failure
-	Notify       Notify            `json:"notify"`
-	ReadOnly     bool              `json:"readOnly,omitempty"` // the destinations are another stack's: nothing is backed up here, and nothing removed there
+	Stack       string            `json:"stack"`
+	Release     string            `json:"release"`
+	Images      map[string]string `json:"images"`      // by part, with digests; recorded
+	ClientImage string            `json:"clientImage"` // has pg_dump and pg_restore
+	Network     string            `json:"network"`
+	Compatible  []string          `json:"compatible,omitempty"` // revisions newer than the release's that it works with
+	KeepDays    int               `json:"keepDays"`
+	Password    string            `json:"password"` // of the repositories
+	// of earlier generations, newest first; replaced where still in use
+	OldPasswords []string      `json:"oldPasswords,omitempty"`
+	Destinations []Destination `json:"destinations"`
+	MaxAgeHours  int           `json:"maxAgeHours"` // age of the newest verified backup that is a failure
+	Notify       Notify        `json:"notify"`
+	// the destinations are another stack's: nothing is backed up here, and nothing removed there
+	ReadOnly bool `json:"readOnly,omitempty"`
 }
 
 // Notify says who is told when a timer's service fails. Every way is optional.

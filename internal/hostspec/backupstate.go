@@ -34,7 +34,7 @@ type BackupAtDestination struct {
 	Error      string         `json:"error,omitempty"`
 }
 
-// Place is one repository among those that there are.
+// RepositoryRef is one repository among those that there are.
 type RepositoryRef struct {
 	Location string `json:"location"`     // without credentials
 	ID       string `json:"id,omitempty"` // restic's own; empty when an older run wrote it down

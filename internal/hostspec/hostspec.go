@@ -47,10 +47,11 @@ const (
 // Networks. The provider's private network lies in 10.0.0.0/8, so everything of Docker's keeps
 // out of that range. AppSubnet is fixed, because it is what the application trusts as its proxy.
 const (
-	AppNetwork         = "momentstudio-app"
-	AppSubnet          = "172.25.0.0/24"
-	AppGateway         = "172.25.0.1" // Docker's own choice; written down, or a refresh shows it as a change
-	NoResolver         = "192.0.2.1"  // leads nowhere (RFC 5737): Docker's own resolver would ask outside for a network that has no way out
+	AppNetwork = "momentstudio-app"
+	AppSubnet  = "172.25.0.0/24"
+	AppGateway = "172.25.0.1" // Docker's own choice; written down, or a refresh shows it as a change
+	// leads nowhere (RFC 5737): Docker's own resolver would ask outside for a network that has no way out
+	NoResolver         = "192.0.2.1"
 	DockerBridgeCIDR   = "172.26.0.1/24"
 	DockerAddressPool  = "172.27.0.0/16"
 	SwarmAddressPool   = "172.28.0.0/16"

@@ -11,7 +11,7 @@ const (
 	DumpPart    = "db.dump"
 )
 
-// mediaParts are the directories that a backup covers.
+// MediaParts are the directories that a backup covers.
 var MediaParts = []string{UploadsPart, PrivatePart}
 
 // Manifest says what a backup holds; it is part of it.
@@ -28,7 +28,7 @@ type Manifest struct {
 	Files    map[string]FileTree `json:"files"` // by directory: uploads, private_uploads
 }
 
-// DatabasePart is the dump.
+// DatabaseDump is the dump.
 type DatabaseDump struct {
 	Name   string           `json:"name"` // file in the backup, pg_dump's custom format
 	Bytes  int64            `json:"bytes"`
@@ -36,13 +36,14 @@ type DatabaseDump struct {
 	Rows   map[string]int64 `json:"rows"` // by table, of the very snapshot that the dump shows
 }
 
-// Tree is a directory with its content.
+// FileTree is a directory with its content.
 type FileTree struct {
 	Files  int    `json:"files"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"` // of the list of files in lexical order, a line each: sha256, two blanks, path
 }
 
+// FileCount is the number of files in all directories.
 func (m Manifest) FileCount() (n int) {
 	for _, t := range m.Files {
 		n += t.Files
@@ -50,6 +51,7 @@ func (m Manifest) FileCount() (n int) {
 	return n
 }
 
+// FileBytes is the size of all files in bytes.
 func (m Manifest) FileBytes() (n int64) {
 	for _, t := range m.Files {
 		n += t.Bytes

@@ -2,9 +2,10 @@ package hostspec
 
 // What is kept of releases, on the data volume.
 const (
-	ReleasesDir  = DataDir + "/releases"
-	BundlesDir   = ReleasesDir + "/bundles"  // hashed bundles of the newest KeptReleases releases, served by Caddy
-	VerifiedFile = ReleasesDir + "/verified" // what `studio verify` has seen serving, one "backend frontend name" a line, newest last
+	ReleasesDir = DataDir + "/releases"
+	BundlesDir  = ReleasesDir + "/bundles" // hashed bundles of the newest KeptReleases releases, served by Caddy
+	// what `studio verify` has seen serving, one "backend frontend name" a line, newest last
+	VerifiedFile = ReleasesDir + "/verified"
 	BackupsDir   = DataDir + "/backups"
 	// MigrationBackups holds a dump of the database from before each migration.
 	MigrationBackups = BackupsDir + "/before-migration"

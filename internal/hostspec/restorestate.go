@@ -1,8 +1,6 @@
 package hostspec
 
-import ()
-
-// Side is one of the two states of the shop that a restore leaves on the host.
+// RestoreSide is one of the two states of the shop that a restore leaves on the host.
 type RestoreSide string
 
 // The state that the restore brought, and the one that it replaced.

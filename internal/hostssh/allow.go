@@ -22,7 +22,7 @@ type Allow struct {
 // echo tells a caller's IPv4 address, which is what a host with an IPv4 address meets.
 const echo = "https://1.1.1.1/cdn-cgi/trace"
 
-// AllowSSH does work while the host's SSH port is open to this machine.
+// WithAccess does work while the host's SSH port is open to this machine.
 func WithAccess(ctx context.Context, c engine.Stack, a Allow, work func(context.Context) error) error {
 	if a.For == 0 {
 		return work(ctx)

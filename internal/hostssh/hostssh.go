@@ -13,9 +13,10 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
 
-// sshFailed is ssh's own exit code for a host that cannot be reached; others are the script's.
-const SshFailed = 255
+// SSHFailed is ssh's own exit code for a host that cannot be reached; others are the script's.
+const SSHFailed = 255
 
+// Quote quotes a text for a POSIX shell.
 func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 func lastLine(text string) string {
@@ -26,7 +27,7 @@ func lastLine(text string) string {
 // sshLimit is how long the host may take to answer a caller that says nothing else: a Docker that hangs never does.
 const sshLimit = 2 * time.Minute
 
-// ssh runs a script on the host with the stack's own SSH files.
+// Run runs a script on the host with the stack's own SSH files.
 func Run(ctx context.Context, c engine.Stack, address, script string) ([]byte, error) {
 	if _, limited := ctx.Deadline(); !limited {
 		var cancel context.CancelFunc
@@ -43,15 +44,16 @@ func Run(ctx context.Context, c engine.Stack, address, script string) ([]byte, e
 	return out.Bytes(), nil
 }
 
-// onHost is a script that is to run on the host, with the stack's own SSH files.
+// Command is a script that is to run on the host, with the stack's own SSH files.
 func Command(ctx context.Context, c engine.Stack, address, script string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "ssh", append(sshfiles.Options(c.Name), address, script)...) //nolint:gosec // our own script
+	//nolint:gosec // our own script
+	cmd := exec.CommandContext(ctx, "ssh", append(sshfiles.Options(c.Name), address, script)...)
 	cmd.Dir = c.Root
 	return cmd
 }
 
-// reachHost writes the SSH files and takes the host's lock, when the stack has a host: a first update has none, and nobody is
-// at work there.
+// Reach writes the SSH files and takes the host's lock, when the stack has a host: a first update has none, and
+// nobody is at work there.
 func Reach(ctx context.Context, c engine.Stack, what string) (address string, release func(), err error) {
 	switch err := WriteConfig(ctx, c); {
 	case errors.Is(err, engine.ErrNoHost):
@@ -67,12 +69,15 @@ func Reach(ctx context.Context, c engine.Stack, what string) (address string, re
 	return o.Address, release, err
 }
 
-// SSHConfig writes the files by which the Docker provider reaches the host, from state. They make
+// WriteConfig writes the files by which the Docker provider reaches the host, from state. They make
 // `pulumi refresh` and `pulumi destroy` work in a fresh clone.
 func WriteConfig(ctx context.Context, c engine.Stack) error {
 	o, err := c.HostOutputs(ctx)
 	if err != nil {
 		return err
 	}
-	return sshfiles.Write(c.Root, c.Name, sshfiles.Files{Address: o.Address, PrivateKeys: o.SSHKeys, KnownHosts: o.KnownHosts})
+	return sshfiles.Write(c.Root, c.Name, sshfiles.Files{
+		Address: o.Address, PrivateKeys: o.SSHKeys,
+		KnownHosts: o.KnownHosts,
+	})
 }

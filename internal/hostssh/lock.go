@@ -24,26 +24,29 @@ import (
 type lockedError struct{ holder string }
 
 func (e lockedError) Error() string {
-	return "the host's services are being changed by " + e.holder + "; nothing was done. Run it again when that has ended, or wait for it with --wait 30m"
+	return "the host's services are being changed by " + e.holder +
+		"; nothing was done. Run it again when that has ended, or wait for it with --wait 30m"
 }
 
 // takeLock takes the lock and keeps it as long as its standard input is open. The kernel lets it go when the
 // connection ends, however it ends. $1 is who takes it, $2 how many seconds to wait.
 const takeLock = `exec 9<>` + hostspec.ServicesLock + ` || exit 1
 if ! flock --wait "$2" 9; then echo "held by $(cat ` + hostspec.ServicesLock + `)"; exit 0; fi
-if grep -q '"prepared": true' ` + hostspec.RestoreJournal + ` 2>/dev/null && grep -q '"switched": false' ` + hostspec.RestoreJournal + `; then
+if grep -q '"prepared": true' ` + hostspec.RestoreJournal + ` 2>/dev/null && grep -q '"switched": false' ` +
+	hostspec.RestoreJournal + `; then
   echo "between two states"; exit 0
 fi
 printf '%s\n' "$1" > ` + hostspec.ServicesLock + `
 echo taken
 cat > /dev/null`
 
-// lockServices takes the one lock on the host for everything that changes its services. It fails
+// LockServices takes the one lock on the host for everything that changes its services. It fails
 // with a lockedError when somebody has it for longer than c.Wait. A host that does not answer has
 // nobody at work either: the update is about to mend it, or to report it.
 func LockServices(ctx context.Context, c engine.Stack, address, what string) (release func(), err error) {
 	script := "sh -c " + Quote(takeLock) + " sh " + Quote(whoAmI(what)) + fmt.Sprintf(" %d", int(c.Wait.Seconds()))
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), "ssh", append(sshfiles.Options(c.Name), address, script)...) //nolint:gosec // our own script
+	//nolint:gosec // our own script
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "ssh", append(sshfiles.Options(c.Name), address, script)...)
 	cmd.Dir = c.Root
 	process.InterruptOnce(cmd) // a terminal's interrupt must not end it before the engine has ended
 	var errOut bytes.Buffer
@@ -81,14 +84,15 @@ func LockServices(ctx context.Context, c engine.Stack, address, what string) (re
 		return nil, ctx.Err()
 	case line == "between two states":
 		end()
-		return nil, fmt.Errorf("a restore stands in the middle of its switch, and an update would mix two states of the shop; fix: `%s restore continue` on the host finishes it, `restore undo` goes back", hostspec.HostopsCommand)
+		return nil, fmt.Errorf("a restore stands in the middle of its switch, and an update would mix two states of the "+
+			"shop; fix: `%s restore continue` on the host finishes it, `restore undo` goes back", hostspec.HostopsCommand)
 	case strings.HasPrefix(line, "held by "):
 		end()
 		return nil, lockedError{strings.TrimPrefix(line, "held by ")}
 	case errors.Is(err, io.EOF):
 		end()
 		var exit *exec.ExitError
-		if !errors.As(ended, &exit) || exit.ExitCode() != SshFailed {
+		if !errors.As(ended, &exit) || exit.ExitCode() != SSHFailed {
 			return nil, fmt.Errorf("take the lock of the host's services: %s", lastLine(errOut.String()))
 		}
 		fmt.Fprintf(c.Err, "the host does not answer, so its lock is not taken: %s\n", lastLine(errOut.String()))
@@ -106,7 +110,8 @@ func whoAmI(what string) string {
 		name = u.Username
 	}
 	host, _ := os.Hostname()
-	text := fmt.Sprintf("%s on %s (process %d): %s, since %s", name, host, os.Getpid(), what, time.Now().UTC().Format("2006-01-02 15:04:05 MST"))
+	text := fmt.Sprintf("%s on %s (process %d): %s, since %s", name, host, os.Getpid(), what,
+		time.Now().UTC().Format("2006-01-02 15:04:05 MST"))
 	if run := os.Getenv("GITHUB_RUN_ID"); run != "" {
 		text += ", " + os.Getenv("GITHUB_SERVER_URL") + "/" + os.Getenv("GITHUB_REPOSITORY") + "/actions/runs/" + run
 	}

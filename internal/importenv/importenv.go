@@ -85,8 +85,15 @@ var ErrLocalProfile = errors.New("this is a profile for local development, not a
 
 // Read reads the files and decides on every name in them.
 func Read(files Files) (Result, error) {
-	im := &importer{values: map[string]map[string]string{}, taken: map[string]string{}, settings: map[string][]appsettings.Setting{}, special: specialNames()}
-	for _, f := range []struct{ name, path string }{{"backend", files.Backend}, {"frontend", files.Frontend}, {"infra", files.Infra}} {
+	im := &importer{
+		values: map[string]map[string]string{}, taken: map[string]string{},
+		settings: map[string][]appsettings.Setting{}, special: specialNames(),
+	}
+	for _, f := range []struct{ name, path string }{
+		{"backend", files.Backend},
+		{"frontend", files.Frontend},
+		{"infra", files.Infra},
+	} {
 		if f.path == "" {
 			continue
 		}
@@ -113,7 +120,10 @@ func Read(files Files) (Result, error) {
 			}
 		}
 	}
-	slices.SortFunc(im.result.Entries, func(a, b Entry) int { return strings.Compare(a.File+" "+a.Name, b.File+" "+b.Name) })
+	slices.SortFunc(im.result.Entries, func(a, b Entry) int {
+		return strings.Compare(a.File+" "+a.Name,
+			b.File+" "+b.Name)
+	})
 	return im.result, nil
 }
 
@@ -163,12 +173,14 @@ func (im *importer) refuseLocalProfile(files Files) error {
 	sign("backend", files.Backend, "ENVIRONMENT", slices.Contains([]string{"local", "development", "dev"}, env))
 	sign("backend", files.Backend, "PAYMENTS_PROVIDER", im.value("backend", "PAYMENTS_PROVIDER") == "mock")
 	origin := im.value("backend", "FRONTEND_ORIGIN")
-	sign("backend", files.Backend, "FRONTEND_ORIGIN", strings.Contains(origin, "localhost") || strings.Contains(origin, "127.0.0.1"))
+	sign("backend", files.Backend, "FRONTEND_ORIGIN", strings.Contains(origin, "localhost") ||
+		strings.Contains(origin, "127.0.0.1"))
 	sign("frontend", files.Frontend, "APP_ENV", im.value("frontend", "APP_ENV") == "development")
 	if len(signs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w; its signs:\n  - %s\nTake the files from the server", ErrLocalProfile, strings.Join(signs, "\n  - "))
+	return fmt.Errorf("%w; its signs:\n  - %s\nTake the files from the server", ErrLocalProfile,
+		strings.Join(signs, "\n  - "))
 }
 
 func (im *importer) add(e Entry) { im.result.Entries = append(im.result.Entries, e) }
@@ -235,7 +247,8 @@ func (im *importer) setting(file, name, text string, s appsettings.Setting) {
 	}
 	value, err := convert(s.Kind, text, file == "frontend")
 	if err != nil {
-		im.drop(file, name, fmt.Sprintf("its value is not %s, so the shop would not have started with it; set %s by hand", err, s.Key))
+		im.drop(file, name, fmt.Sprintf("its value is not %s, so the shop would not have started with it; set %s by hand",
+			err, s.Key))
 		return
 	}
 	if s.Default != "" && fmt.Sprint(value) == fmt.Sprint(mustConvert(s)) {
@@ -327,11 +340,23 @@ type legacyName struct {
 
 var legacyNames = map[string]legacyName{
 	"STRIPE_SECRET_KEY": {"STRIPE_ENV", "stripeSecretKey", true}, "STRIPE_SECRET_KEY_TEST": {"", "stripeSecretKey", true},
-	"STRIPE_WEBHOOK_SECRET": {"STRIPE_ENV", "stripeWebhookSecret", true}, "STRIPE_WEBHOOK_SECRET_TEST": {"", "stripeWebhookSecret", true},
-	"STRIPE_PUBLISHABLE_KEY": {"STRIPE_ENV", "app.stripe.publishableKey", false}, "STRIPE_PUBLISHABLE_KEY_TEST": {"", "app.stripe.publishableKey", false},
-	"PAYPAL_CLIENT_ID": {"PAYPAL_ENV", "app.paypal.clientId", false}, "PAYPAL_CLIENT_SECRET": {"PAYPAL_ENV", "paypalClientSecret", true},
+	"STRIPE_WEBHOOK_SECRET": {"STRIPE_ENV", "stripeWebhookSecret", true}, "STRIPE_WEBHOOK_SECRET_TEST": {
+		"",
+		"stripeWebhookSecret", true,
+	},
+	"STRIPE_PUBLISHABLE_KEY": {"STRIPE_ENV", "app.stripe.publishableKey", false}, "STRIPE_PUBLISHABLE_KEY_TEST": {
+		"",
+		"app.stripe.publishableKey", false,
+	},
+	"PAYPAL_CLIENT_ID": {"PAYPAL_ENV", "app.paypal.clientId", false}, "PAYPAL_CLIENT_SECRET": {
+		"PAYPAL_ENV",
+		"paypalClientSecret", true,
+	},
 	"PAYPAL_WEBHOOK_ID": {"PAYPAL_ENV", "app.paypal.webhookId", false},
-	"NETOPIA_API_KEY":   {"NETOPIA_ENV", "netopiaApiKey", true}, "NETOPIA_POS_SIGNATURE": {"NETOPIA_ENV", "netopiaPosSignature", true},
+	"NETOPIA_API_KEY":   {"NETOPIA_ENV", "netopiaApiKey", true}, "NETOPIA_POS_SIGNATURE": {
+		"NETOPIA_ENV",
+		"netopiaPosSignature", true,
+	},
 }
 
 // isLegacy reports whether a name gives way to another that says the environment too.
@@ -433,7 +458,8 @@ func postgresDB(im *importer, file, name, value string) {
 
 func databaseURL(im *importer, file, name, value string) {
 	u, err := url.Parse(value)
-	if err != nil || u.Hostname() == "" || slices.Contains([]string{"db", "postgres", "localhost", "127.0.0.1"}, u.Hostname()) {
+	if err != nil || u.Hostname() == "" || slices.Contains([]string{"db", "postgres", "localhost", "127.0.0.1"},
+		u.Hostname()) {
 		im.drop(file, name, "the stack has its own database, with generated passwords: move the data with a dump")
 		return
 	}
@@ -448,7 +474,8 @@ func origin(im *importer, file, name, value string) {
 	case host:
 		im.drop(file, name, "follows from domain")
 	default:
-		im.set(file, name, "app.frontendOrigin", value, "it is not the domain of infra's PUBLIC_DOMAIN: one of the two is wrong")
+		im.set(file, name, "app.frontendOrigin", value, "it is not the domain of infra's PUBLIC_DOMAIN: one of the two is "+
+			"wrong")
 	}
 }
 
@@ -494,7 +521,8 @@ func frontendNetopia(im *importer, file, name, value string) {
 		im.drop(file, name, "app.netopia.enabled stands for both halves")
 		return
 	}
-	im.drop(file, name, fmt.Sprintf("the backend's NETOPIA_ENABLED says %v, and app.netopia.enabled stands for both halves", back))
+	im.drop(file, name, fmt.Sprintf("the backend's NETOPIA_ENABLED says %v, and app.netopia.enabled stands for both "+
+		"halves", back))
 }
 
 // publicKey takes an inline key, or the file that a path names when it lies beside the backend's file.

@@ -17,9 +17,18 @@ func TestPhysicalNames(t *testing.T) {
 	for _, c := range []struct{ name, stack, part, want string }{
 		{"project, stack and part", "prod", "data", "momentstudio-prod-data"},
 		{"capitals are lowered, because clouds compare without them", "Prod", "Data", "momentstudio-prod-data"},
-		{"the longest name that stays whole", "prod", strings.Repeat("a", 45), "momentstudio-prod-" + strings.Repeat("a", 45)},
-		{"one letter more is cut and hashed", "prod", strings.Repeat("a", 46), "momentstudio-prod-" + strings.Repeat("a", 36) + "-85625899"},
-		{"a cut at a dash leaves no double dash", "prod", strings.Repeat("a", 35) + "-" + strings.Repeat("b", 20), "momentstudio-prod-" + strings.Repeat("a", 35) + "-4b96e282"},
+		{
+			"the longest name that stays whole", "prod", strings.Repeat("a", 45),
+			"momentstudio-prod-" + strings.Repeat("a", 45),
+		},
+		{
+			"one letter more is cut and hashed", "prod", strings.Repeat("a", 46),
+			"momentstudio-prod-" + strings.Repeat("a", 36) + "-85625899",
+		},
+		{
+			"a cut at a dash leaves no double dash", "prod", strings.Repeat("a", 35) + "-" + strings.Repeat("b", 20),
+			"momentstudio-prod-" + strings.Repeat("a", 35) + "-4b96e282",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := naming.Physical(c.stack, c.part)

@@ -35,7 +35,8 @@ func Command(ctx context.Context, in *os.File, out, errOut io.Writer, name strin
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the operator's own command
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, errOut
 	InterruptOnce(cmd)
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) } // a shell alone would wait for its child
+	// a shell alone would wait for its child
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = timeout
 	if fd := int(in.Fd()); term.IsTerminal(fd) {
 		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, fd
@@ -59,7 +60,7 @@ func takeTerminal(fd int) {
 	_ = unix.IoctlSetPointerInt(fd, unix.TIOCSPGRP, syscall.Getpgrp())
 }
 
-// interruptOnce makes the end of the command's context its one interrupt. A terminal would send another to the whole
+// InterruptOnce makes the end of the command's context its one interrupt. A terminal would send another to the whole
 // group, and the engine takes a second one as the wish to end in the middle of what it does.
 func InterruptOnce(cmd *exec.Cmd) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -82,7 +82,10 @@ func TestOneCommentForASubject(t *testing.T) {
 			}
 			count := len(c.before)
 			text := marker + "\nnew"
-			if err := pullrequest.Post(t.Context(), api, pullrequest.Comment{Repository: "o/r", Number: 7, Head: "newest", Marker: marker, Text: text}); err != nil {
+			if err := pullrequest.Post(t.Context(), api, pullrequest.Comment{
+				Repository: "o/r", Number: 7, Head: "newest",
+				Marker: marker, Text: text,
+			}); err != nil {
 				t.Fatal(err)
 			}
 			if c.edits == 0 {
@@ -111,7 +114,10 @@ func TestWhatIsNotPosted(t *testing.T) {
 	}{
 		{"of an older commit", "token", func(c *pullrequest.Comment) { c.Head = "older" }, "newer commits"},
 		{"without its marker", "token", func(c *pullrequest.Comment) { c.Text = "x" }, "marker"},
-		{"too long", "token", func(c *pullrequest.Comment) { c.Text += strings.Repeat("ă", review.MaxComment) }, "GitHub takes"},
+		{
+			"too long", "token", func(c *pullrequest.Comment) { c.Text += strings.Repeat("ă", review.MaxComment) },
+			"GitHub takes",
+		},
 		{"on no repository", "token", func(c *pullrequest.Comment) { c.Repository = "r" }, "owner/name"},
 		{"on no pull request", "token", func(c *pullrequest.Comment) { c.Number = 0 }, "no pull request"},
 		{"on one that does not exist", "token", func(c *pullrequest.Comment) { c.Number = 8 }, "404"},

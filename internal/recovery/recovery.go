@@ -1,6 +1,6 @@
-// Package recovery mends the state of a stack after a run that was killed or whose answer was lost: it finds, among what
-// exists and bears the stack's name, what the state does not know, and writes it down as what the next update would make. It
-// is pure; whoever uses it asks the clouds and the host, and runs the engine.
+// Package recovery mends the state of a stack after a run that was killed or whose answer was lost: it finds, among
+// what exists and bears the stack's name, what the state does not know, and writes it down as what the next update
+// would make. It is pure; whoever uses it asks the clouds and the host, and runs the engine.
 package recovery
 
 import (
@@ -106,7 +106,8 @@ func Match(creations []Creation, things []Thing) (m Matched) {
 		content := c.Inputs["content"]
 		switch {
 		case slices.ContainsFunc(m.Adopt, func(a Adoption) bool { return a.URN == c.URN }):
-			m.Refused = append(m.Refused, fmt.Errorf("%s: there are two called so, and the stack makes one; delete the one that nobody uses", t))
+			m.Refused = append(m.Refused, fmt.Errorf("%s: there are two called so, and the stack makes one; delete the one "+
+				"that nobody uses", t))
 		case t.Type == resourcetype.Record && unknown(content):
 			m.Blocked = append(m.Blocked, foreignRecord(t))
 		case t.Type == resourcetype.Record && content != t.Content:
@@ -116,7 +117,8 @@ func Match(creations []Creation, things []Thing) (m Matched) {
 			maps.DeleteFunc(c.Inputs, func(_ string, v any) bool { return unknown(v) })
 			m.Adopt = append(m.Adopt, Adoption{Creation: c, ID: t.ID})
 		case unknown(c.Inputs):
-			m.Blocked = append(m.Blocked, fmt.Errorf("%s: the state does not hold what it was made from, so it cannot be taken over; "+
+			m.Blocked = append(m.Blocked, fmt.Errorf("%s: the state does not hold what it was made from, so it cannot be "+
+				"taken over; "+
 				"put a newer copy of the state back (pulumi stack import), or delete it when nothing of it is needed", t))
 		default:
 			m.Adopt = append(m.Adopt, Adoption{Creation: c, ID: t.ID})
@@ -126,21 +128,23 @@ func Match(creations []Creation, things []Thing) (m Matched) {
 }
 
 func foreignRecord(t Thing) error {
-	return fmt.Errorf("%s leads to %s, and this stack did not make it: a second one would send a part of the visitors elsewhere; "+
+	return fmt.Errorf("%s leads to %s, and this stack did not make it: a second one would send a part of the visitors "+
+		"elsewhere; "+
 		"delete it at Cloudflare when the name may move here", t, t.Content)
 }
 
 // lostAnswer is the longest time between a creation whose answer was lost and the one that its client made again.
 const lostAnswer = 15 * time.Minute
 
-// Twins are the widgets that were made just before the recorded one of the same name: Cloudflare lets two have one name, and its client
-// makes another one when the answer to the first is lost (cloudflare-go, makeRequestWithAuthTypeAndHeadersComplete). Nobody was ever
-// told the keys of the first.
+// Twins are the widgets that were made just before the recorded one of the same name: Cloudflare lets two have one
+// name, and its client makes another one when the answer to the first is lost (cloudflare-go,
+// makeRequestWithAuthTypeAndHeadersComplete). Nobody was ever told the keys of the first.
 func (s *State) Twins(things []Thing) (twins []Thing) {
 	unrecorded := s.Unrecorded(things)
 	for _, t := range unrecorded {
 		for _, own := range things {
-			if t.Type == resourcetype.Widget && own.Type == resourcetype.Widget && own.Key == t.Key && !slices.Contains(unrecorded, own) &&
+			if t.Type == resourcetype.Widget && own.Type == resourcetype.Widget && own.Key == t.Key &&
+				!slices.Contains(unrecorded, own) &&
 				!t.Created.IsZero() && !own.Created.Before(t.Created) && own.Created.Sub(t.Created) <= lostAnswer {
 				twins = append(twins, t)
 				break

@@ -85,12 +85,14 @@ func (s *State) deleting() map[string]bool {
 	return urns
 }
 
-// unread marks a record that was adopted and not read yet: its outputs are not the thing's own. A refresh takes the mark away.
+// unread marks a record that was adopted and not read yet: its outputs are not the thing's own. A refresh takes the
+// mark away.
 const unread = "adopted, and not read yet"
 
-// Unread are the URNs of resources of which the state does not know how they are: a run adopted them and ended before it read them,
-// or a cloud made them, and what came after failed (an action, a question about it). Of those the next update would update all, which
-// some of Hetzner's cannot ("doesn't support update"), and it would take the rest for done.
+// Unread are the URNs of resources of which the state does not know how they are: a run adopted them and ended before
+// it read them, or a cloud made them, and what came after failed (an action, a question about it). Of those the next
+// update would update all, which some of Hetzner's cannot ("doesn't support update"), and it would take the rest for
+// done.
 func (s *State) Unread() (urns []string) {
 	for _, r := range s.resources {
 		marks, _ := r["initErrors"].([]any)
@@ -128,8 +130,8 @@ func (s *State) Unrecorded(things []Thing) []Thing {
 	return slices.DeleteFunc(slices.Clone(things), func(t Thing) bool { return known[t.Type+" "+t.ID] })
 }
 
-// Gone are the resources of the asked types that are not among the things which exist. Those that only wait to be deleted are
-// among them: the provider of Swarm secrets fails to delete what is not there.
+// Gone are the resources of the asked types that are not among the things which exist. Those that only wait to be
+// deleted are among them: the provider of Swarm secrets fails to delete what is not there.
 func (s *State) Gone(asked []string, things []Thing) []Recorded {
 	exists := map[string]bool{}
 	for _, t := range things {
@@ -150,9 +152,10 @@ func (s *State) Gone(asked []string, things []Thing) []Recorded {
 	return out
 }
 
-// Adopt writes a thing down as the resource that the next update would make. Its outputs are its inputs until a refresh
-// reads it, and it is marked so: the provider finds by them what it cannot ask for. A resource that it replaces waits to be
-// deleted, or is dropped when it has been deleted already. It fails when the state lacks the provider.
+// Adopt writes a thing down as the resource that the next update would make. Its outputs are its inputs until a
+// refresh reads it, and it is marked so: the provider finds by them what it cannot ask for. A resource that it
+// replaces waits to be deleted, or is dropped when it has been deleted already. It fails when the state lacks the
+// provider.
 func (s *State) Adopt(a Adoption) error {
 	inputs, err := json.Marshal(a.Inputs)
 	if err != nil {
@@ -191,7 +194,8 @@ func (s *State) Adopt(a Adoption) error {
 		provided = provided || word(r, "urn")+"::"+word(r, "id") == a.Provider
 	}
 	if !provided {
-		return fmt.Errorf("%s: the state does not know its provider, so it is older than the program; put a newer copy of it back (pulumi stack import)", a)
+		return fmt.Errorf("%s: the state does not know its provider, so it is older than the program; put a newer copy of "+
+			"it back (pulumi stack import)", a)
 	}
 	if !before[a.Parent] {
 		delete(record, "parent")
@@ -238,8 +242,8 @@ func unknown(v any) bool {
 	return false
 }
 
-// Creations reads from a plan (`pulumi preview --save-plan`) what an update would make. A plan says only in what a replacement
-// differs; the rest is in the state.
+// Creations reads from a plan (`pulumi preview --save-plan`) what an update would make. A plan says only in what a
+// replacement differs; the rest is in the state.
 func (s *State) Creations(plan []byte) ([]Creation, error) {
 	var doc struct {
 		Resources map[string]struct {
@@ -268,7 +272,8 @@ func (s *State) Creations(plan []byte) ([]Creation, error) {
 	var out []Creation
 	for _, urn := range slices.Sorted(maps.Keys(doc.Resources)) {
 		r := doc.Resources[urn]
-		if r.Goal == nil || !r.Goal.Custom || !slices.Contains(r.Steps, "create") && !slices.Contains(r.Steps, "create-replacement") {
+		if r.Goal == nil || !r.Goal.Custom || !slices.Contains(r.Steps, "create") && !slices.Contains(r.Steps,
+			"create-replacement") {
 			continue
 		}
 		inputs := map[string]any{}
@@ -282,7 +287,8 @@ func (s *State) Creations(plan []byte) ([]Creation, error) {
 		maps.Copy(inputs, r.Goal.Inputs.Adds)
 		maps.Copy(inputs, r.Goal.Inputs.Updates)
 		out = append(out, Creation{
-			URN: urn, Type: r.Goal.Type, Parent: r.Goal.Parent, Provider: r.Goal.Provider, Protect: r.Goal.Protect, Inputs: inputs,
+			URN: urn, Type: r.Goal.Type, Parent: r.Goal.Parent, Provider: r.Goal.Provider, Protect: r.Goal.Protect,
+			Inputs:       inputs,
 			Dependencies: r.Goal.Dependencies, PropertyDependencies: r.Goal.PropertyDependencies,
 		})
 	}

@@ -20,8 +20,10 @@ const (
 // contentSecurityPolicy is production's own (app-contract §7).
 const contentSecurityPolicy = "default-src 'self'; base-uri 'self'; object-src 'none'; frame-ancestors 'none'; " +
 	"img-src 'self' data: https:; style-src 'self' 'unsafe-inline'; " +
-	"script-src 'self' https://challenges.cloudflare.com https://www.clarity.ms 'unsafe-hashes' 'sha256-MhtPZXr7+LpJUY5qtMutB+qWfQtMaPccfe7QXtCcEYc='; " +
-	"connect-src 'self' https://www.clarity.ms https://c.clarity.ms https:; frame-src https://challenges.cloudflare.com; " +
+	"script-src 'self' https://challenges.cloudflare.com https://www.clarity.ms 'unsafe-hashes' " +
+	"'sha256-MhtPZXr7+LpJUY5qtMutB+qWfQtMaPccfe7QXtCcEYc='; " +
+	"connect-src 'self' https://www.clarity.ms https://c.clarity.ms https:; frame-src " +
+	"https://challenges.cloudflare.com; " +
 	"manifest-src 'self'; font-src 'self' data:;"
 
 // CloudflareRanges are the networks of Cloudflare's proxies, whose CF-Connecting-IP header is
@@ -74,7 +76,10 @@ func (l RateLimit) Pattern() string {
 // bot could lock everyone out.
 func rateLimits() []RateLimit {
 	return []RateLimit{
-		{"checkout", []string{"/api/v1/orders/checkout", "/api/v1/orders/guest-checkout", "/api/v1/orders/guest-checkout/email/request", "/api/v1/payments/intent"}, "1m", 10},
+		{"checkout", []string{
+			"/api/v1/orders/checkout", "/api/v1/orders/guest-checkout",
+			"/api/v1/orders/guest-checkout/email/request", "/api/v1/payments/intent",
+		}, "1m", 10},
 		{"verify", []string{"/api/v1/auth/verify/request", "/api/v1/auth/password-reset/request"}, "1m", 5},
 		{"contact", []string{"/api/v1/support/contact", "/api/v1/newsletter/subscribe"}, "1m", 10},
 		{"login", []string{"/api/v1/auth/login", "/api/v1/auth/login/2fa", "/api/v1/auth/register"}, "1m", 10},

@@ -50,7 +50,10 @@ func (t Timer) Files() ([]hostspec.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, hostspec.File{Path: "/etc/systemd/system/momentstudio-" + t.Name + "." + kind, Mode: 0o644, Content: text})
+		files = append(files, hostspec.File{
+			Path: "/etc/systemd/system/momentstudio-" + t.Name + "." + kind, Mode: 0o644,
+			Content: text,
+		})
 	}
 	return files, nil
 }

@@ -38,10 +38,19 @@ func golden(t *testing.T, name, text string) {
 // The Caddyfiles in testdata are passed through the real server's parser by images/edge.
 func TestCaddyfile(t *testing.T) {
 	for name, c := range map[string]render.Caddy{
-		"static-acme":      {Domain: "shop.example", Email: "admin@shop.example", Mode: "acme", ACMEDirectory: "https://acme.example/dir", RateLimits: true},
-		"ssr-proxied-file": {Domain: "shop.example", Mode: "file", Proxied: true, SSR: true, RateLimits: true, MaxBodyMB: 100},
-		"internal-bare":    {Domain: "shop.example", Mode: "internal"},
-		"acme-own-root":    {Domain: "shop.example", Email: "admin@shop.example", Mode: "acme", ACMEDirectory: "https://10.0.0.1/dir", ACMERoot: true},
+		"static-acme": {
+			Domain: "shop.example", Email: "admin@shop.example", Mode: "acme",
+			ACMEDirectory: "https://acme.example/dir", RateLimits: true,
+		},
+		"ssr-proxied-file": {
+			Domain: "shop.example", Mode: "file", Proxied: true, SSR: true, RateLimits: true,
+			MaxBodyMB: 100,
+		},
+		"internal-bare": {Domain: "shop.example", Mode: "internal"},
+		"acme-own-root": {
+			Domain: "shop.example", Email: "admin@shop.example", Mode: "acme",
+			ACMEDirectory: "https://10.0.0.1/dir", ACMERoot: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, err := render.Caddyfile(c)
@@ -107,7 +116,8 @@ func TestDotEnvKeepsEveryCharacter(t *testing.T) {
 
 func pruneTimer() render.Timer {
 	return render.Timer{
-		Name: "prune", Description: "Remove images of old releases", Image: "registry.example/ops@sha256:0a", Calendar: "*-*-* 04:30:00",
+		Name: "prune", Description: "Remove images of old releases", Image: "registry.example/ops@sha256:0a",
+		Calendar:    "*-*-* 04:30:00",
 		RandomDelay: 10 * time.Minute, Limit: 20 * time.Minute, Command: []string{"prune", "--contract", "3"},
 		Mounts: []string{"type=bind,source=/run/lock,target=/run/lock", "type=bind,source=/var/lib/x,target=/x,readonly"},
 	}
@@ -123,7 +133,8 @@ func TestTimerUnits(t *testing.T) {
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
-	notice, err := render.Notice("registry.example/ops@sha256:0a", "app", []string{"type=bind,source=/run/lock,target=/run/lock"})
+	notice, err := render.Notice("registry.example/ops@sha256:0a", "app",
+		[]string{"type=bind,source=/run/lock,target=/run/lock"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +180,8 @@ func TestUnattendedUpgradesReadByAPT(t *testing.T) {
 		if !strings.Contains(files[1].Content, "OnCalendar=\nOnCalendar="+calendar+"\n") {
 			t.Errorf("rebootAt %q: upgrades come at another time than %s:\n%s", rebootAt, want[1], files[1].Content)
 		}
-		if out, err := exec.Command("systemd-analyze", "calendar", calendar).CombinedOutput(); err != nil { //nolint:gosec // a time
+		//nolint:gosec // a time
+		if out, err := exec.Command("systemd-analyze", "calendar", calendar).CombinedOutput(); err != nil {
 			t.Errorf("systemd does not read %q: %v\n%s", calendar, err, out)
 		}
 	}
@@ -179,14 +191,18 @@ func TestUnattendedUpgradesReadByAPT(t *testing.T) {
 }
 
 func TestHostopsCommand(t *testing.T) {
-	file, err := render.HostopsCommand("registry.example/ops@sha256:0a", "app", []string{"type=bind,source=/a,target=/a", "type=bind,source=/b,target=/b,readonly"}, false)
+	file, err := render.HostopsCommand("registry.example/ops@sha256:0a", "app",
+		[]string{"type=bind,source=/a,target=/a", "type=bind,source=/b,target=/b,readonly"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	golden(t, filepath.Base(file.Path), file.Content)
 	// Run with a docker that only tells how it is called.
 	dir := t.TempDir()
-	for name, text := range map[string]string{"docker": "#!/bin/sh\n[ \"$1\" = run ] || exit 1\nprintf '%s\\n' \"$@\"\n", "hostops": file.Content} {
+	for name, text := range map[string]string{
+		"docker":  "#!/bin/sh\n[ \"$1\" = run ] || exit 1\nprintf '%s\\n' \"$@\"\n",
+		"hostops": file.Content,
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil { //nolint:gosec // it is a program
 			t.Fatal(err)
 		}
@@ -204,7 +220,8 @@ func TestHostopsCommand(t *testing.T) {
 
 // Where the network has no way out, hostops gets one beside it, and its exit code is still the command's.
 func TestHostopsCommandWithAWayOut(t *testing.T) {
-	file, err := render.HostopsCommand("registry.example/ops@sha256:0a", "app", []string{"type=bind,source=/a,target=/a"}, true)
+	file, err := render.HostopsCommand("registry.example/ops@sha256:0a", "app", []string{"type=bind,source=/a,target=/a"},
+		true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +229,8 @@ func TestHostopsCommandWithAWayOut(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"hostops": file.Content,
-		"docker":  "#!/bin/sh\necho \"$*\" >> \"$LOG\"\ncase $1 in create) echo id-of-it;; network) exit ${CONNECTS:-0};; start) exit 12;; esac\n",
+		"docker": "#!/bin/sh\necho \"$*\" >> \"$LOG\"\ncase $1 in create) echo id-of-it;; network) exit ${CONNECTS:-0};; " +
+			"start) exit 12;; esac\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil { //nolint:gosec // it is a program
 			t.Fatal(err)
@@ -237,7 +255,8 @@ func TestHostopsCommandWithAWayOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		calls := strings.Split(strings.TrimSpace(string(text)), "\n")
-		if len(calls) != 3 || !strings.HasPrefix(calls[0], "create --rm ") || !strings.HasSuffix(calls[0], " restore --backup two words") ||
+		if len(calls) != 3 || !strings.HasPrefix(calls[0], "create --rm ") || !strings.HasSuffix(calls[0],
+			" restore --backup two words") ||
 			calls[1] != "network connect bridge id-of-it" || calls[2] != c.last {
 			t.Errorf("docker is called with %q", calls)
 		}

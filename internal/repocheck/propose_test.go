@@ -28,7 +28,8 @@ func TestPropose(t *testing.T) {
 		t.Helper()
 		cmd := exec.Command(name, args...) //nolint:gosec // the test's own commands
 		cmd.Dir = clone
-		cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "HOME="+dir, "GIT_CONFIG_NOSYSTEM=1")
+		cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "HOME="+dir,
+			"GIT_CONFIG_NOSYSTEM=1")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
@@ -59,7 +60,8 @@ func TestPropose(t *testing.T) {
 			t.Errorf("it says %q, want %q", out, want)
 		}
 		text, _ := os.ReadFile(calls)
-		if got := strings.Fields(strings.ReplaceAll(string(text), "pr ", "")); strings.Join(got, " ") != strings.Join(wantCalls, " ") {
+		if got := strings.Fields(strings.ReplaceAll(string(text), "pr ", "")); strings.Join(got,
+			" ") != strings.Join(wantCalls, " ") {
 			t.Errorf("gh is asked for %q, want %q", got, wantCalls)
 		}
 	}

@@ -3,15 +3,12 @@ package repocheck
 
 import (
 	"bytes"
-	"go/parser"
-	"go/token"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -27,7 +24,10 @@ const (
 func files(t *testing.T, under ...string) []string {
 	t.Helper()
 	// The owner of a checkout differs from who runs the tests in some CI containers.
-	args := append([]string{"-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"}, under...)
+	args := append([]string{
+		"-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard",
+		"--",
+	}, under...)
 	cmd := exec.Command("git", args...) //nolint:gosec // a listing
 	cmd.Dir = root
 	out, err := cmd.Output()
@@ -57,42 +57,6 @@ func read(t *testing.T, name string) []byte {
 	return text
 }
 
-// imports returns the imports of each Go file below the folders; tests are left out, because their
-// needs are their own.
-func imports(t *testing.T, under ...string) map[string][]string {
-	t.Helper()
-	found := map[string][]string{}
-	for _, name := range files(t, under...) {
-		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || strings.Contains(name, "testdata/") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, name), nil, parser.ImportsOnly)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found[name] = []string{}
-		for _, i := range f.Imports {
-			path, err := strconv.Unquote(i.Path.Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			found[name] = append(found[name], path)
-		}
-	}
-	if len(found) == 0 {
-		t.Fatalf("no Go file below %q: the check saw nothing", under)
-	}
-	return found
-}
-
-// below reports whether path is prefix or lies under it.
-func below(path, prefix string) bool { return path == prefix || strings.HasPrefix(path, prefix+"/") }
-
-func standard(path string) bool {
-	first, _, _ := strings.Cut(path, "/")
-	return !strings.Contains(first, ".")
-}
-
 func TestHostOpsCarriesNoPulumi(t *testing.T) {
 	cmd := exec.Command("go", "list", "-deps", "./internal/hostops/...", "./cmd/hostops")
 	cmd.Dir = root
@@ -107,7 +71,7 @@ func TestHostOpsCarriesNoPulumi(t *testing.T) {
 		t.Fatalf("go list named %d packages: the check saw nothing", len(packages))
 	}
 	for _, p := range packages {
-		if below(p, "github.com/pulumi") {
+		if strings.HasPrefix(p, "github.com/pulumi/") {
 			t.Errorf("hostops depends on %s", p)
 		}
 	}
@@ -262,7 +226,8 @@ func targets(text string) []string {
 }
 
 func TestTargetsAreFoundInTexts(t *testing.T) {
-	text := "Run `make sandbox`, or `PURGE=1 make sandbox-down`.\nWe make progress.\n```sh\nmake -s sandbox-env\n$ make test # all\necho make no\n```\n"
+	text := "Run `make sandbox`, or `PURGE=1 make sandbox-down`.\nWe make progress.\n```sh\nmake -s sandbox-env\n$ make " +
+		"test # all\necho make no\n```\n"
 	if got := targets(text); !slices.Equal(got, []string{"sandbox-env", "test", "sandbox", "sandbox-down"}) {
 		t.Errorf("got %q", got)
 	}
@@ -333,7 +298,8 @@ func TestTheLayoutNamesEveryFolder(t *testing.T) {
 // What the program and the stand-in rely on of the application is written down in one place, by section.
 func TestSectionsOfTheApplicationsContractAreThere(t *testing.T) {
 	there := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)(?:^#+ |\*\*)([0-9]+(?:\.[0-9]+)?)`).FindAllStringSubmatch(string(read(t, "docs/explanation/application.md")), -1) {
+	for _, m := range regexp.MustCompile(`(?m)(?:^#+ |\*\*)([0-9]+(?:\.[0-9]+)?)`).FindAllStringSubmatch(string(read(t,
+		"docs/explanation/application.md")), -1) {
 		there[m[1]] = true
 	}
 	cited := 0
@@ -341,7 +307,9 @@ func TestSectionsOfTheApplicationsContractAreThere(t *testing.T) {
 		if !regexp.MustCompile(`\.(go|py|md)$`).MatchString(name) {
 			continue
 		}
-		for _, m := range regexp.MustCompile(`(?:app-contract|\(contract) ((?:§?[0-9.]+[0-9]|§?[0-9])(?:, §?[0-9.]*[0-9])*)`).FindAllStringSubmatch(string(read(t, name)), -1) {
+		for _, m := range regexp.MustCompile(
+			`(?:app-contract|\(contract) ((?:§?[0-9.]+[0-9]|§?[0-9])(?:, §?[0-9.]*[0-9])*)`).FindAllStringSubmatch(string(read(t,
+			name)), -1) {
 			for section := range strings.SplitSeq(m[1], ", ") {
 				cited++
 				if !there[strings.TrimPrefix(section, "§")] {

@@ -23,7 +23,8 @@ func TestTell(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		calls, open, body := filepath.Join(dir, "calls"), filepath.Join(dir, "open"), filepath.Join(dir, "told")
-		gh := "#!/bin/sh\necho \"$*\" >> " + calls + "\n[ \"$2\" != list ] || { cat " + open + "; exit; }\nwhile [ $# -gt 1 ]; do [ \"$1\" != --body-file ] || cat \"$2\" > " + body + "; shift; done\n"
+		gh := "#!/bin/sh\necho \"$*\" >> " + calls + "\n[ \"$2\" != list ] || { cat " + open +
+			"; exit; }\nwhile [ $# -gt 1 ]; do [ \"$1\" != --body-file ] || cat \"$2\" > " + body + "; shift; done\n"
 		for path, text := range map[string]string{"bin/gh": gh, "open": "", c.file: c.text} {
 			if path == "" {
 				continue
@@ -46,7 +47,8 @@ func TestTell(t *testing.T) {
 			_ = os.Remove(calls)
 			cmd := exec.Command("bash", "-e", "-c", stepOf(t, c.workflow, c.job, "Tell")) //nolint:gosec // the workflow's own
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "GITHUB_REPOSITORY=owner/infra", "STACK=prod", "RUN=https://run")
+			cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"),
+				"GITHUB_REPOSITORY=owner/infra", "STACK=prod", "RUN=https://run")
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v\n%s", c.workflow, err, out)
 			}

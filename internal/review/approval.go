@@ -80,7 +80,8 @@ func (a Approval) check(now time.Time) error {
 	case err != nil:
 		bad = append(bad, fmt.Errorf("expires is %q, want a day such as 2026-12-01", a.Expires))
 	case day.Sub(now) > longest:
-		bad = append(bad, fmt.Errorf("expires is %s, want a day within %d days: an approval is for one change", a.Expires, int(longest.Hours())/24))
+		bad = append(bad, fmt.Errorf("expires is %s, want a day within %d days: an approval is for one change", a.Expires,
+			int(longest.Hours())/24))
 	}
 	return errors.Join(bad...)
 }
@@ -107,6 +108,7 @@ func approved(c Change, all []Approval, now time.Time) (approval, expired *Appro
 // unused lists approvals of the stack that no change of the plan needs.
 func unused(stack string, changes []Change, all []Approval) []Approval {
 	return slices.DeleteFunc(slices.Clone(all), func(a Approval) bool {
-		return !strings.HasPrefix(a.URN, "urn:pulumi:"+stack+"::") || slices.ContainsFunc(changes, func(c Change) bool { return c.Gated && c.URN == a.URN && c.Op == a.Op })
+		return !strings.HasPrefix(a.URN, "urn:pulumi:"+stack+"::") || slices.ContainsFunc(changes,
+			func(c Change) bool { return c.Gated && c.URN == a.URN && c.Op == a.Op })
 	})
 }

@@ -26,7 +26,10 @@ func (r Report) Verdict() string {
 	case len(r.Violations) > 0:
 		text += fmt.Sprintf("REFUSED, %s against the policies; ", count(len(r.Violations), "thing"))
 	case len(r.Refused) > 0:
-		text += fmt.Sprintf("REFUSED until %s approved; ", map[bool]string{true: "1 change is", false: fmt.Sprintf("%d changes are", len(r.Refused))}[len(r.Refused) == 1])
+		text += fmt.Sprintf("REFUSED until %s approved; ", map[bool]string{
+			true:  "1 change is",
+			false: fmt.Sprintf("%d changes are", len(r.Refused)),
+		}[len(r.Refused) == 1])
 	case len(r.Approved) > 0:
 		text += "approved by file; "
 	}
@@ -51,11 +54,13 @@ func (r Report) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n### %s %s\n", Marker(r.Stack), r.sign(), escape(r.Verdict()))
 	if r.Placeholders {
-		b.WriteString("\nPreviewed with placeholders instead of secrets and credentials: what depends on a secret may show as changed.\n")
+		b.WriteString("\nPreviewed with placeholders instead of secrets and credentials: what depends on a secret may show " +
+			"as changed.\n")
 	}
 	var blocks []string
 	if len(r.Violations) > 0 {
-		blocks = append(blocks, table("\n**Against the policies** (no approval lifts them)\n\n| resource | what | fix |\n|---|---|---|\n", r.Violations, func(v Violation) string {
+		blocks = append(blocks, table("\n**Against the policies** (no approval lifts them)\n\n| resource | what | fix "+
+			"|\n|---|---|---|\n", r.Violations, func(v Violation) string {
 			return fmt.Sprintf("| `%s` | %s | %s |\n", cell(v.Name), cell(v.What), cell(v.Fix))
 		})...)
 	}
@@ -66,7 +71,8 @@ func (r Report) Markdown() string {
 				fmt.Fprintf(&b, "# … and %d more\n", len(r.Refused)-i)
 				break
 			}
-			fmt.Fprintf(&b, "- urn: %s\n  op: %s\n  reason: …\n  expires: …%s\n", refused.URN, refused.Op, map[bool]string{true: "  # the day of " + refused.Expired + " is over"}[refused.Expired != ""])
+			fmt.Fprintf(&b, "- urn: %s\n  op: %s\n  reason: …\n  expires: …%s\n", refused.URN, refused.Op,
+				map[bool]string{true: "  # the day of " + refused.Expired + " is over"}[refused.Expired != ""])
 		}
 		b.WriteString("```\n\n</details>\n")
 	}
@@ -77,16 +83,20 @@ func (r Report) Markdown() string {
 		blocks = append(blocks, fmt.Sprintf("\nThe approval `%s` is needed by nothing here: remove it.\n", cell(file)))
 	}
 	for risk := Irreversible; risk >= Restart; risk-- {
-		blocks = append(blocks, table(fmt.Sprintf("\n%s **%s**\n\n| resource | what happens | way back | because of |\n|---|---|---|---|\n", signs[risk], risk), r.of(risk), func(c Change) string {
+		blocks = append(blocks, table(fmt.Sprintf("\n%s **%s**\n\n| resource | what happens | way back | because of "+
+			"|\n|---|---|---|---|\n", signs[risk], risk), r.of(risk), func(c Change) string {
 			why := c.Why
 			if c.Seconds > 0 {
 				why = fmt.Sprintf("≈ %d s: %s", c.Seconds, why)
 			}
-			return fmt.Sprintf("| `%s` %s | %s | %s | %s |\n", cell(c.Name), c.Op, cell(why), cell(c.Back), paths(c.Properties, 6))
+			return fmt.Sprintf("| `%s` %s | %s | %s | %s |\n", cell(c.Name), c.Op, cell(why), cell(c.Back),
+				paths(c.Properties, 6))
 		})...)
 	}
 	if harmless := r.of(None); len(harmless) > 0 {
-		blocks = append(blocks, table(fmt.Sprintf("\n<details><summary>%s %s that nobody notices</summary>\n\n| resource | step | because of | |\n|---|---|---|---|\n", signs[None], count(len(harmless), "change")), harmless, func(c Change) string {
+		blocks = append(blocks, table(fmt.Sprintf("\n<details><summary>%s %s that nobody notices</summary>\n\n| resource | "+
+			"step | because of | |\n|---|---|---|---|\n", signs[None], count(len(harmless),
+			"change")), harmless, func(c Change) string {
 			return fmt.Sprintf("| `%s` | %s | %s | %s |\n", cell(c.Name), c.Op, paths(c.Properties, 3), cell(c.Why))
 		})...)
 		blocks = append(blocks, "\n</details>\n")
@@ -98,7 +108,8 @@ func (r Report) Markdown() string {
 			if strings.Count(b.String(), "<details>") > strings.Count(b.String(), "</details>") {
 				b.WriteString("\n</details>\n")
 			}
-			fmt.Fprintf(&b, "\n\n… cut here: %s of %d do not fit; `studio review --json` has all of it.\n", count(len(blocks)-i, "line"), len(blocks))
+			fmt.Fprintf(&b, "\n\n… cut here: %s of %d do not fit; `studio review --json` has all of it.\n",
+				count(len(blocks)-i, "line"), len(blocks))
 			break
 		}
 		b.WriteString(block)

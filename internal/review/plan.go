@@ -131,7 +131,8 @@ func (p *plan) take(e event) {
 		}
 	}
 	p.Steps = append(p.Steps, planStep{
-		Op: m.Op, URN: m.URN, OldState: m.Old, NewState: m.New, DiffReasons: m.Diffs, ReplaceReasons: m.Keys, DetailedDiff: m.DetailedDiff,
+		Op: m.Op, URN: m.URN, OldState: m.Old, NewState: m.New, DiffReasons: m.Diffs, ReplaceReasons: m.Keys,
+		DetailedDiff: m.DetailedDiff,
 	})
 }
 
@@ -224,7 +225,8 @@ func read(preview []byte) ([]Change, error) {
 		return nil, fmt.Errorf("the preview failed: %s", cause(failed[0]))
 	}
 	if len(p.Steps) == 0 {
-		return nil, errors.New("the preview has no step at all, not even of what stays the same: it failed, or is not of this program")
+		return nil, errors.New("the preview has no step at all, not even of what stays the same: it failed, or is not of " +
+			"this program")
 	}
 	var order []string
 	refreshed := map[string]bool{}
@@ -294,7 +296,8 @@ func differing(before, after *state) []string {
 	var out []string
 	for _, inputs := range []map[string]any{before.Inputs, after.Inputs} {
 		for key := range inputs {
-			if key != "name" && !strings.HasPrefix(key, "__") && !slices.Contains(out, key) && !reflect.DeepEqual(before.Inputs[key], after.Inputs[key]) {
+			if key != "name" && !strings.HasPrefix(key, "__") && !slices.Contains(out,
+				key) && !reflect.DeepEqual(before.Inputs[key], after.Inputs[key]) {
 				out = append(out, key)
 			}
 		}
@@ -308,7 +311,10 @@ func differing(before, after *state) []string {
 func causes(paths []string, before, after *state) []string {
 	slices.Sort(paths)
 	left := slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
-		if slices.ContainsFunc(paths, func(q string) bool { return strings.HasPrefix(q, p+".") || strings.HasPrefix(q, p+"[") }) {
+		if slices.ContainsFunc(paths, func(q string) bool {
+			return strings.HasPrefix(q, p+".") ||
+				strings.HasPrefix(q, p+"[")
+		}) {
 			return true
 		}
 		if before == nil || after == nil {

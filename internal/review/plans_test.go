@@ -99,7 +99,8 @@ func TestRecordedPlans(t *testing.T) {
 			t.Errorf("nobody said how %s is to be judged", name)
 		}
 		if err != nil {
-			fmt.Fprintf(&golden, "%s: %s\n  %s\n", name, refused, strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "\n  "))
+			fmt.Fprintf(&golden, "%s: %s\n  %s\n", name, refused, strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n",
+				"\n  "))
 			if want.code != 1 {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -144,7 +145,10 @@ func TestEventsAreReadAsTheDocumentIs(t *testing.T) {
 		}
 		events := []map[string]any{
 			{"sequence": 0, "timestamp": 1, "preludeEvent": map[string]any{"config": nil}},
-			{"sequence": 1, "timestamp": 1, "diagnosticEvent": map[string]any{"prefix": "warning: ", "message": "x", "severity": "warning"}},
+			{"sequence": 1, "timestamp": 1, "diagnosticEvent": map[string]any{
+				"prefix": "warning: ", "message": "x",
+				"severity": "warning",
+			}},
 		}
 		for _, s := range plan.Steps {
 			events = append(events, map[string]any{"timestamp": 1, "resourcePreEvent": map[string]any{"metadata": map[string]any{
@@ -185,7 +189,10 @@ func wrapped(v any) any {
 	switch v := v.(type) {
 	case string:
 		if v == "[secret]" {
-			return map[string]any{"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "[secret]"}
+			return map[string]any{
+				"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+				"ciphertext":                       "[secret]",
+			}
 		}
 	case map[string]any:
 		for key, value := range v {

@@ -29,7 +29,8 @@ func violations(changes []Change) []Violation {
 	}
 	for _, c := range changes {
 		if strings.HasPrefix(c.Type, "pulumi:providers:") && strings.HasPrefix(c.Name, "default") {
-			add(c, "it is a default provider, which takes credentials from wherever it finds them", "name the provider of every resource")
+			add(c, "it is a default provider, which takes credentials from wherever it finds them",
+				"name the provider of every resource")
 		}
 		if c.new == nil || c.Op == Delete {
 			continue
@@ -94,10 +95,12 @@ func unprotected(changes []Change) []Violation {
 	var out []Violation
 	for _, c := range changes {
 		stateful := slices.Contains([]string{
-			"hcloud:index/server:Server", "hcloud:index/volume:Volume", "hcloud:index/primaryIp:PrimaryIp", "cloudflare:index/turnstileWidget:TurnstileWidget",
+			"hcloud:index/server:Server", "hcloud:index/volume:Volume", "hcloud:index/primaryIp:PrimaryIp",
+			"cloudflare:index/turnstileWidget:TurnstileWidget",
 		}, c.Type)
 		if stateful && c.new != nil && c.Op != Delete && !c.new.Protect {
-			out = append(out, Violation{URN: c.URN, Name: c.Name, What: "it is not protected, and the stack says that it protects", Fix: "set protect to true"})
+			out = append(out, Violation{URN: c.URN, Name: c.Name, What: "it is not protected, and the stack says that it " +
+				"protects", Fix: "set protect to true"})
 		}
 	}
 	return out

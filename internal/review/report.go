@@ -69,7 +69,10 @@ func New(preview []byte, s Subject) (Report, error) {
 		r.Risk = max(r.Risk, c.Risk)
 		r.Seconds += c.Seconds
 	}
-	slices.SortStableFunc(changes, func(a, b Change) int { return cmp.Or(int(b.Risk)-int(a.Risk), cmp.Compare(a.URN, b.URN)) })
+	slices.SortStableFunc(changes, func(a, b Change) int {
+		return cmp.Or(int(b.Risk)-int(a.Risk),
+			cmp.Compare(a.URN, b.URN))
+	})
 	r.Changes, r.Violations = changes, violations(changes)
 	if s.Protect {
 		r.Violations = append(r.Violations, unprotected(changes)...)
@@ -148,15 +151,18 @@ func Compare(reviewed, now Report) error {
 		case at < 0 && c.Risk > None:
 			bad = append(bad, fmt.Sprintf("%s: %s was not in the reviewed plan (%s)", c.Name, c.Op, c.Risk))
 		case at >= 0 && c.Risk > reviewed.Changes[at].Risk:
-			bad = append(bad, fmt.Sprintf("%s: %s is now of risk %q, was reviewed as %q", c.Name, c.Op, c.Risk, reviewed.Changes[at].Risk))
+			bad = append(bad, fmt.Sprintf("%s: %s is now of risk %q, was reviewed as %q", c.Name, c.Op, c.Risk,
+				reviewed.Changes[at].Risk))
 		case at >= 0 && c.Risk > None && c.Op != reviewed.Changes[at].Op:
 			bad = append(bad, fmt.Sprintf("%s: it is a %s now, a %s was reviewed", c.Name, c.Op, reviewed.Changes[at].Op))
 		case at >= 0 && c.Gated && len(missing(c.Properties, reviewed.Changes[at].Properties)) > 0:
-			bad = append(bad, fmt.Sprintf("%s: it is also because of %s now", c.Name, strings.Join(missing(c.Properties, reviewed.Changes[at].Properties), ", ")))
+			bad = append(bad, fmt.Sprintf("%s: it is also because of %s now", c.Name,
+				strings.Join(missing(c.Properties, reviewed.Changes[at].Properties), ", ")))
 		}
 	}
 	if len(bad) > 0 && (reviewed.Commit != now.Commit || reviewed.ConfigHash != now.ConfigHash) {
-		bad = append(bad, fmt.Sprintf("the program or the stack's file has changed since: it was %.12s, and is %.12s", reviewed.Commit, now.Commit))
+		bad = append(bad, fmt.Sprintf("the program or the stack's file has changed since: it was %.12s, and is %.12s",
+			reviewed.Commit, now.Commit))
 	}
 	if len(bad) > 0 {
 		return fmt.Errorf("%w:\n  - %s", ErrRiskier, strings.Join(bad, "\n  - "))

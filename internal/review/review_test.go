@@ -47,8 +47,9 @@ func mustReview(t *testing.T, preview []byte, s review.Subject) review.Report {
 
 func TestWhatIsUnknownIsTheWorst(t *testing.T) {
 	for name, preview := range map[string][]byte{
-		"an operation":       plan("teleport", "docker:index/secret:Secret", "app-env", map[string]any{}, map[string]any{}),
-		"a type":             plan("update", "hcloud:index/loadBalancer:LoadBalancer", "lb", map[string]any{}, map[string]any{}),
+		"an operation": plan("teleport", "docker:index/secret:Secret", "app-env", map[string]any{}, map[string]any{}),
+		"a type": plan("update", "hcloud:index/loadBalancer:LoadBalancer", "lb", map[string]any{},
+			map[string]any{}),
 		"a type, even made":  plan("create", "aws:s3/bucket:Bucket", "b", nil, map[string]any{}),
 		"a step without any": plan("delete", "", "x", nil, nil),
 	} {
@@ -61,7 +62,10 @@ func TestWhatIsUnknownIsTheWorst(t *testing.T) {
 
 func TestOnlyWhatDiffersIsACause(t *testing.T) {
 	inputs := func(image string) map[string]any {
-		return map[string]any{"taskSpec": map[string]any{"image": image, "sysctl": nil, "mounts": []any{map[string]any{"source": "/a"}}}, "password": "[secret]"}
+		return map[string]any{"taskSpec": map[string]any{
+			"image": image, "sysctl": nil,
+			"mounts": []any{map[string]any{"source": "/a"}},
+		}, "password": "[secret]"}
 	}
 	r := mustReview(t, plan("update", "docker:index/service:Service", "app-backend", inputs("one"), inputs("two"),
 		"taskSpec", "taskSpec.image", "taskSpec.sysctl", "taskSpec.mounts[0].source", "password"), subject())
@@ -71,7 +75,8 @@ func TestOnlyWhatDiffersIsACause(t *testing.T) {
 }
 
 func TestALockThatIsLiftedIsSeen(t *testing.T) {
-	const kind, urn = "random:index/randomPassword:RandomPassword", "urn:pulumi:prod::momentstudio::random:index/randomPassword:RandomPassword::secrets-app-key"
+	const kind, urn = "random:index/randomPassword:RandomPassword",
+		"urn:pulumi:prod::momentstudio::random:index/randomPassword:RandomPassword::secrets-app-key"
 	for _, c := range []struct {
 		before, after bool
 		code          int
@@ -82,17 +87,20 @@ func TestALockThatIsLiftedIsSeen(t *testing.T) {
 		}
 	}
 	// Its approval does not let the deletion pass.
-	all, err := approvalsIn(t, "- urn: "+urn+"\n  op: update\n  reason: the rebuild needs it unlocked\n  expires: 2026-12-01\n")
+	all, err := approvalsIn(t, "- urn: "+urn+"\n  op: update\n  reason: the rebuild needs it unlocked\n  expires: "+
+		"2026-12-01\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := mustReview(t, plan("delete", kind, "secrets-app-key", map[string]any{}, nil), subject(all...)); r.Code() != review.CodeRefused {
+	if r := mustReview(t, plan("delete", kind, "secrets-app-key", map[string]any{}, nil),
+		subject(all...)); r.Code() != review.CodeRefused {
 		t.Errorf("a deletion passes by the approval of an update: code %d", r.Code())
 	}
 }
 
 func TestAnOldGenerationGoesWhenANewerIsThere(t *testing.T) {
-	const kind, prefix = "random:index/randomPassword:RandomPassword", "urn:pulumi:prod::momentstudio::random:index/randomPassword:RandomPassword::secrets-"
+	const kind, prefix = "random:index/randomPassword:RandomPassword",
+		"urn:pulumi:prod::momentstudio::random:index/randomPassword:RandomPassword::secrets-"
 	for _, c := range []struct {
 		goes, stays string
 		risk        review.Risk
@@ -104,7 +112,8 @@ func TestAnOldGenerationGoesWhenANewerIsThere(t *testing.T) {
 		{"app-key", "app-key-2", review.DataAtRisk},                   // what was encrypted with it may be needed
 		{"backup-password", "backup-password-2", review.Irreversible}, // old repositories need it
 	} {
-		text := fmt.Sprintf(`{"steps": [{"op": "delete", "urn": %q, "oldState": {"type": %q}}, {"op": "same", "urn": %q}]}`, prefix+c.goes, kind, prefix+c.stays)
+		text := fmt.Sprintf(`{"steps": [{"op": "delete", "urn": %q, "oldState": {"type": %q}}, {"op": "same", "urn": %q}]}`,
+			prefix+c.goes, kind, prefix+c.stays)
 		if r := mustReview(t, []byte(text), subject()); r.Risk != c.risk {
 			t.Errorf("%s goes, %s stays: %s, want %s", c.goes, c.stays, r.Risk, c.risk)
 		}
@@ -121,7 +130,8 @@ func TestWhatIsNoPreviewIsAnError(t *testing.T) {
 		}
 	}
 	// Notices before the document do no harm.
-	if _, err := review.New(append([]byte("warning: a new version\n"), plan("create", "docker:index/secret:Secret", "s", nil, map[string]any{})...), subject()); err != nil {
+	if _, err := review.New(append([]byte("warning: a new version\n"),
+		plan("create", "docker:index/secret:Secret", "s", nil, map[string]any{})...), subject()); err != nil {
 		t.Error(err)
 	}
 }
@@ -129,13 +139,19 @@ func TestWhatIsNoPreviewIsAnError(t *testing.T) {
 func TestAReplacementIsOneChange(t *testing.T) {
 	const urn = "urn:pulumi:prod::momentstudio::hcloud:index/volume:Volume::host-data"
 	state := `{"type": "hcloud:index/volume:Volume", "inputs": {}}`
-	for _, order := range [][]string{{"delete-replaced", "replace", "create-replacement"}, {"create-replacement", "replace", "delete-replaced"}} {
+	for _, order := range [][]string{
+		{"delete-replaced", "replace", "create-replacement"},
+		{"create-replacement", "replace", "delete-replaced"},
+	} {
 		var steps []string
 		for _, op := range order {
-			steps = append(steps, fmt.Sprintf(`{"op": %q, "urn": %q, "oldState": %s, "newState": %[3]s, "replaceReasons": ["location"]}`, op, urn, state))
+			steps = append(steps,
+				fmt.Sprintf(`{"op": %q, "urn": %q, "oldState": %s, "newState": %[3]s, "replaceReasons": ["location"]}`, op, urn,
+					state))
 		}
 		r := mustReview(t, []byte(`{"steps": [`+strings.Join(steps, ",")+`]}`), subject())
-		if len(r.Changes) != 1 || r.Changes[0].Op != review.Replace || r.Risk != review.Irreversible || len(r.Changes[0].Properties) != 1 {
+		if len(r.Changes) != 1 || r.Changes[0].Op != review.Replace || r.Risk != review.Irreversible ||
+			len(r.Changes[0].Properties) != 1 {
 			t.Errorf("%v: %+v", order, r.Changes)
 		}
 	}
@@ -146,13 +162,21 @@ func TestNoValueIsPrinted(t *testing.T) {
 	const canary = "canary-7f3a"
 	inputs := func(n float64) map[string]any {
 		return map[string]any{
-			"size": n, "password": canary, "userData": canary, "image": canary, "rules": []any{map[string]any{"port": canary, "direction": "out"}},
-			"taskSpec": map[string]any{"containerSpec": map[string]any{"image": canary, "env": map[string]any{"KEY": canary}}}, canary + "x": map[string]any{"deep": []any{canary}},
+			"size": n, "password": canary, "userData": canary, "image": canary, "rules": []any{map[string]any{
+				"port":      canary,
+				"direction": "out",
+			}},
+			"taskSpec": map[string]any{"containerSpec": map[string]any{
+				"image": canary,
+				"env":   map[string]any{"KEY": canary},
+			}}, canary + "x": map[string]any{"deep": []any{canary}},
 		}
 	}
 	for _, kind := range []string{
-		"hcloud:index/server:Server", "hcloud:index/volume:Volume", "hcloud:index/firewall:Firewall", "docker:index/service:Service", "docker:index/container:Container",
-		"random:index/randomPassword:RandomPassword", "cloudflare:index/turnstileWidget:TurnstileWidget", "cloudflare:index/record:Record", "somebody:else/thing:Thing",
+		"hcloud:index/server:Server", "hcloud:index/volume:Volume", "hcloud:index/firewall:Firewall",
+		"docker:index/service:Service", "docker:index/container:Container",
+		"random:index/randomPassword:RandomPassword", "cloudflare:index/turnstileWidget:TurnstileWidget",
+		"cloudflare:index/record:Record", "somebody:else/thing:Thing",
 	} {
 		for _, op := range []string{"create", "update", "delete", "replace", "import", "read", "nonsense"} {
 			r := mustReview(t, plan(op, kind, "a", inputs(2), inputs(1), "size", "taskSpec.containerSpec.env"), subject())
@@ -172,14 +196,19 @@ func TestNoValueIsPrinted(t *testing.T) {
 func TestALongPlanIsCutAndKeepsItsVerdict(t *testing.T) {
 	var steps []string
 	for i := range 3000 {
-		steps = append(steps, fmt.Sprintf(`{"op": "replace", "urn": "urn:pulumi:prod::momentstudio::hcloud:index/volume:Volume::ő-%d-%s"}`, i, strings.Repeat("x", 40)))
+		steps = append(steps,
+			fmt.Sprintf(`{"op": "replace", "urn": "urn:pulumi:prod::momentstudio::hcloud:index/volume:Volume::ő-%d-%s"}`, i,
+				strings.Repeat("x", 40)))
 	}
 	r := mustReview(t, []byte(`{"steps": [`+strings.Join(steps, ",")+`]}`), subject())
 	text := r.Markdown()
 	if n := utf8.RuneCountInString(text); n > review.MaxComment || !utf8.ValidString(text) {
 		t.Errorf("the comment has %d characters", n)
 	}
-	for _, want := range []string{review.Marker("prod"), "REFUSED until 3000 changes are approved", "cut here", r.Fingerprint} {
+	for _, want := range []string{
+		review.Marker("prod"), "REFUSED until 3000 changes are approved", "cut here",
+		r.Fingerprint,
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the comment does not hold %q", want)
 		}
@@ -209,7 +238,8 @@ func TestAnApprovalLetsOneChangePassUntilItsDay(t *testing.T) {
 		{"of another resource", urn + "2", "2026-12-01", review.CodeRefused},
 		{"of another stack", strings.Replace(urn, "prod", "staging", 1), "2026-12-01", review.CodeRefused},
 	} {
-		all, err := approvalsIn(t, fmt.Sprintf("- urn: %s\n  op: replace\n  reason: rebuilt on purpose, see the plan\n  expires: %s\n", c.urn, c.expires))
+		all, err := approvalsIn(t, fmt.Sprintf("- urn: %s\n  op: replace\n  reason: rebuilt on purpose, see the plan\n  "+
+			"expires: %s\n", c.urn, c.expires))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,19 +255,25 @@ func TestAnApprovalLetsOneChangePassUntilItsDay(t *testing.T) {
 		}
 	}
 	// A policy is no risk: nothing approves it.
-	all, err := approvalsIn(t, "- urn: urn:pulumi:prod::momentstudio::docker:index/container:Container::job\n  op: create\n  reason: we really want this\n  expires: 2026-12-01\n")
+	all, err := approvalsIn(t, "- urn: urn:pulumi:prod::momentstudio::docker:index/container:Container::job\n  op: "+
+		"create\n  reason: we really want this\n  expires: 2026-12-01\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := mustReview(t, plan("create", "docker:index/container:Container", "job", nil, map[string]any{"image": "busybox:latest"}), subject(all...))
+	r := mustReview(t, plan("create", "docker:index/container:Container", "job", nil,
+		map[string]any{"image": "busybox:latest"}), subject(all...))
 	if r.Code() != review.CodeViolates || len(r.Violations) != 1 {
 		t.Errorf("an image without digest: code %d, %v", r.Code(), r.Violations)
 	}
 }
 
 func TestBadApprovalsAreAllTold(t *testing.T) {
-	_, err := approvalsIn(t, "- urn: host-server\n  reason: because\n  expires: soon\n- urn: urn:pulumi:a::b::c::d\n  op: replace\n  reason: three good words\n  expires: 2027-11-25\n")
-	for _, want := range []string{"entry 1", `op is ""`, `urn is "host-server"`, `reason is "because"`, `expires is "soon"`, "entry 2", "within 31 days"} {
+	_, err := approvalsIn(t, "- urn: host-server\n  reason: because\n  expires: soon\n- urn: urn:pulumi:a::b::c::d\n  "+
+		"op: replace\n  reason: three good words\n  expires: 2027-11-25\n")
+	for _, want := range []string{
+		"entry 1", `op is ""`, `urn is "host-server"`, `reason is "because"`,
+		`expires is "soon"`, "entry 2", "within 31 days",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not told: %v", want, err)
 		}
@@ -252,8 +288,12 @@ func TestBadApprovalsAreAllTold(t *testing.T) {
 
 func TestARiskierPlanThanTheReviewedIsRefused(t *testing.T) {
 	service := func(op string) []byte {
-		return plan(op, "docker:index/service:Service", "app-backend", map[string]any{"updateConfig": map[string]any{"order": "start-first"}},
-			map[string]any{"updateConfig": map[string]any{"order": "start-first"}, "taskSpec": map[string]any{"resources": map[string]any{"limits": map[string]any{"memoryBytes": 1.0}}}})
+		return plan(op, "docker:index/service:Service", "app-backend",
+			map[string]any{"updateConfig": map[string]any{"order": "start-first"}},
+			map[string]any{
+				"updateConfig": map[string]any{"order": "start-first"},
+				"taskSpec":     map[string]any{"resources": map[string]any{"limits": map[string]any{"memoryBytes": 1.0}}},
+			})
 	}
 	reviewed := mustReview(t, service("update"), subject())
 	other := subject()
@@ -265,7 +305,8 @@ func TestARiskierPlanThanTheReviewedIsRefused(t *testing.T) {
 		"the same":        {service("update"), false},
 		"less":            {plan("update", "hcloud:index/rdns:Rdns", "r", map[string]any{}, map[string]any{}), false},
 		"deleted instead": {service("delete"), true},
-		"a new one":       {plan("update", "docker:index/service:Service", "redis-service", map[string]any{}, map[string]any{}), true},
+		"a new one": {plan("update", "docker:index/service:Service", "redis-service", map[string]any{},
+			map[string]any{}), true},
 	} {
 		err := review.Compare(reviewed, mustReview(t, c.preview, other))
 		if errors.Is(err, review.ErrRiskier) != c.fails {
@@ -282,18 +323,24 @@ func TestARiskierPlanThanTheReviewedIsRefused(t *testing.T) {
 		t.Errorf("read back: %+v, %v", back, err)
 	}
 	same := mustReview(t, service("update"), subject())
-	if same.Fingerprint != reviewed.Fingerprint || mustReview(t, service("update"), other).Fingerprint == reviewed.Fingerprint {
+	if same.Fingerprint != reviewed.Fingerprint || mustReview(t, service("update"),
+		other).Fingerprint == reviewed.Fingerprint {
 		t.Error("the fingerprint does not follow program and config")
 	}
 }
 
 func TestPolicies(t *testing.T) {
 	rule := func(port, source string) map[string]any {
-		return map[string]any{"rules": []any{map[string]any{"direction": "in", "protocol": "tcp", "port": port, "sourceIps": []any{source}}}}
+		return map[string]any{"rules": []any{map[string]any{
+			"direction": "in", "protocol": "tcp", "port": port,
+			"sourceIps": []any{source},
+		}}}
 	}
 	service := func(image string, memory float64) map[string]any {
 		return map[string]any{"taskSpec": map[string]any{
-			"containerSpec": map[string]any{"image": image}, "resources": map[string]any{"limits": map[string]any{"memoryBytes": memory}},
+			"containerSpec": map[string]any{"image": image}, "resources": map[string]any{
+				"limits": map[string]any{"memoryBytes": memory},
+			},
 		}}
 	}
 	pinned := "r.example/a@sha256:" + strings.Repeat("a", 64)
@@ -302,7 +349,8 @@ func TestPolicies(t *testing.T) {
 		inputs               map[string]any
 		want                 string
 	}{
-		{"SSH for the world", "hcloud:index/firewall:Firewall", "f", rule("22", "0.0.0.0/0"), "port 22/tcp is open to the world"},
+		{"SSH for the world", "hcloud:index/firewall:Firewall", "f", rule("22", "0.0.0.0/0"), "port 22/tcp is open to the " +
+			"world"},
 		{"a range for the world", "hcloud:index/firewall:Firewall", "f", rule("1-65535", "::/0"), "port 1-65535/tcp"},
 		{"HTTPS for the world", "hcloud:index/firewall:Firewall", "f", rule("443", "::/0"), ""},
 		{"half of the world", "hcloud:index/firewall:Firewall", "f", rule("22", "128.0.0.0/1"), "port 22/tcp"},
@@ -323,7 +371,8 @@ func TestPolicies(t *testing.T) {
 	}
 	protected := subject()
 	protected.Protect = true
-	if r := mustReview(t, plan("create", "hcloud:index/volume:Volume", "host-data", nil, map[string]any{}), protected); r.Code() != review.CodeViolates {
+	if r := mustReview(t, plan("create", "hcloud:index/volume:Volume", "host-data", nil, map[string]any{}),
+		protected); r.Code() != review.CodeViolates {
 		t.Errorf("an unprotected volume in a stack that protects: code %d", r.Code())
 	}
 }

@@ -39,7 +39,9 @@ type Door struct {
 // Open opens the door to from until work ends or limit is over, when work's context ends, and closes it however work
 // ended; it first removes expired openings of the same stack. The opening is of a host that is there and of one that
 // work makes. One that cannot be closed is an error, also when work succeeded.
-func (d Door) Open(ctx context.Context, from netip.Addr, limit time.Duration, work func(context.Context) error) (err error) {
+func (d Door) Open(ctx context.Context, from netip.Addr, limit time.Duration,
+	work func(context.Context) error,
+) (err error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
@@ -54,7 +56,8 @@ func (d Door) Open(ctx context.Context, from netip.Addr, limit time.Duration, wo
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 		defer cancel()
 		if errClose := RemoveFirewall(ctx, d.API, name); errClose != nil {
-			err = errors.Join(err, fmt.Errorf("the SSH port may still be open to %s: %w; delete firewall %s in the console", from, errClose, name))
+			err = errors.Join(err, fmt.Errorf("the SSH port may still be open to %s: %w; delete firewall %s in the console",
+				from, errClose, name))
 			return
 		}
 		fmt.Fprintf(d.Out, "the SSH port is closed to %s again\n", from)
@@ -66,7 +69,9 @@ func (d Door) Open(ctx context.Context, from netip.Addr, limit time.Duration, wo
 			SourceIPs: []net.IPNet{{IP: from.AsSlice(), Mask: net.CIDRMask(from.BitLen(), from.BitLen())}},
 		}},
 		ApplyTo: []hcloud.FirewallResource{{
-			Type: hcloud.FirewallResourceTypeLabelSelector, LabelSelector: &hcloud.FirewallResourceLabelSelector{Selector: selector(d.Stack, "host")},
+			Type: hcloud.FirewallResourceTypeLabelSelector, LabelSelector: &hcloud.FirewallResourceLabelSelector{
+				Selector: selector(d.Stack, "host"),
+			},
 		}},
 	})
 	if err == nil {
@@ -83,7 +88,8 @@ func (d Door) Open(ctx context.Context, from netip.Addr, limit time.Duration, wo
 
 // Openings are the firewalls of openings of a stack, also those that were left behind.
 func Openings(ctx context.Context, api *hcloud.Client, stack string) ([]*hcloud.Firewall, error) {
-	return api.Firewall.AllWithOpts(ctx, hcloud.FirewallListOpts{ListOpts: hcloud.ListOpts{LabelSelector: selector(stack, Component)}})
+	return api.Firewall.AllWithOpts(ctx, hcloud.FirewallListOpts{ListOpts: hcloud.ListOpts{LabelSelector: selector(stack,
+		Component)}})
 }
 
 func selector(stack, part string) string {
@@ -170,5 +176,6 @@ func OwnAddress(ctx context.Context, url string) (netip.Addr, error) {
 			}
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("ask for this machine's address (--address names it instead): %s answers %d without one", url, response.StatusCode)
+	return netip.Addr{}, fmt.Errorf("ask for this machine's address (--address names it instead): %s answers %d without "+
+		"one", url, response.StatusCode)
 }

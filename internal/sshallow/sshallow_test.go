@@ -41,7 +41,10 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.changes = append(c.changes, r.Method+" "+r.URL.Path)
 	if c.status != 0 {
-		answer(c.status, map[string]any{"error": map[string]any{"code": map[int]string{403: "forbidden", 423: "locked"}[c.status], "message": "no"}})
+		answer(c.status, map[string]any{"error": map[string]any{"code": map[int]string{
+			403: "forbidden",
+			423: "locked",
+		}[c.status], "message": "no"}})
 		return
 	}
 	switch r.Method {
@@ -59,7 +62,8 @@ func (c *cloud) door(t *testing.T) sshallow.Door {
 	t.Helper()
 	server := httptest.NewServer(c)
 	t.Cleanup(server.Close)
-	api := hcloud.NewClient(hcloud.WithEndpoint(server.URL), hcloud.WithToken("token"), hcloud.WithRetryOpts(hcloud.RetryOpts{MaxRetries: 0}))
+	api := hcloud.NewClient(hcloud.WithEndpoint(server.URL), hcloud.WithToken("token"),
+		hcloud.WithRetryOpts(hcloud.RetryOpts{MaxRetries: 0}))
 	return sshallow.Door{API: api, Stack: "prod", Out: io.Discard, Now: func() time.Time { return time.Unix(1000, 0) }}
 }
 
@@ -102,7 +106,10 @@ func TestWhatIsLeftBehindIsRemovedWhenItsTimeIsOver(t *testing.T) {
 		{"expired, and the token may not", "999", 403, false, "left behind"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			fake := &cloud{status: c.status, firewall: map[string]any{"id": 7, "name": "old", "applied_to": []any{}, "labels": map[string]string{"expires": c.expires}}}
+			fake := &cloud{status: c.status, firewall: map[string]any{
+				"id": 7, "name": "old", "applied_to": []any{},
+				"labels": map[string]string{"expires": c.expires},
+			}}
 			var worked bool
 			err := fake.door(t).Open(t.Context(), from, time.Minute, func(context.Context) error { worked = true; return nil })
 			if c.says != "" {
@@ -123,7 +130,10 @@ func TestOwnAddress(t *testing.T) {
 	for text, want := range map[string]string{
 		"fl=1\nip=192.0.2.7\nts=1\n": "192.0.2.7", "ip=2001:db8::1\n": "2001:db8::1", "nothing": "", "ip=nonsense\n": "",
 	} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_,
+				_ = io.WriteString(w, text)
+		}))
 		got, err := sshallow.OwnAddress(t.Context(), server.URL)
 		server.Close()
 		if (err == nil) != (want != "") || err == nil && got.String() != want {

@@ -19,7 +19,10 @@ func write(t *testing.T, root string, f sshfiles.Files) {
 
 func TestFilesAndTheirModes(t *testing.T) {
 	root := t.TempDir()
-	write(t, root, sshfiles.Files{Address: "203.0.113.7", PrivateKeys: []string{"the key\n"}, KnownHosts: []string{"203.0.113.7 ssh-ed25519 AAAA", "203.0.113.7 ssh-ed25519 BBBB"}})
+	write(t, root, sshfiles.Files{
+		Address: "203.0.113.7", PrivateKeys: []string{"the key\n"},
+		KnownHosts: []string{"203.0.113.7 ssh-ed25519 AAAA", "203.0.113.7 ssh-ed25519 BBBB"},
+	})
 	dir := filepath.Join(root, sshfiles.Dir("prod"))
 	for _, c := range []struct {
 		file, text string // text "" is checked elsewhere
@@ -51,7 +54,10 @@ func TestFilesAndTheirModes(t *testing.T) {
 
 func TestFilesAreReplacedWhole(t *testing.T) {
 	root := t.TempDir()
-	write(t, root, sshfiles.Files{Address: "203.0.113.7", PrivateKeys: []string{"a long old key\n"}, KnownHosts: []string{"old"}})
+	write(t, root, sshfiles.Files{
+		Address: "203.0.113.7", PrivateKeys: []string{"a long old key\n"},
+		KnownHosts: []string{"old"},
+	})
 	dir := filepath.Join(root, sshfiles.Dir("prod"))
 	before, err := os.Open(filepath.Join(dir, "id_ed25519"))
 	if err != nil {
@@ -110,7 +116,8 @@ func TestPathsAreRelativeAndChecksAreOn(t *testing.T) {
 	}
 	for k, want := range map[string]string{
 		"stricthostkeychecking": "true", "user": "root", "identitiesonly": "yes", "passwordauthentication": "no",
-		"identityfile":       sshfiles.Dir("prod") + "/id_ed25519 " + sshfiles.Dir("prod") + "/id_ed25519_before", // newest first
+		// newest first
+		"identityfile":       sshfiles.Dir("prod") + "/id_ed25519 " + sshfiles.Dir("prod") + "/id_ed25519_before",
 		"userknownhostsfile": sshfiles.Dir("prod") + "/known_hosts",
 	} {
 		if got[k] != want {

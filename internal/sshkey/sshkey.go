@@ -33,8 +33,11 @@ func FromSeed(seedHex, comment string) (Key, error) {
 	}
 	line := string(ssh.MarshalAuthorizedKey(public))
 	return Key{
-		PrivatePEM: string(pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: marshal(private, public, comment)})),
-		Public:     line[:len(line)-1] + " " + comment,
+		PrivatePEM: string(pem.EncodeToMemory(&pem.Block{
+			Type:  "OPENSSH PRIVATE KEY",
+			Bytes: marshal(private, public, comment),
+		})),
+		Public: line[:len(line)-1] + " " + comment,
 	}, nil
 }
 

@@ -133,7 +133,8 @@ func TestKnownHost(t *testing.T) {
 	if len(hosts) != 1 || hosts[0] != "203.0.113.7" || !bytes.Equal(key.Marshal(), want.Marshal()) {
 		t.Errorf("%q pins another host or key", line)
 	}
-	if _, err := sshkey.KnownHost("203.0.113.7", "ssh-ed25519 nonsense"); err == nil || !strings.Contains(err.Error(), "203.0.113.7") {
+	if _, err := sshkey.KnownHost("203.0.113.7", "ssh-ed25519 nonsense"); err == nil || !strings.Contains(err.Error(),
+		"203.0.113.7") {
 		t.Errorf("got %v, want an error that names the host", err)
 	}
 }

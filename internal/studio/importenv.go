@@ -49,7 +49,8 @@ func ImportEnv(ctx context.Context, c engine.Stack, files importenv.Files) error
 		fmt.Fprintf(c.Out, "\nThe values are in %s. Before the first preview:\n%v\n", filepath.Base(target), err)
 		return nil
 	}
-	fmt.Fprintf(c.Out, "\nThe values are in %s, which is complete: `pulumi preview --stack %s` is next.\n", filepath.Base(target), c.Name)
+	fmt.Fprintf(c.Out, "\nThe values are in %s, which is complete: `pulumi preview --stack %s` is next.\n",
+		filepath.Base(target), c.Name)
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/prekzursil/momentstudio-infra/internal/commandline"
@@ -44,7 +44,8 @@ func Pin(ctx context.Context, c engine.Stack, release string, images map[string]
 	for _, what := range slices.Sorted(maps.Keys(images)) {
 		key, known := pinned[what]
 		if !known {
-			wrong = append(wrong, fmt.Errorf("%q is no image of a stack; there are %s", what, strings.Join(slices.Sorted(maps.Keys(pinned)), ", ")))
+			wrong = append(wrong, fmt.Errorf("%q is no image of a stack; there are %s", what,
+				strings.Join(slices.Sorted(maps.Keys(pinned)), ", ")))
 			continue
 		}
 		ref, err := resolve(ctx, images[what])
@@ -74,7 +75,8 @@ func resolve(ctx context.Context, text string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%q is no image reference with a tag or a digest", text)
 	}
-	found, err := remote.Get(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithPlatform(platform))
+	found, err := remote.Get(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain),
+		remote.WithPlatform(platform))
 	if err != nil {
 		return "", fmt.Errorf("look %s up: %w", text, err)
 	}
@@ -89,6 +91,7 @@ func resolve(ctx context.Context, text string) (string, error) {
 	if file.OS != platform.OS || file.Architecture != platform.Architecture {
 		return "", fmt.Errorf("%s is for %s/%s, the hosts are %s", text, file.OS, file.Architecture, platform.String())
 	}
-	repository := strings.Replace(ref.Context().Name(), name.DefaultRegistry+"/", "docker.io/", 1) // as everybody writes it
+	// as everybody writes it
+	repository := strings.Replace(ref.Context().Name(), name.DefaultRegistry+"/", "docker.io/", 1)
 	return repository + "@" + found.Digest.String(), nil
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
-	"github.com/google/go-containerregistry/pkg/v1"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -39,7 +39,10 @@ func pushed(t *testing.T, reference, architecture string, index bool) string {
 		}
 		return digest.String()
 	}
-	list := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: architecture}}})
+	list := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{
+		Add:        img,
+		Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: architecture}},
+	})
 	digest, _ := list.Digest()
 	if err := remote.WriteIndex(ref, list); err != nil {
 		t.Fatal(err)
@@ -70,16 +73,37 @@ config:
 		want          []string // in the file
 		says          string   // of the error; then the file stays
 	}{
-		{"a release", commit, map[string]string{"backend": host + "/shop/backend:v1", "frontend": host + "/shop/frontend:v1"}, []string{
-			"backend: " + host + "/shop/backend@" + backend, "frontend: " + host + "/shop/frontend@" + frontend, "name: " + commit, "# raised by a workflow", "# of production",
-		}, ""},
-		{"one image", "", map[string]string{"ops": host + "/shop/backend:v1"}, []string{"ops: " + host + "/shop/backend@" + backend, "backend: old"}, ""},
-		{"by digest", "", map[string]string{"backend": host + "/shop/backend@" + backend}, []string{"/shop/backend@" + backend}, ""},
-		{"a tag that is not there", commit, map[string]string{"backend": host + "/shop/backend:v1", "frontend": host + "/shop/frontend:v2"}, nil, "frontend:v2"},
-		{"another platform", "", map[string]string{"backend": host + "/shop/arm:v1"}, nil, "linux/arm64, the hosts are linux/amd64"},
+		{
+			"a release", commit,
+			map[string]string{"backend": host + "/shop/backend:v1", "frontend": host + "/shop/frontend:v1"},
+			[]string{
+				"backend: " + host + "/shop/backend@" + backend, "frontend: " + host + "/shop/frontend@" + frontend, "name: " +
+					commit, "# raised by a workflow", "# of production",
+			},
+			"",
+		},
+		{
+			"one image", "",
+			map[string]string{"ops": host + "/shop/backend:v1"},
+			[]string{"ops: " + host + "/shop/backend@" + backend, "backend: old"},
+			"",
+		},
+		{
+			"by digest", "",
+			map[string]string{"backend": host + "/shop/backend@" + backend},
+			[]string{"/shop/backend@" + backend},
+			"",
+		},
+		{"a tag that is not there", commit, map[string]string{
+			"backend":  host + "/shop/backend:v1",
+			"frontend": host + "/shop/frontend:v2",
+		}, nil, "frontend:v2"},
+		{"another platform", "", map[string]string{"backend": host + "/shop/arm:v1"}, nil, "linux/arm64, the hosts are " +
+			"linux/amd64"},
 		{"an index without the platform", "", map[string]string{"backend": host + "/shop/arms:v1"}, nil, "arms:v1"},
 		{"no tag", "", map[string]string{"backend": host + "/shop/backend"}, nil, "no image reference with a tag"},
-		{"an unknown image", "", map[string]string{"nginx": host + "/shop/backend:v1"}, nil, "there are backend, edge, frontend"},
+		{"an unknown image", "", map[string]string{"nginx": host + "/shop/backend:v1"}, nil, "there are backend, edge, " +
+			"frontend"},
 		{"a short commit", "abc", nil, nil, "full commit"},
 		{"nothing", "", nil, nil, "name at least one image"},
 	} {

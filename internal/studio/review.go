@@ -21,8 +21,8 @@ import (
 // ReviewOptions say how a stack is reviewed.
 type ReviewOptions struct {
 	Preview string // file with the output of `pulumi preview --json`; default: it is run
-	// Placeholders says that the preview was made with placeholders instead of secrets, or makes it so: without Preview and
-	// a config file, with an empty state of its own.
+	// Placeholders says that the preview was made with placeholders instead of secrets, or makes it so: without Preview
+	// and a config file, with an empty state of its own.
 	Placeholders bool
 	Approvals    string // directory of approvals, relative to the project's root
 	Reviewed     string // a report of before (JSON), which this one may not exceed
@@ -131,7 +131,8 @@ func previewJSON(ctx context.Context, c engine.Stack, o ReviewOptions) ([]byte, 
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("pulumi preview: %w\n%s", err, strings.Join(append(review.Errors(out.Bytes()), strings.TrimSpace(errOut.String())), "\n"))
+		return nil, fmt.Errorf("pulumi preview: %w\n%s", err, strings.Join(append(review.Errors(out.Bytes()),
+			strings.TrimSpace(errOut.String())), "\n"))
 	}
 	return out.Bytes(), nil
 }

@@ -61,7 +61,8 @@ func Rollback(ctx context.Context, c engine.Stack, roots *x509.CertPool, to stri
 	}); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "from release %s\n  to release %s of %s\n", present.Name, target.Name, target.Applied.Format(time.RFC3339))
+	fmt.Fprintf(c.Out, "from release %s\n  to release %s of %s\n", present.Name, target.Name,
+		target.Applied.Format(time.RFC3339))
 	if err := hostssh.WriteConfig(ctx, c); err != nil {
 		return errors.Join(err, restore())
 	}
@@ -73,9 +74,11 @@ func Rollback(ctx context.Context, c engine.Stack, roots *x509.CertPool, to stri
 	}
 	if err := update.Run(ctx, c, roots); err != nil {
 		return fault.Hint(errors.Join(err, restore()),
-			"if the failure came after services had changed, `studio up` goes forward again to the release that the file names; docs/guides/roll-back.md has the ways out")
+			"if the failure came after services had changed, `studio up` goes forward again to the release that the file "+
+				"names; docs/guides/roll-back.md has the ways out")
 	}
-	fmt.Fprintf(c.Out, "%s names release %s now: commit it, or the next update from another clone goes forward again\n", c.File(), target.Name)
+	fmt.Fprintf(c.Out, "%s names release %s now: commit it, or the next update from another clone goes forward again\n",
+		c.File(), target.Name)
 	return nil
 }
 
@@ -129,9 +132,11 @@ func chooseRelease(history, verified []Release, present Release, to string) (Rel
 		}
 	}
 	if to != "" {
-		return Release{}, fault.Hint(fmt.Errorf("the stack's history has no successful update to release %s", to), "it has "+orNone(known))
+		return Release{}, fault.Hint(fmt.Errorf("the stack's history has no successful update to release %s", to),
+			"it has "+orNone(known))
 	}
-	return Release{}, fault.Hint(errors.New("there is no earlier release to go back to: none of the stack's history was applied with success and then verified"),
+	return Release{}, fault.Hint(errors.New("there is no earlier release to go back to: none of the stack's history was "+
+		"applied with success and then verified"),
 		"`pulumi stack history` shows all updates; --to <release> goes to any of them that succeeded")
 }
 
@@ -161,7 +166,8 @@ func releasesOf(history []byte) ([]Release, error) {
 			continue
 		}
 		var group config.Release
-		if err := json.Unmarshal([]byte(u.Config[config.Namespace+":release"].Value), &group); err != nil || group.Name == "" {
+		if err := json.Unmarshal([]byte(u.Config[config.Namespace+":release"].Value),
+			&group); err != nil || group.Name == "" {
 			continue // an update of another program, or a file that named no release
 		}
 		r := Release{Name: group.Name, Backend: group.Backend, Frontend: group.Frontend, Applied: u.EndTime}

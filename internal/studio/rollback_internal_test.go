@@ -8,7 +8,10 @@ import (
 )
 
 func releaseNo(n int) Release {
-	return Release{Name: fmt.Sprintf("%040d", n), Backend: fmt.Sprintf("r/backend@sha256:%064d", n), Frontend: fmt.Sprintf("r/frontend@sha256:%064d", n)}
+	return Release{
+		Name: fmt.Sprintf("%040d", n), Backend: fmt.Sprintf("r/backend@sha256:%064d", n),
+		Frontend: fmt.Sprintf("r/frontend@sha256:%064d", n),
+	}
 }
 
 func historyEntry(kind, result string, n int) string {
@@ -20,7 +23,8 @@ func historyEntry(kind, result string, n int) string {
 func TestReleasesOfAHistory(t *testing.T) {
 	text := "[" + strings.Join([]string{
 		historyEntry("update", "failed", 5), historyEntry("refresh", "succeeded", 5), historyEntry("update", "succeeded", 4),
-		historyEntry("update", "succeeded", 3), historyEntry("update", "succeeded", 3), historyEntry("destroy", "succeeded", 2),
+		historyEntry("update", "succeeded", 3), historyEntry("update", "succeeded", 3), historyEntry("destroy", "succeeded",
+			2),
 		`{"kind":"update","result":"succeeded","config":{}}`, historyEntry("update", "succeeded", 4),
 	}, ",") + "]"
 	got, err := releasesOf([]byte(text))

@@ -24,12 +24,19 @@ type Sentry struct{ URL, Organization, Project, Token string }
 // SentryFromEnv reads SENTRY_AUTH_TOKEN, SENTRY_ORG, SENTRY_PROJECT and SENTRY_URL (default https://sentry.io). Without
 // any of the first three there is no Sentry, which is no error; with only some of them it is one.
 func SentryFromEnv(get func(string) string) (s Sentry, there bool, err error) {
-	s = Sentry{URL: strings.TrimSuffix(get("SENTRY_URL"), "/"), Organization: get("SENTRY_ORG"), Project: get("SENTRY_PROJECT"), Token: get("SENTRY_AUTH_TOKEN")}
+	s = Sentry{
+		URL: strings.TrimSuffix(get("SENTRY_URL"), "/"), Organization: get("SENTRY_ORG"),
+		Project: get("SENTRY_PROJECT"), Token: get("SENTRY_AUTH_TOKEN"),
+	}
 	if s.URL == "" {
 		s.URL = "https://sentry.io"
 	}
 	var missing []string
-	for _, v := range []struct{ name, value string }{{"SENTRY_AUTH_TOKEN", s.Token}, {"SENTRY_ORG", s.Organization}, {"SENTRY_PROJECT", s.Project}} {
+	for _, v := range []struct{ name, value string }{
+		{"SENTRY_AUTH_TOKEN", s.Token},
+		{"SENTRY_ORG", s.Organization},
+		{"SENTRY_PROJECT", s.Project},
+	} {
 		if v.value == "" {
 			missing = append(missing, v.name)
 		}
@@ -58,15 +65,20 @@ func MarkDeploy(ctx context.Context, c engine.Stack, s Sentry, checkOnly bool) e
 	switch {
 	case err != nil:
 		return err
-	case status == http.StatusNotFound || !slices.ContainsFunc(known.Projects, func(p struct{ Slug string }) bool { return p.Slug == s.Project }):
-		return fault.Hint(fmt.Errorf("Sentry has no release %s of project %s: its errors would show without source maps", release, s.Project),
+	case status == http.StatusNotFound || !slices.ContainsFunc(known.Projects,
+		func(p struct{ Slug string }) bool { return p.Slug == s.Project }):
+		return fault.Hint(fmt.Errorf("Sentry has no release %s of project %s: its errors would show without source maps",
+			release, s.Project),
 			"the application's repository makes it, with workflow sentry-release; run that for this commit")
 	}
 	fmt.Fprintf(c.Out, "Sentry knows release %s of %s\n", release, s.Project)
 	if checkOnly {
 		return nil
 	}
-	deploy := map[string]any{"environment": string(wanted.Kind), "name": c.Name, "url": "https://" + wanted.Domain, "projects": []string{s.Project}, "dateFinished": time.Now().UTC().Format(time.RFC3339)}
+	deploy := map[string]any{
+		"environment": string(wanted.Kind), "name": c.Name, "url": "https://" + wanted.Domain,
+		"projects": []string{s.Project}, "dateFinished": time.Now().UTC().Format(time.RFC3339),
+	}
 	if _, err := s.ask(ctx, http.MethodPost, path+"deploys/", deploy, nil); err != nil {
 		return err
 	}
@@ -104,7 +116,8 @@ func (s Sentry) ask(ctx context.Context, method, path string, body, into any) (i
 	case response.StatusCode == http.StatusNotFound && method == http.MethodGet:
 		return response.StatusCode, nil
 	case response.StatusCode/100 != 2:
-		return 0, fmt.Errorf("Sentry refuses %s %s with status %d; the token needs project:releases and org:read", method, path, response.StatusCode)
+		return 0, fmt.Errorf("Sentry refuses %s %s with status %d; the token needs project:releases and org:read", method,
+			path, response.StatusCode)
 	case into != nil && json.Unmarshal(text, into) != nil:
 		return 0, fmt.Errorf("ask Sentry: %s answers no JSON", path)
 	}

@@ -24,7 +24,8 @@ func TestSentryIsSetWholeOrNotAtAll(t *testing.T) {
 		{"whole", nil, true, ""},
 		{"none", []string{"SENTRY_AUTH_TOKEN", "SENTRY_ORG", "SENTRY_PROJECT"}, false, ""},
 		{"no token", []string{"SENTRY_AUTH_TOKEN"}, false, "SENTRY_AUTH_TOKEN is missing"},
-		{"no project and no organization", []string{"SENTRY_ORG", "SENTRY_PROJECT"}, false, "SENTRY_ORG, SENTRY_PROJECT is missing"},
+		{"no project and no organization", []string{"SENTRY_ORG", "SENTRY_PROJECT"}, false, "SENTRY_ORG, SENTRY_PROJECT is " +
+			"missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			env := map[string]string{}
@@ -48,7 +49,9 @@ func TestSentryIsSetWholeOrNotAtAll(t *testing.T) {
 func TestDeploysAreMarked(t *testing.T) {
 	release := strings.Repeat("a", 40)
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "Pulumi.prod.yaml"), []byte("config:\n  momentstudio:kind: production\n  momentstudio:domain: shop.example\n  momentstudio:release:\n    name: "+release+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "Pulumi.prod.yaml"),
+		[]byte("config:\n  momentstudio:kind: production\n  momentstudio:domain: shop.example\n  momentstudio:release:\n   "+
+			" name: "+release+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -76,7 +79,8 @@ func TestDeploysAreMarked(t *testing.T) {
 					_, _ = w.Write([]byte(`{"projects":[{"slug":"p"}]}`))
 				case "POST /api/0/organizations/o/releases/" + release + "/deploys/":
 					var deploy map[string]any
-					if json.NewDecoder(r.Body).Decode(&deploy) != nil || deploy["environment"] != "production" || deploy["url"] != "https://shop.example" {
+					if json.NewDecoder(r.Body).Decode(&deploy) != nil || deploy["environment"] != "production" ||
+						deploy["url"] != "https://shop.example" {
 						t.Errorf("marked as %v", deploy)
 					}
 					marks++
@@ -87,7 +91,8 @@ func TestDeploysAreMarked(t *testing.T) {
 			}))
 			defer server.Close()
 			var out bytes.Buffer
-			err := MarkDeploy(t.Context(), engine.Stack{Root: dir, Name: "prod", Out: &out}, Sentry{server.URL, "o", c.project, "canary"}, c.check)
+			err := MarkDeploy(t.Context(), engine.Stack{Root: dir, Name: "prod", Out: &out},
+				Sentry{server.URL, "o", c.project, "canary"}, c.check)
 			if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want %q", err, c.says)
 			}

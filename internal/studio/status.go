@@ -19,16 +19,19 @@ const (
 	askStatus = `
 echo "backups"
 if [ -e ` + hostspec.BackupSecret + ` ]; then
-  out="$(` + hostspec.HostopsCommand + ` backup-age 2>&1 </dev/null)" && echo "$out" || echo "$out" | sed '$s/^/` + badMark + `/'
+  out="$(` + hostspec.HostopsCommand + ` backup-age 2>&1 </dev/null)" && echo "$out" || echo "$out" | sed '$s/^/` +
+		badMark + `/'
 else echo "` + badMark + `backup.enabled is off: nothing backs the shop up"; fi
 echo; echo "restores"
-out="$(` + hostspec.HostopsCommand + ` restore status </dev/null 2>&1)" && ! echo "$out" | grep -q 'in the middle' && echo "$out" || echo "$out" | sed '1s/^/` + badMark + `/'
+out="$(` + hostspec.HostopsCommand +
+		` restore status </dev/null 2>&1)" && ! echo "$out" | grep -q 'in the middle' && echo "$out" || echo "$out" | sed '1s/^/` + badMark + `/'
 echo; echo "timers"
 systemctl list-timers 'momentstudio-*' --all --no-pager --no-legend
 systemctl --failed --plain --no-pager --no-legend | sed 's/^/` + badMark + `/'
 echo; echo "services"
 docker service ls --format '{{.Name}} {{.Replicas}} {{.Image}}' | while read -r name replicas image; do
-  case "$replicas" in 0/0*) mark='` + badMark + `';; *) [ "${replicas%%/*}" = "$(echo "${replicas#*/}" | cut -d' ' -f1)" ] && mark='' || mark='` + badMark + `';; esac
+  case "$replicas" in 0/0*) mark='` + badMark +
+		`';; *) [ "${replicas%%/*}" = "$(echo "${replicas#*/}" | cut -d' ' -f1)" ] && mark='' || mark='` + badMark + `';; esac
   printf '%s%-28s %-6s %s\n' "$mark" "$name" "$replicas" "$image"
 done
 echo; echo "disks"
@@ -61,5 +64,6 @@ func judgeStatus(text string) error {
 	if len(bad) == 0 {
 		return nil
 	}
-	return fault.Hint(fmt.Errorf("the host is not well:\n%w", errors.Join(bad...)), "docs/guides/back-up.md and `journalctl -u <unit>` on the host tell more")
+	return fault.Hint(fmt.Errorf("the host is not well:\n%w", errors.Join(bad...)), "docs/guides/back-up.md and "+
+		"`journalctl -u <unit>` on the host tell more")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/resourcetype"
 )
 
-// service is what of a Swarm service must be as it was asked for.
+// Service is what of a Swarm service must be as it was asked for.
 type Service struct {
 	urn      string // of the state's record; empty for one that was read from the host
 	Name     string
@@ -32,7 +32,7 @@ type Service struct {
 
 const serviceType = resourcetype.DockerService
 
-// wantedServices reads from a state what the last update asked for.
+// Wanted reads from a state what the last update asked for.
 func Wanted(state []byte) ([]Service, error) {
 	records, err := engine.Resources(state)
 	if err != nil {
@@ -85,9 +85,13 @@ func Wanted(state []byte) ([]Service, error) {
 			return nil, fmt.Errorf("the state's record of %s is not the JSON that this program knows", r.URN)
 		}
 		spec := inputs.TaskSpec.ContainerSpec
-		s := Service{urn: r.URN, Name: inputs.Name, Image: spec.Image, Replicas: inputs.Mode.Replicated.Replicas, Env: spec.Env}
+		s := Service{
+			urn: r.URN, Name: inputs.Name, Image: spec.Image, Replicas: inputs.Mode.Replicated.Replicas,
+			Env: spec.Env,
+		}
 		d := details{
-			Command: slices.Concat(spec.Commands, spec.Args), Health: spec.Healthcheck.Tests, User: spec.User, CapAdd: spec.CapAdds, CapDrop: spec.CapDrops,
+			Command: slices.Concat(spec.Commands, spec.Args), Health: spec.Healthcheck.Tests, User: spec.User,
+			CapAdd: spec.CapAdds, CapDrop: spec.CapDrops,
 			Mounts: spec.Mounts, Ports: inputs.EndpointSpec.Ports, Memory: inputs.TaskSpec.Resources.Limits.MemoryBytes,
 		}
 		for _, n := range inputs.TaskSpec.Networks {
@@ -139,8 +143,9 @@ func (d details) parts() map[string]string {
 	}
 	return map[string]string{
 		"command": strings.Join(d.Command, "\x00"), "health check": strings.Join(d.Health, "\x00"), "user": d.User,
-		"capabilities": sorted(d.CapAdd) + "\x00" + sorted(d.CapDrop), "networks": sorted(d.Networks), "memory limit": fmt.Sprint(d.Memory),
-		"mounts": sorted(mounts), "published ports": sorted(ports), "secret files": sorted(d.SecretFiles),
+		"capabilities": sorted(d.CapAdd) + "\x00" + sorted(d.CapDrop), "networks": sorted(d.Networks),
+		"memory limit": fmt.Sprint(d.Memory),
+		"mounts":       sorted(mounts), "published ports": sorted(ports), "secret files": sorted(d.SecretFiles),
 	}
 }
 
@@ -152,7 +157,7 @@ docker service inspect --format '{{json .}}' "$s"
 docker service ps --no-trunc --filter desired-state=running --format '{"Task":{"State":{{json .CurrentState}}}}' "$s"
 done`
 
-// runningServices asks the host's own Docker engine.
+// Running asks the host's own Docker engine.
 func Running(ctx context.Context, c engine.Stack, address string) ([]Service, error) {
 	out, err := hostssh.Run(ctx, c, address, listServices)
 	if err != nil {
@@ -211,8 +216,10 @@ func parseServices(lines []byte) ([]Service, error) {
 				Env: map[string]string{}, Update: line.UpdateStatus.State,
 			}
 			d := details{
-				Command: slices.Concat(spec.Command, spec.Args), Health: spec.Healthcheck.Test, User: spec.User, CapAdd: spec.CapabilityAdd, CapDrop: spec.CapabilityDrop,
-				Mounts: spec.Mounts, Ports: line.Spec.EndpointSpec.Ports, Memory: line.Spec.TaskTemplate.Resources.Limits.MemoryBytes,
+				Command: slices.Concat(spec.Command, spec.Args), Health: spec.Healthcheck.Test, User: spec.User,
+				CapAdd: spec.CapabilityAdd, CapDrop: spec.CapabilityDrop,
+				Mounts: spec.Mounts, Ports: line.Spec.EndpointSpec.Ports,
+				Memory: line.Spec.TaskTemplate.Resources.Limits.MemoryBytes,
 			}
 			for _, n := range line.Spec.TaskTemplate.Networks {
 				d.Networks = append(d.Networks, n.Target)
@@ -243,7 +250,7 @@ type difference struct {
 	final   bool // waiting changes nothing: the update ended in a rollback
 }
 
-// compare lists the services that differ from what was asked for, in the order of want.
+// Compare lists the services that differ from what was asked for, in the order of want.
 func Compare(want, have []Service) []difference {
 	running := map[string]Service{}
 	for _, s := range have {
@@ -297,7 +304,7 @@ func Compare(want, have []Service) []difference {
 	return out
 }
 
-// rolledBack lists the services whose last update did not stay.
+// RolledBack lists the services whose last update did not stay.
 func RolledBack(have []Service) []difference {
 	var out []difference
 	for _, s := range have {
@@ -308,10 +315,11 @@ func RolledBack(have []Service) []difference {
 	return out
 }
 
-// explain words a difference, with the errors of the service's tasks and the end of its log.
+// Explain words a difference, with the errors of the service's tasks and the end of its log.
 func Explain(ctx context.Context, c engine.Stack, address string, d difference) string {
 	text := d.Service + ": " + strings.Join(d.Why, "; ")
-	tasks, err := hostssh.Run(ctx, c, address, "docker service ps --no-trunc --format '{{.CurrentState}}: {{.Error}}' "+d.Service+" 2>/dev/null | grep -v ': $' | head -3; "+
+	tasks, err := hostssh.Run(ctx, c, address, "docker service ps --no-trunc --format '{{.CurrentState}}: {{.Error}}' "+
+		d.Service+" 2>/dev/null | grep -v ': $' | head -3; "+
 		"echo '-- log'; timeout 20 docker service logs --raw --tail 50 "+d.Service+" 2>&1 | cut -c1-400")
 	if err == nil {
 		states, log, _ := strings.Cut(string(tasks), "-- log\n")
@@ -325,7 +333,7 @@ func Explain(ctx context.Context, c engine.Stack, address string, d difference) 
 	return text
 }
 
-// checkServices compares what runs on the host with what the state says. Its error names each
+// CheckServices compares what runs on the host with what the state says. Its error names each
 // service that differs, with its tasks' errors and the last 50 lines of its log.
 func CheckServices(ctx context.Context, c engine.Stack, address string) error {
 	state, err := c.Output(ctx, "stack", "export")
@@ -356,7 +364,7 @@ func CheckServices(ctx context.Context, c engine.Stack, address string) error {
 	return err
 }
 
-// rolledBackError is a state of the host that no waiting changes.
+// RolledBackError is a state of the host that no waiting changes.
 type RolledBackError struct{ error }
 
 func (e RolledBackError) Unwrap() error { return e.error }

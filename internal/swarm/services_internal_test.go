@@ -14,7 +14,8 @@ const backendURN = "urn:pulumi:prod::momentstudio::momentstudio:app:App$docker:i
 func recorded() []byte {
 	const one = `{"urn":%q,"type":"docker:index/service:Service","delete":%v,"inputs":{"name":"momentstudio-backend","mode":{"replicated":{"replicas":2}},
  "taskSpec":{"containerSpec":{"image":"r/backend@sha256:aa","env":{"A":"1","B":"x=y"},"secrets":[{"secretName":"s-2"},{"secretName":"s-1"}]}}}}`
-	return fmt.Appendf(nil, `{"deployment":{"resources":[`+one+","+one+`,{"urn":"x","type":"docker:index/secret:Secret"}]}}`, backendURN, false, backendURN+"-old", true)
+	return fmt.Appendf(nil, `{"deployment":{"resources":[`+one+","+one+
+		`,{"urn":"x","type":"docker:index/secret:Secret"}]}}`, backendURN, false, backendURN+"-old", true)
 }
 
 // reported is what Docker says of a service: image, environment, secrets, replicas, state of the last
@@ -49,16 +50,35 @@ func TestServicesThatAreNotAsAskedForAreFound(t *testing.T) {
 		{"what was asked for", reported(image, env, secrets, 2, "completed", up...), ""},
 		{"a service that was never updated", reported(image, env, secrets, 2, "", up...), ""},
 		{"no such service", "", "it does not exist"},
-		{"an older release", reported("r/backend@sha256:bb", env, secrets, 2, "completed", up...), "it runs image r/backend@sha256:bb, want r/backend@sha256:aa"},
-		{"a release that was rolled back", reported("r/backend@sha256:bb", env, secrets, 2, "rollback_completed", up...), "its last update ended in rollback_completed"},
+		{
+			"an older release", reported("r/backend@sha256:bb", env, secrets, 2, "completed", up...),
+			"it runs image r/backend@sha256:bb, want r/backend@sha256:aa",
+		},
+		{
+			"a release that was rolled back", reported("r/backend@sha256:bb", env, secrets, 2, "rollback_completed", up...),
+			"its last update ended in rollback_completed",
+		},
 		{"a rollback to what is asked for now", reported(image, env, secrets, 2, "rollback_completed", up...), ""},
-		{"a rollback that was stopped", reported(image, env, secrets, 2, "rollback_paused", up[0]), "its last update ended in rollback_paused"},
-		{"older secrets", reported(image, env, []string{"s-0", "s-2"}, 2, "completed", up...), "it has secrets s-0 s-2, want s-1 s-2"},
-		{"another setting", reported(image, []string{"A=2", "B=x=y"}, secrets, 2, "completed", up...), "its setting A is not the one that was asked for"},
+		{
+			"a rollback that was stopped", reported(image, env, secrets, 2, "rollback_paused", up[0]),
+			"its last update ended in rollback_paused",
+		},
+		{"older secrets", reported(image, env, []string{"s-0", "s-2"}, 2, "completed", up...), "it has secrets s-0 s-2, " +
+			"want s-1 s-2"},
+		{
+			"another setting", reported(image, []string{"A=2", "B=x=y"}, secrets, 2, "completed", up...),
+			"its setting A is not the one that was asked for",
+		},
 		{"a setting less", reported(image, []string{"A=1"}, secrets, 2, "completed", up...), "its setting B is not the one"},
-		{"a setting more", reported(image, append(env, "C=1"), secrets, 2, "completed", up...), "it has the setting C, which nobody asked for"},
+		{
+			"a setting more", reported(image, append(env, "C=1"), secrets, 2, "completed", up...),
+			"it has the setting C, which nobody asked for",
+		},
 		{"fewer replicas", reported(image, env, secrets, 1, "completed", up[:1]...), "it is set to 1 replicas, want 2"},
-		{"a task that is not healthy yet", reported(image, env, secrets, 2, "completed", up[0], "Starting 3 seconds ago"), "1 of 2 tasks run"},
+		{
+			"a task that is not healthy yet", reported(image, env, secrets, 2, "completed", up[0], "Starting 3 seconds ago"),
+			"1 of 2 tasks run",
+		},
 	} {
 		have, err := parseServices([]byte(c.host))
 		if err != nil {
@@ -76,7 +96,10 @@ func TestServicesThatAreNotAsAskedForAreFound(t *testing.T) {
 }
 
 func TestUpdatesThatDidNotStayAreListed(t *testing.T) {
-	for state, listed := range map[string]bool{"": false, "completed": false, "updating": false, "rollback_completed": true, "rollback_paused": true, "paused": true} {
+	for state, listed := range map[string]bool{
+		"": false, "completed": false, "updating": false,
+		"rollback_completed": true, "rollback_paused": true, "paused": true,
+	} {
 		have, err := parseServices([]byte(reported("r/backend@sha256:aa", nil, nil, 1, state, "Running")))
 		if err != nil {
 			t.Fatal(err)
@@ -93,7 +116,8 @@ func TestValuesOfSettingsAreNotShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, err := parseServices([]byte(reported("r/backend@sha256:aa", []string{"A=canary", "B=x=y", "C=canary"}, []string{"s-1", "s-2"}, 2, "", "Running", "Running")))
+	have, err := parseServices([]byte(reported("r/backend@sha256:aa", []string{"A=canary", "B=x=y", "C=canary"},
+		[]string{"s-1", "s-2"}, 2, "", "Running", "Running")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +127,8 @@ func TestValuesOfSettingsAreNotShown(t *testing.T) {
 }
 
 func TestAnswersThatAreNoListOfServices(t *testing.T) {
-	if _, err := parseServices([]byte("Cannot connect to the Docker daemon: canary")); err == nil || strings.Contains(err.Error(), "canary") {
+	if _, err := parseServices([]byte("Cannot connect to the Docker daemon: canary")); err == nil ||
+		strings.Contains(err.Error(), "canary") {
 		t.Errorf("got %v, want an error that quotes nothing", err)
 	}
 	if _, err := Wanted([]byte(`{"deployment":{"resources":[{"type":"docker:index/service:Service","urn":"u","inputs":{"name":7}}]}}`)); err == nil {

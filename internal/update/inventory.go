@@ -54,7 +54,8 @@ func inventoryHetzner(ctx context.Context, c engine.Stack, i *inventory) error {
 	if err != nil {
 		return err
 	}
-	list := hcloud.ListOpts{LabelSelector: "managed-by=" + naming.Labels("", "")["managed-by"] + ",stack=" + c.Name + ",component!=" + sshallow.Component}
+	list := hcloud.ListOpts{LabelSelector: "managed-by=" + naming.Labels("", "")["managed-by"] + ",stack=" + c.Name +
+		",component!=" + sshallow.Component}
 	id := func(n int64) string { return fmt.Sprint(n) }
 	keys, err := api.SSHKey.AllWithOpts(ctx, hcloud.SSHKeyListOpts{ListOpts: list})
 	if err != nil {
@@ -109,7 +110,8 @@ func inventoryHetzner(ctx context.Context, c engine.Stack, i *inventory) error {
 			i.add(resourcetype.ServerNetwork, joined, joined)
 		}
 	}
-	i.asked = append(i.asked, resourcetype.SSHKey, resourcetype.Network, resourcetype.Subnet, resourcetype.Firewall, resourcetype.PrimaryIP,
+	i.asked = append(i.asked, resourcetype.SSHKey, resourcetype.Network, resourcetype.Subnet, resourcetype.Firewall,
+		resourcetype.PrimaryIP,
 		resourcetype.Volume, resourcetype.VolumeAttachment, resourcetype.Server, resourcetype.ServerNetwork)
 	return nil
 }
@@ -165,15 +167,16 @@ func existsAtCloudflare(ctx context.Context, wanted config.Config, r recovery.Re
 	return err == nil, err
 }
 
-// inventoryCloudflare lists the records of the stack's names that lead somewhere, and the widgets that are called as its
-// own: Cloudflare lets two have one name.
+// inventoryCloudflare lists the records of the stack's names that lead somewhere, and the widgets that are called as
+// its own: Cloudflare lets two have one name.
 func inventoryCloudflare(ctx context.Context, wanted config.Config, i *inventory) error {
 	api, err := clouds.Cloudflare(wanted)
 	if err != nil {
 		return err
 	}
 	for _, name := range []string{wanted.Domain, "www." + wanted.Domain} {
-		records, _, err := api.ListDNSRecords(ctx, cloudflare.ZoneIdentifier(wanted.DNS.ZoneID), cloudflare.ListDNSRecordsParams{Name: name})
+		records, _, err := api.ListDNSRecords(ctx, cloudflare.ZoneIdentifier(wanted.DNS.ZoneID),
+			cloudflare.ListDNSRecordsParams{Name: name})
 		if err != nil {
 			return err
 		}
@@ -188,7 +191,8 @@ func inventoryCloudflare(ctx context.Context, wanted config.Config, i *inventory
 	if !wanted.Turnstile.Enabled {
 		return nil
 	}
-	widgets, _, err := api.ListTurnstileWidgets(ctx, cloudflare.AccountIdentifier(wanted.Turnstile.AccountID), cloudflare.ListTurnstileWidgetParams{})
+	widgets, _, err := api.ListTurnstileWidgets(ctx, cloudflare.AccountIdentifier(wanted.Turnstile.AccountID),
+		cloudflare.ListTurnstileWidgetParams{})
 	if err != nil {
 		return err
 	}
@@ -212,19 +216,22 @@ docker network ls --no-trunc --filter label=momentstudio.server --format 'networ
 for s in $(docker service ls --quiet --filter label=momentstudio.server); do docker service inspect --format 'service {{.ID}} {{.Spec.Name}}' "$s"; done
 docker ps --all --no-trunc --filter label=momentstudio.server --format 'container {{.ID}} {{.Names}} {{.State}}'`
 
-// inventoryHost lists what lives on the host. One that does not answer is what the update is about to mend, or to report.
+// inventoryHost lists what lives on the host. One that does not answer is what the update is about to mend, or to
+// report.
 func inventoryHost(ctx context.Context, c engine.Stack, address string, i *inventory) {
 	text, err := hostssh.Run(ctx, c, address, listOnHost)
 	if err != nil {
 		return
 	}
 	kinds := map[string]string{
-		"secret": resourcetype.DockerSecret, "network": resourcetype.DockerNetwork, "service": resourcetype.DockerService, "container": resourcetype.DockerContainer,
+		"secret": resourcetype.DockerSecret, "network": resourcetype.DockerNetwork, "service": resourcetype.DockerService,
+		"container": resourcetype.DockerContainer,
 	}
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Fields(line); len(f) >= 3 && kinds[f[0]] != "" {
 			i.add(kinds[f[0]], f[1], f[2])
 		}
 	}
-	i.asked = append(i.asked, resourcetype.DockerSecret, resourcetype.DockerNetwork) // services have readDrifted, jobs are records of the past
+	// services have readDrifted, jobs are records of the past
+	i.asked = append(i.asked, resourcetype.DockerSecret, resourcetype.DockerNetwork)
 }

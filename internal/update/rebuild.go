@@ -22,7 +22,8 @@ func prepareRebuild(ctx context.Context, c engine.Stack, wanted config.Config, s
 		return err
 	}
 	if err := c.Run(ctx, "preview"); err != nil {
-		return fault.Hint(fmt.Errorf("host.generation goes from %d to %d, but the rebuild cannot be planned: %w", built, wanted.Host.Generation, err),
+		return fault.Hint(fmt.Errorf("host.generation goes from %d to %d, but the rebuild cannot be planned: %w", built,
+			wanted.Host.Generation, err),
 			"nothing was changed; docs/guides/rebuild-host.md has the steps (protection is lifted in an update of its own)")
 	}
 	smaller, dropped, err := engine.WithoutDocker(state)
@@ -30,20 +31,24 @@ func prepareRebuild(ctx context.Context, c engine.Stack, wanted config.Config, s
 		return err
 	}
 	if dropped == 0 { // a run before this one dropped them, and its copy is the one to keep
-		fmt.Fprintf(c.Out, "host.generation goes from %d to %d: the rebuild of the server goes on\n", built, wanted.Host.Generation)
+		fmt.Fprintf(c.Out, "host.generation goes from %d to %d: the rebuild of the server goes on\n", built,
+			wanted.Host.Generation)
 		return nil
 	}
-	kept := filepath.Join(c.Root, ".momentstudio", c.Name, fmt.Sprintf("state-before-generation-%d.json", wanted.Host.Generation))
+	kept := filepath.Join(c.Root, ".momentstudio", c.Name, fmt.Sprintf("state-before-generation-%d.json",
+		wanted.Host.Generation))
 	if err := os.MkdirAll(filepath.Dir(kept), 0o700); err != nil {
 		return fmt.Errorf("keep a copy of the state: %w", err)
 	}
 	if err := os.WriteFile(kept, state, 0o600); err != nil {
 		return fmt.Errorf("keep a copy of the state: %w", err)
 	}
-	fmt.Fprintf(c.Out, "host.generation goes from %d to %d: the server is rebuilt; dropping %d records of what runs on the old one (copy of the state: %s)\n",
+	fmt.Fprintf(c.Out, "host.generation goes from %d to %d: the server is rebuilt; dropping %d records of what runs on "+
+		"the old one (copy of the state: %s)\n",
 		built, wanted.Host.Generation, dropped, kept)
 	if err := c.ImportState(ctx, smaller); err != nil {
-		return fault.Hint(fmt.Errorf("drop the records of the old server: %w", err), "the state is unchanged or can be put back: pulumi stack import --file "+kept)
+		return fault.Hint(fmt.Errorf("drop the records of the old server: %w", err), "the state is unchanged or can be put "+
+			"back: pulumi stack import --file "+kept)
 	}
 	return nil
 }

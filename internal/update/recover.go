@@ -42,13 +42,16 @@ func Recover(ctx context.Context, c engine.Stack, o RecoverOptions) error {
 	}
 	found, err := recoverLocked(ctx, c, wanted, address, o)
 	if err == nil && !found {
-		fmt.Fprintf(c.Out, "the state of stack %s knows everything that bears its name, and all that it knows is there\n", c.Name)
+		fmt.Fprintf(c.Out, "the state of stack %s knows everything that bears its name, and all that it knows is there\n",
+			c.Name)
 	}
 	return err
 }
 
 // recover is Recover for a stack whose host's lock is taken. It returns whether there was anything to say.
-func recoverLocked(ctx context.Context, c engine.Stack, wanted config.Config, address string, o RecoverOptions) (found bool, err error) {
+func recoverLocked(ctx context.Context, c engine.Stack, wanted config.Config, address string,
+	o RecoverOptions,
+) (found bool, err error) {
 	i, err := takeInventory(ctx, c, wanted, address)
 	if err != nil {
 		return false, err
@@ -93,7 +96,8 @@ func recoverLocked(ctx context.Context, c engine.Stack, wanted config.Config, ad
 		return true, err
 	}
 	for _, t := range rest {
-		fmt.Fprintf(c.Out, "left alone: %s bears the stack's name, and the program does not make it; delete it when nothing needs it\n", t)
+		fmt.Fprintf(c.Out, "left alone: %s bears the stack's name, and the program does not make it; delete it when "+
+			"nothing needs it\n", t)
 	}
 	if err := removeJobs(ctx, c, address, jobs, o.Apply); err != nil {
 		return true, err
@@ -104,9 +108,9 @@ func recoverLocked(ctx context.Context, c engine.Stack, wanted config.Config, ad
 	return true, forget(ctx, c, gone, o.Apply)
 }
 
-// ready writes the state back as it is, before anything is touched: whoever is at work on the stack has its lock, and this is
-// refused. It drops the operations that were interrupted and, when the server is gone, the records of what died with it; then
-// it reads what is there and was not read.
+// ready writes the state back as it is, before anything is touched: whoever is at work on the stack has its lock, and
+// this is refused. It drops the operations that were interrupted and, when the server is gone, the records of what
+// died with it; then it reads what is there and was not read.
 func ready(ctx context.Context, c engine.Stack, state *recovery.State, gone []recovery.Recorded) error {
 	text, err := state.JSON()
 	if err != nil {
@@ -190,16 +194,21 @@ func refuseLosses(stack string, gone []recovery.Recorded, allowed []string) erro
 		return nil
 	}
 	return fault.Hint(fmt.Errorf("what cannot be made again as it was is gone:\n%w", errors.Join(bad...)),
-		"find out who deleted it, and whether it can be brought back. An update would make a new one: an empty volume, an address that no record knows, a server without "+
+		"find out who deleted it, and whether it can be brought back. An update would make a new one: an empty volume, an "+
+			"address that no record knows, a server without "+
 			"what was only on it, a widget with other keys. When that is wanted: studio recover --stack "+stack+" --yes"+flags+
-			"; for a volume or a server raise host.generation as well, because a server knows its volume from its first boot; then `studio up`, then restore a backup (docs/guides/restore.md)")
+			"; for a volume or a server raise host.generation as well, because a server knows its volume from its first boot; "+
+			"then `studio up`, then restore a backup (docs/guides/restore.md)")
 }
 
-// adoptRounds are enough: what one adoption makes known is needed by the next, from the network to what runs on the host.
+// adoptRounds are enough: what one adoption makes known is needed by the next, from the network to what runs on the
+// host.
 const adoptRounds = 5
 
 // adopt takes over what the next update would make and what exists already. It returns what is neither.
-func adopt(ctx context.Context, c engine.Stack, unknown []recovery.Thing, apply bool) (rest []recovery.Thing, err error) {
+func adopt(ctx context.Context, c engine.Stack, unknown []recovery.Thing, apply bool) (rest []recovery.Thing,
+	err error,
+) {
 	for range adoptRounds {
 		if len(unknown) == 0 {
 			return rest, nil
@@ -218,7 +227,8 @@ func adopt(ctx context.Context, c engine.Stack, unknown []recovery.Thing, apply 
 			blocked = append(blocked, m.Blocked...)
 		}
 		if len(blocked) > 0 {
-			return nil, fault.Hint(fmt.Errorf("what is there stands in the way of stack %s:\n%w", c.Name, errors.Join(blocked...)), "nothing was changed; mend it as each line says and run it again")
+			return nil, fault.Hint(fmt.Errorf("what is there stands in the way of stack %s:\n%w", c.Name,
+				errors.Join(blocked...)), "nothing was changed; mend it as each line says and run it again")
 		}
 		if len(m.Adopt) == 0 {
 			return m.Rest, nil
@@ -258,7 +268,8 @@ func creations(ctx context.Context, c engine.Stack, state *recovery.State) ([]re
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		if failures := diagnosis.Failures(string(out)); len(failures) > 0 {
-			return nil, fmt.Errorf("stack %s cannot be planned:\n%s", c.Name, diagnosis.Words(failures, "mend the cause and run this again"))
+			return nil, fmt.Errorf("stack %s cannot be planned:\n%s", c.Name,
+				diagnosis.Words(failures, "mend the cause and run this again"))
 		}
 		return nil, fmt.Errorf("plan the update: %w\n%s", err, out)
 	}
@@ -292,7 +303,8 @@ func writeDown(ctx context.Context, c engine.Stack, state *recovery.State, adopt
 func runRefresh(ctx context.Context, c engine.Stack, args []string) error {
 	shown, err := c.RunShown(ctx, args...)
 	if failures := diagnosis.Failures(shown); err != nil && len(failures) > 0 {
-		return fmt.Errorf("what stack %s has cannot be read:\n%s", c.Name, diagnosis.Words(failures, "mend the cause and run this again"))
+		return fmt.Errorf("what stack %s has cannot be read:\n%s", c.Name,
+			diagnosis.Words(failures, "mend the cause and run this again"))
 	}
 	return err
 }
@@ -310,7 +322,8 @@ func removeJobs(ctx context.Context, c engine.Stack, address string, jobs []reco
 		names, ids = append(names, j.Key), append(ids, j.ID)
 	}
 	if !apply {
-		fmt.Fprintln(c.Out, "would remove, once they have ended, the jobs that a killed run began:", strings.Join(names, ", "))
+		fmt.Fprintln(c.Out, "would remove, once they have ended, the jobs that a killed run began:",
+			strings.Join(names, ", "))
 		return nil
 	}
 	fmt.Fprintln(c.Out, "removing the jobs that a killed run began, once they have ended:", strings.Join(names, ", "))
@@ -318,9 +331,11 @@ func removeJobs(ctx context.Context, c engine.Stack, address string, jobs []reco
 	defer cancel()
 	list := strings.Join(ids, " ")
 	// One that was made and not started has no end to wait for.
-	script := "for j in " + list + "; do [ \"$(docker inspect --format '{{.State.Status}}' $j 2>/dev/null)\" != running ] || docker wait $j; done > /dev/null; docker rm --force " + list + " > /dev/null"
+	script := "for j in " + list + "; do [ \"$(docker inspect --format '{{.State.Status}}' $j 2>/dev/null)\" != running " +
+		"] || docker wait $j; done > /dev/null; docker rm --force " + list + " > /dev/null"
 	if _, err := hostssh.Run(ctx, c, address, script); err != nil {
-		return fault.Hint(fmt.Errorf("remove the jobs that a killed run began: %w", err), "look at them on the host: docker ps --all, docker logs; then run this again")
+		return fault.Hint(fmt.Errorf("remove the jobs that a killed run began: %w", err), "look at them on the host: "+
+			"docker ps --all, docker logs; then run this again")
 	}
 	return nil
 }
@@ -351,9 +366,11 @@ func forget(ctx context.Context, c engine.Stack, gone []recovery.Recorded, apply
 	return runRefresh(ctx, c, refresh)
 }
 
-// confirmGone asks for each resource that no list had by its own ID: a label that somebody took away, or another name, makes
-// nothing go away.
-func confirmGone(ctx context.Context, c engine.Stack, wanted config.Config, listed []recovery.Recorded) (gone []recovery.Recorded, err error) {
+// confirmGone asks for each resource that no list had by its own ID: a label that somebody took away, or another
+// name, makes nothing go away.
+func confirmGone(ctx context.Context, c engine.Stack, wanted config.Config,
+	listed []recovery.Recorded,
+) (gone []recovery.Recorded, err error) {
 	for _, r := range listed {
 		exists := false
 		if strings.HasPrefix(r.Type, "hcloud:") {

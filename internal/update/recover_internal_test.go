@@ -18,7 +18,8 @@ func TestWhatCannotBeMadeAgainIsForgottenByNameOnly(t *testing.T) {
 	if err == nil {
 		t.Fatal("a volume that is gone is forgotten")
 	}
-	for _, want := range []string{"host-data, Volume shop-data (ID 7)", "studio recover --stack prod --yes --forget host-data;", "restore"} {
+	for _, want := range []string{"host-data, Volume shop-data (ID 7)", "studio recover --stack prod --yes --forget " +
+		"host-data;", "restore"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("it does not say %q: %v", want, err)
 		}

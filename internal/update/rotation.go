@@ -43,7 +43,8 @@ func refuseLeaps(wanted config.Config, state []byte) error {
 	} {
 		have, built := newest[s.part]
 		if built && (s.want > have+1 || s.want < have-1) {
-			bad = append(bad, fault.Field("secrets."+s.key, s.want, fmt.Sprintf("%d or %d: the stack has %[1]d, and a rotation goes one step at a time", have, have+1)))
+			bad = append(bad, fault.Field("secrets."+s.key, s.want, fmt.Sprintf("%d or %d: the stack has %[1]d, and a "+
+				"rotation goes one step at a time", have, have+1)))
 		}
 	}
 	return fault.List("the rotation", bad...)

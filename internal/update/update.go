@@ -31,15 +31,17 @@ func explainFailure(ctx context.Context, c engine.Stack, shown string, err error
 	}
 	failures := diagnosis.Failures(shown)
 	if len(failures) == 0 {
-		return fault.Hint(err, "the messages above say why; mend the cause and run `studio up` again, it continues where this run ended")
+		return fault.Hint(err, "the messages above say why; mend the cause and run `studio up` again, it continues where "+
+			"this run ended")
 	}
-	return fmt.Errorf("stack %s was not updated:\n%s", c.Name, diagnosis.Words(failures, "mend the cause and run `studio up` again; "+again))
+	return fmt.Errorf("stack %s was not updated:\n%s", c.Name, diagnosis.Words(failures, "mend the cause and run "+
+		"`studio up` again; "+again))
 }
 
-// Up brings the stack to what its config says: it takes the host's lock, writes the SSH files when the stack has a host,
-// takes over what a killed run made without writing it down, readies the state when the server is to be rebuilt, runs jobs
-// again that are recorded as failed or whose files were changed on the host, updates, and checks that the site answers. It
-// reports success only when all of that holds.
+// Run brings the stack to what its config says: it takes the host's lock, writes the SSH files when the stack has a
+// host, takes over what a killed run made without writing it down, readies the state when the server is to be
+// rebuilt, runs jobs again that are recorded as failed or whose files were changed on the host, updates, and checks
+// that the site answers. It reports success only when all of that holds.
 func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) error {
 	args := []string{"up", "--yes", "--skip-preview", "--parallel", fmt.Sprint(max(c.Parallel, 1))}
 	what := "an update of stack " + c.Name
@@ -95,7 +97,8 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) error {
 	shown, err := c.RunShown(ctx, args...)
 	made := shown
 	if err != nil && recovered && taken.MatchString(shown) {
-		// What a killed run had asked for may come about only after it was looked for, and a host that it made may be known only now.
+		// What a killed run had asked for may come about only after it was looked for, and a host that it made may be known
+		// only now.
 		if address == "" {
 			if address, release, err = hostssh.Reach(ctx, c, what); err != nil {
 				return err

@@ -43,7 +43,7 @@ func Roots(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Verify checks that the stack is what it claims to be: on the host, that every service runs the
+// Run checks that the stack is what it claims to be: on the host, that every service runs the
 // image, settings, secrets and tasks of the state and that the database's schema is the release's; from
 // outside, at the address in state, what visitors meet. It asks until all of it holds or limit is over,
 // and then reports everything that does not.
@@ -70,7 +70,8 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 	for tries := 0; ; tries++ {
 		nowOutside, nowInside := visit(ctx), swarm.CheckServices(ctx, c, o.Address)
 		if nowInside == nil {
-			nowInside = errors.Join(checkSchema(ctx, c, o.Address, wanted.Release.CompatibleRevisions), checkAPI(ctx, c, o.Address, o.Release))
+			nowInside = errors.Join(checkSchema(ctx, c, o.Address, wanted.Release.CompatibleRevisions),
+				checkAPI(ctx, c, o.Address, o.Release))
 		}
 		if ctx.Err() == nil || tries == 0 { // one that the limit cut short saw less than the one before
 			outside, inside = nowOutside, nowInside
@@ -91,8 +92,10 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 		case <-time.After(2 * time.Second):
 		}
 		if final := (swarm.RolledBackError{}); ctx.Err() != nil || errors.As(inside, &final) {
-			return fault.Hint(fmt.Errorf("the update ended, but the stack is not what was asked for:\n%w", errors.Join(outside, inside)),
-				"mend the cause and run `studio up` again; `ssh -F "+sshfiles.Dir(c.Name)+"/config "+o.Address+" docker service ls` shows the services")
+			return fault.Hint(fmt.Errorf("the update ended, but the stack is not what was asked for:\n%w",
+				errors.Join(outside, inside)),
+				"mend the cause and run `studio up` again; `ssh -F "+sshfiles.Dir(c.Name)+"/config "+o.Address+
+					" docker service ls` shows the services")
 		}
 	}
 }
@@ -100,7 +103,8 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 // checkSchema asks a backend task whether the database is at the head of its own migrations, or at a newer
 // revision that the release is declared to work with.
 func checkSchema(ctx context.Context, c engine.Stack, address string, compatible []string) error {
-	out, err := hostssh.Run(ctx, c, address, `docker exec "$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-backend --filter health=healthy | head -1)" alembic current 2>&1 | tail -3`)
+	out, err := hostssh.Run(ctx, c, address,
+		`docker exec "$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-backend --filter health=healthy | head -1)" alembic current 2>&1 | tail -3`)
 	if err != nil {
 		return fmt.Errorf("ask the backend for the schema's revision: %w", err)
 	}
@@ -147,7 +151,8 @@ func judgeSchema(text string, compatible []string) error {
 		if slices.Contains(compatible, m[1]) {
 			return nil
 		}
-		return fmt.Errorf("the database is at %s, which the release does not know and release.compatibleRevisions does not name", m[1])
+		return fmt.Errorf("the database is at %s, which the release does not know and release.compatibleRevisions does not "+
+			"name", m[1])
 	}
 	return fmt.Errorf("the database is not at the head of the release's migrations, but at %q", text)
 }
@@ -180,7 +185,10 @@ func newSite(o engine.Outputs, roots *x509.CertPool, ssr bool) (*site, error) {
 	s.client = &http.Client{
 		Timeout:       15 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     &http.Transport{DialContext: s.dial, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
+		Transport: &http.Transport{DialContext: s.dial, TLSClientConfig: &tls.Config{
+			RootCAs:    roots,
+			MinVersion: tls.VersionTLS12,
+		}},
 	}
 	return s, nil
 }
@@ -227,11 +235,13 @@ func (s *site) check(ctx context.Context) error {
 		}
 		if name := bundle.FindString(p.body); name == "" {
 			failed("the page names no hashed bundle")
-		} else if b, ok := expect("/"+name, http.StatusOK); ok && !strings.Contains(b.header.Get("Content-Type"), "javascript") {
+		} else if b, ok := expect("/"+name, http.StatusOK); ok && !strings.Contains(b.header.Get("Content-Type"),
+			"javascript") {
 			failed("the bundle /%s is served as %q", name, b.header.Get("Content-Type"))
 		}
 	}
-	if p, ok := expect("/manifest.webmanifest", http.StatusOK); ok && !strings.HasPrefix(p.header.Get("Content-Type"), "application/manifest+json") {
+	if p, ok := expect("/manifest.webmanifest", http.StatusOK); ok && !strings.HasPrefix(p.header.Get("Content-Type"),
+		"application/manifest+json") {
 		failed("/manifest.webmanifest is served as %q", p.header.Get("Content-Type"))
 	}
 	expect("/media/private/verify", http.StatusNotFound)
@@ -240,11 +250,15 @@ func (s *site) check(ctx context.Context) error {
 	} else if want := s.url + "/verify"; p.status != http.StatusMovedPermanently || p.header.Get("Location") != want {
 		failed("www.%s answers %d to %q, want 301 to %q", s.domain, p.status, p.header.Get("Location"), want)
 	}
-	for _, path := range []string{"/api/v1/payments/webhook", "/api/v1/payments/paypal/webhook", "/api/v1/payments/netopia/webhook"} {
+	for _, path := range []string{
+		"/api/v1/payments/webhook", "/api/v1/payments/paypal/webhook",
+		"/api/v1/payments/netopia/webhook",
+	} {
 		// Unsigned, so it is refused or, by Netopia's contract, answered with an error and 200: but it arrives.
 		if p, err := s.ask(ctx, http.MethodPost, s.url+path); err != nil {
 			failed("POST %s: %w", path, err)
-		} else if p.status == http.StatusNotFound || p.status == http.StatusServiceUnavailable || p.status == http.StatusBadGateway || p.status == http.StatusTooManyRequests {
+		} else if p.status == http.StatusNotFound || p.status == http.StatusServiceUnavailable ||
+			p.status == http.StatusBadGateway || p.status == http.StatusTooManyRequests {
 			failed("POST %s: status %d: payments would not be noticed", path, p.status)
 		}
 	}
@@ -258,7 +272,10 @@ func (s *site) handshake(ctx context.Context, name string) error {
 		return err
 	}
 	defer raw.Close()
-	return tls.Client(raw, &tls.Config{RootCAs: s.roots, ServerName: name, MinVersion: tls.VersionTLS12}).HandshakeContext(ctx)
+	return tls.Client(raw, &tls.Config{
+		RootCAs: s.roots, ServerName: name,
+		MinVersion: tls.VersionTLS12,
+	}).HandshakeContext(ctx)
 }
 
 type page struct {

@@ -70,7 +70,8 @@ func shop(t *testing.T, path string, defect http.HandlerFunc) *site {
 	}
 	serve("/api/v1/health/ready", answer(200, `{"status":"ready"}`))
 	serve("/assets/app-config.js", answer(200, `"appVersion": "`+release+`"`, "Cache-Control", "no-store"))
-	serve("/{$}", answer(200, `<html ng-server-context="ssr"><script src="main.0123456789abcdef.js">`, "Content-Security-Policy", "default-src 'self'"))
+	serve("/{$}", answer(200, `<html ng-server-context="ssr"><script src="main.0123456789abcdef.js">`,
+		"Content-Security-Policy", "default-src 'self'"))
 	serve("/main.0123456789abcdef.js", answer(200, "x", "Content-Type", "text/javascript"))
 	serve("/manifest.webmanifest", answer(200, "{}", "Content-Type", "application/manifest+json"))
 	serve("/media/private/verify", answer(404, ""))
@@ -118,13 +119,28 @@ func TestEachDefectOfAShopIsFound(t *testing.T) {
 		want       string
 	}{
 		{"a database that is away", "/api/v1/health/ready", status(503), "GET /api/v1/health/ready: status 503, want 200"},
-		{"another release", "/assets/app-config.js", body(`"appVersion": "0000"`, "Cache-Control", "no-store"), "does not name release " + release},
-		{"a configuration that browsers keep", "/assets/app-config.js", body(release, "Cache-Control", "public, max-age=31536000"), "browsers would keep an old release"},
+		{
+			"another release", "/assets/app-config.js", body(`"appVersion": "0000"`, "Cache-Control", "no-store"),
+			"does not name release " + release,
+		},
+		{
+			"a configuration that browsers keep", "/assets/app-config.js",
+			body(release, "Cache-Control", "public, max-age=31536000"), "browsers would keep an old release",
+		},
 		{"two policies", "/{$}", body(page, csp, "a", csp, "b"), "2 Content-Security-Policy headers, want 1"},
-		{"a page that is not rendered", "/{$}", body(`<html><script src="main.0123456789abcdef.js">`, csp, "a"), "NG_ALLOWED_HOSTS does not name the domain"},
+		{
+			"a page that is not rendered", "/{$}", body(`<html><script src="main.0123456789abcdef.js">`, csp, "a"),
+			"NG_ALLOWED_HOSTS does not name the domain",
+		},
 		{"a page without its script", "/{$}", body(`<html ng-server-context="ssr">`, csp, "a"), "names no hashed bundle"},
-		{"a page in place of a script", "/main.0123456789abcdef.js", body("<html>", "Content-Type", "text/html"), `/main.0123456789abcdef.js is served as "text/html"`},
-		{"a manifest of the wrong type", "/manifest.webmanifest", body("{}", "Content-Type", "application/json"), "/manifest.webmanifest is served as"},
+		{
+			"a page in place of a script", "/main.0123456789abcdef.js", body("<html>", "Content-Type", "text/html"),
+			`/main.0123456789abcdef.js is served as "text/html"`,
+		},
+		{
+			"a manifest of the wrong type", "/manifest.webmanifest", body("{}", "Content-Type", "application/json"),
+			"/manifest.webmanifest is served as",
+		},
 		{"private media in public", "/media/private/verify", status(200), "GET /media/private/verify: status 200, want 404"},
 		{"www that is a site of its own", "www.example.com/", status(200), "www.example.com answers 200"},
 		{"www that leads elsewhere", "www.example.com/", body("", "Location", "https://example.com/"), "want 301 to"},
@@ -143,13 +159,15 @@ func TestEachDefectOfAShopIsFound(t *testing.T) {
 
 func TestACertificateOfNobodyIsFound(t *testing.T) {
 	s := shop(t, "", nil)
-	stranger, err := newSite(engine.Outputs{URL: "https://example.com", Address: "192.0.2.1", Release: release}, x509.NewCertPool(), true)
+	stranger, err := newSite(engine.Outputs{URL: "https://example.com", Address: "192.0.2.1", Release: release},
+		x509.NewCertPool(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stranger.dial = s.dial
 	stranger.client.Transport.(*http.Transport).DialContext = s.dial
-	if err := stranger.check(t.Context()); err == nil || !strings.Contains(err.Error(), "the certificate of www.example.com") {
+	if err := stranger.check(t.Context()); err == nil || !strings.Contains(err.Error(), "the certificate of "+
+		"www.example.com") {
 		t.Errorf("got %v", err)
 	}
 }

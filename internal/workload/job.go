@@ -85,7 +85,8 @@ func NewJob(ctx *pulumi.Context, name string, j Job, opts ...pulumi.ResourceOpti
 			mode = "0400"
 		}
 		uploads = append(uploads, &docker.ContainerUploadArgs{
-			File: pulumi.String(u.Path), Content: u.Content.ToStringOutput().ToStringPtrOutput(), Permissions: pulumi.String(mode),
+			File: pulumi.String(u.Path), Content: u.Content.ToStringOutput().ToStringPtrOutput(),
+			Permissions: pulumi.String(mode),
 		})
 	}
 	args.Uploads = uploads
@@ -109,10 +110,12 @@ func done(ctx *pulumi.Context, name string, c *docker.Container) pulumi.StringOu
 	}).(pulumi.StringOutput)
 }
 
-// JobResult judges a job by its recorded exit code and the log that it left. Every job says something when it succeeds: a record
-// without a log is of one whose end nobody saw, because the connection to the host was cut, and then the code is missing, or a guess.
+// JobResult judges a job by its recorded exit code and the log that it left. Every job says something when it
+// succeeds: a record without a log is of one whose end nobody saw, because the connection to the host was cut, and
+// then the code is missing, or a guess.
 func JobResult(name string, code int, logs string) (string, error) {
-	const way = "run `studio up`, which runs failed jobs again (a bare `pulumi up` repeats this record: add --replace with the job's URN)"
+	const way = "run `studio up`, which runs failed jobs again (a bare `pulumi up` repeats this record: add --replace " +
+		"with the job's URN)"
 	switch {
 	case code == 0 && strings.TrimSpace(logs) != "":
 		return "done", nil
@@ -137,7 +140,8 @@ func JobResult(name string, code int, logs string) (string, error) {
 			said = entry.Message
 		}
 	}
-	return "", fault.Hint(fmt.Errorf("job %s exited with code %d: %s\n  the end of its log:\n    %s", name, code, said, text),
+	return "", fault.Hint(fmt.Errorf("job %s exited with code %d: %s\n  the end of its log:\n    %s", name, code, said,
+		text),
 		"mend the cause and "+way)
 }
 

@@ -29,17 +29,40 @@ func TestJobResult(t *testing.T) {
 		{"a log full of errors does not make it fail", 0, "ERROR: harmless", nil, nil},
 		{
 			"a failed job shows name, code, log and the way on", 3, numbered(2),
-			[]string{"job app-migrate exited with code 3", "\n    line 1.\n    line 2.\n", "what to do:", "`studio up`", "--replace"},
+			[]string{
+				"job app-migrate exited with code 3", "\n    line 1.\n    line 2.\n", "what to do:", "`studio up`",
+				"--replace",
+			},
 			nil,
 		},
-		{"the whole log when it has twenty lines", 1, numbered(20), []string{"    line 1.\n", "    line 20.\n"}, []string{"line 21."}},
-		{"the last twenty of a longer one", 1, numbered(21), []string{"    line 2.\n", "    line 21.\n"}, []string{"    line 1.\n"}},
+		{
+			"the whole log when it has twenty lines", 1, numbered(20),
+			[]string{"    line 1.\n", "    line 20.\n"},
+			[]string{"line 21."},
+		},
+		{
+			"the last twenty of a longer one", 1, numbered(21),
+			[]string{"    line 2.\n", "    line 21.\n"},
+			[]string{"    line 1.\n"},
+		},
 		{"a log without an end of line", 1, "only", []string{"    only\n"}, nil},
-		{"what hostops says comes first", 1, "pulling\nhostops: pull x: not found\nof the registry", []string{"exited with code 1: pull x: not found\n", "    of the registry\n"}, nil},
+		{
+			"what hostops says comes first", 1, "pulling\nhostops: pull x: not found\nof the registry",
+			[]string{"exited with code 1: pull x: not found\n", "    of the registry\n"},
+			nil,
+		},
 		{"or else the last line", 1, numbered(2), []string{"exited with code 1: line 2.\n"}, nil},
-		{"Caddy's own words are taken out of its log", 1, "{\"level\":\"info\",\"msg\":\"using config\"}\n{\"level\":\"error\",\"ts\":1.2,\"msg\":\"loading tls app module\"}", []string{"exited with code 1: loading tls app module\n"}, nil},
+		{
+			"Caddy's own words are taken out of its log", 1, "{\"level\":\"info\",\"msg\":\"using " +
+				"config\"}\n{\"level\":\"error\",\"ts\":1.2,\"msg\":\"loading tls app module\"}",
+			[]string{"exited with code 1: loading tls app module\n"},
+			nil,
+		},
 		{"no log is said to be none", 1, " \n\n", []string{"(no log)"}, nil},
-		{"one whose end nobody saw", 0, " \n", []string{"nobody saw how job app-migrate ended", "what to do:", "`studio up`", "--replace"}, nil},
+		{"one whose end nobody saw", 0, " \n", []string{
+			"nobody saw how job app-migrate ended", "what to do:", "`studio up`",
+			"--replace",
+		}, nil},
 		{"a killed job", 137, "", []string{"exited with code 137", "(no log)"}, nil},
 		{"a code that Docker could not tell", -1, "", []string{"exited with code -1"}, nil},
 	} {

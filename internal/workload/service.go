@@ -64,7 +64,9 @@ type Service struct {
 
 // NewService declares a Swarm service named momentstudio-<part>. Everything but its name is
 // changed in place; an update that does not become healthy is rolled back and is an error.
-func NewService(ctx *pulumi.Context, name, part string, s Service, opts ...pulumi.ResourceOption) (*docker.Service, error) {
+func NewService(ctx *pulumi.Context, name, part string, s Service, opts ...pulumi.ResourceOption) (*docker.Service,
+	error,
+) {
 	spec := &docker.ServiceTaskSpecContainerSpecArgs{
 		Image:           after(ctx, s.Image, s.After),
 		Args:            stringArray(s.Args),
@@ -85,7 +87,8 @@ func NewService(ctx *pulumi.Context, name, part string, s Service, opts ...pulum
 	mounts := docker.ServiceTaskSpecContainerSpecMountArray{}
 	for _, m := range s.Mounts {
 		mounts = append(mounts, &docker.ServiceTaskSpecContainerSpecMountArgs{
-			Type: pulumi.String("bind"), Source: pulumi.String(m.Source), Target: pulumi.String(m.Target), ReadOnly: pulumi.Bool(m.ReadOnly),
+			Type: pulumi.String("bind"), Source: pulumi.String(m.Source), Target: pulumi.String(m.Target),
+			ReadOnly: pulumi.Bool(m.ReadOnly),
 		})
 	}
 	spec.Mounts = mounts
@@ -145,8 +148,11 @@ func NewService(ctx *pulumi.Context, name, part string, s Service, opts ...pulum
 		},
 		// dnsrr: the name resolves to healthy tasks; no virtual address, no ingress mesh, which
 		// would hide the client.
-		EndpointSpec:   &docker.ServiceEndpointSpecArgs{Mode: pulumi.String("dnsrr"), Ports: ports},
-		ConvergeConfig: &docker.ServiceConvergeConfigArgs{Delay: pulumi.String("1s"), Timeout: pulumi.String(duration(s.Converge))},
+		EndpointSpec: &docker.ServiceEndpointSpecArgs{Mode: pulumi.String("dnsrr"), Ports: ports},
+		ConvergeConfig: &docker.ServiceConvergeConfigArgs{
+			Delay:   pulumi.String("1s"),
+			Timeout: pulumi.String(duration(s.Converge)),
+		},
 	}, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("declare service %s: %w", part, err)

@@ -85,18 +85,27 @@ func TestRecordsAreCreatedReadChangedListedAndDeleted(t *testing.T) {
 	if r.Name != "www."+testZone || r.TTL != 300 || !r.Proxiable || *r.Proxied || r.Comment != "web" {
 		t.Errorf("created record: %+v", r)
 	}
-	if apex := create(t, a, client.CreateDNSRecordParams{Type: "A", Name: "@", Content: "192.0.2.1"}); apex.Name != testZone || apex.TTL != 1 {
+	if apex := create(t, a, client.CreateDNSRecordParams{
+		Type: "A", Name: "@",
+		Content: "192.0.2.1",
+	}); apex.Name != testZone || apex.TTL != 1 {
 		t.Errorf("record of the apex: %+v", apex)
 	}
 
-	changed, err := a.client.UpdateDNSRecord(ctx, a.zone, client.UpdateDNSRecordParams{ID: r.ID, Content: "192.0.2.9", Proxied: client.BoolPtr(true)})
+	changed, err := a.client.UpdateDNSRecord(ctx, a.zone, client.UpdateDNSRecordParams{
+		ID: r.ID, Content: "192.0.2.9",
+		Proxied: client.BoolPtr(true),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if changed.Content != "192.0.2.9" || changed.TTL != 1 || !*changed.Proxied || changed.Comment != "web" {
 		t.Errorf("changed record: %+v", changed)
 	}
-	found, info, err := a.client.ListDNSRecords(ctx, a.zone, client.ListDNSRecordsParams{Type: "A", Name: "www." + testZone})
+	found, info, err := a.client.ListDNSRecords(ctx, a.zone, client.ListDNSRecordsParams{
+		Type: "A",
+		Name: "www." + testZone,
+	})
 	if err != nil || len(found) != 1 || found[0].ID != r.ID || info.Total != 1 {
 		t.Errorf("list: %+v, %+v, %v", found, info, err)
 	}
@@ -136,16 +145,37 @@ func TestRecordsThatCannotStandTogetherAreRefused(t *testing.T) {
 		params client.CreateDNSRecordParams
 		code   int
 	}{
-		"the same record again":           {client.CreateDNSRecordParams{Type: "A", Name: "WWW", Content: "192.0.2.1"}, 81058},
-		"an alias beside an address":      {client.CreateDNSRecordParams{Type: "CNAME", Name: "www", Content: "x.test"}, 81053},
-		"a second alias":                  {client.CreateDNSRecordParams{Type: "CNAME", Name: "cdn", Content: "x.test"}, 81053},
-		"an address beside an alias":      {client.CreateDNSRecordParams{Type: "A", Name: "cdn", Content: "192.0.2.1"}, 81054},
-		"an address that is none":         {client.CreateDNSRecordParams{Type: "A", Name: "x", Content: "2001:db8::1"}, 9005},
-		"an IPv6 address that is none":    {client.CreateDNSRecordParams{Type: "AAAA", Name: "x", Content: "192.0.2.1"}, 9006},
-		"a TTL of a second more than one": {client.CreateDNSRecordParams{Type: "A", Name: "x", Content: "192.0.2.1", TTL: 2}, 9021},
-		"a proxied text":                  {client.CreateDNSRecordParams{Type: "TXT", Name: "x", Content: "t", Proxied: client.BoolPtr(true)}, 9004},
-		"mail without priority":           {client.CreateDNSRecordParams{Type: "MX", Name: "x", Content: "m.test"}, 9008},
-		"an unknown type":                 {client.CreateDNSRecordParams{Type: "SPAM", Name: "x", Content: "t"}, 9016},
+		"the same record again": {
+			client.CreateDNSRecordParams{Type: "A", Name: "WWW", Content: "192.0.2.1"},
+			81058,
+		},
+		"an alias beside an address": {
+			client.CreateDNSRecordParams{Type: "CNAME", Name: "www", Content: "x.test"},
+			81053,
+		},
+		"a second alias": {
+			client.CreateDNSRecordParams{Type: "CNAME", Name: "cdn", Content: "x.test"},
+			81053,
+		},
+		"an address beside an alias": {
+			client.CreateDNSRecordParams{Type: "A", Name: "cdn", Content: "192.0.2.1"},
+			81054,
+		},
+		"an address that is none": {client.CreateDNSRecordParams{Type: "A", Name: "x", Content: "2001:db8::1"}, 9005},
+		"an IPv6 address that is none": {
+			client.CreateDNSRecordParams{Type: "AAAA", Name: "x", Content: "192.0.2.1"},
+			9006,
+		},
+		"a TTL of a second more than one": {
+			client.CreateDNSRecordParams{Type: "A", Name: "x", Content: "192.0.2.1", TTL: 2},
+			9021,
+		},
+		"a proxied text": {client.CreateDNSRecordParams{
+			Type: "TXT", Name: "x", Content: "t",
+			Proxied: client.BoolPtr(true),
+		}, 9004},
+		"mail without priority": {client.CreateDNSRecordParams{Type: "MX", Name: "x", Content: "m.test"}, 9008},
+		"an unknown type":       {client.CreateDNSRecordParams{Type: "SPAM", Name: "x", Content: "t"}, 9016},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -170,7 +200,10 @@ func TestWidgetsKeepTheirKeyAndRotateTheirSecret(t *testing.T) {
 		t.Errorf("widget: %+v", w)
 	}
 	domains := []string{testZone, "www." + testZone}
-	changed, err := a.client.UpdateTurnstileWidget(ctx, a.owner, client.UpdateTurnstileWidgetParams{SiteKey: w.SiteKey, Domains: &domains})
+	changed, err := a.client.UpdateTurnstileWidget(ctx, a.owner, client.UpdateTurnstileWidgetParams{
+		SiteKey: w.SiteKey,
+		Domains: &domains,
+	})
 	if err != nil || changed.Secret != w.Secret || changed.Name != "shop" || len(changed.Domains) != 2 {
 		t.Errorf("changed widget: %+v, %v", changed, err)
 	}
@@ -241,7 +274,8 @@ func TestStateOutlivesTheProcess(t *testing.T) {
 
 func TestUnknownRequestsAreKept(t *testing.T) {
 	a := start(t, "")
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, a.server.URL+"/client/v4/radar/top", nil)
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, a.server.URL+"/client/v4/radar/top",
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +285,8 @@ func TestUnknownRequestsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = response.Body.Close()
-	if list := a.api.Unexpected(); response.StatusCode != http.StatusNotImplemented || len(list) != 1 || list[0].Path != "/client/v4/radar/top" {
+	if list := a.api.Unexpected(); response.StatusCode != http.StatusNotImplemented || len(list) != 1 ||
+		list[0].Path != "/client/v4/radar/top" {
 		t.Errorf("status %d, unexpected %+v", response.StatusCode, list)
 	}
 	a.api.ForgetRequests()

@@ -15,7 +15,8 @@ func (a *API) DNSZones() []dns.Zone {
 			if r.ZoneID != z.ID {
 				continue
 			}
-			record := dns.Record{Name: r.Name, Type: r.Type, Content: r.Content, TTL: uint32(r.TTL)} //nolint:gosec // validated: 1 to 86400
+			//nolint:gosec // validated: 1 to 86400
+			record := dns.Record{Name: r.Name, Type: r.Type, Content: r.Content, TTL: uint32(r.TTL)}
 			if r.Priority != nil {
 				record.Priority = uint16(*r.Priority) //nolint:gosec // 16 bit on the wire
 			}

@@ -108,7 +108,8 @@ func (a *API) createRuleset(q *request) (reply, error) {
 		return reply{}, refuse(http.StatusBadRequest, 20217, fmt.Sprintf("'%s' is not a valid value for kind", s.Kind))
 	case s.Kind == entrypoint && a.findEntrypoint(q, s.Phase) >= 0:
 		return reply{}, refuse(http.StatusBadRequest, 20217, fmt.Sprintf(
-			"'%s' is not a valid value for kind because exceeded maximum number of %s rulesets for phase %s (1)", s.Kind, s.Kind, s.Phase))
+			"'%s' is not a valid value for kind because exceeded maximum number of %s rulesets for phase %s (1)", s.Kind, s.Kind,
+			s.Phase))
 	}
 	if err := a.fillRuleset(q, s, body); err != nil {
 		return reply{}, err
@@ -219,7 +220,9 @@ func (a *API) deleteRule(q *request) (reply, error) {
 		return reply{}, err
 	}
 	s := *a.state.Rulesets[i]
-	rules := slices.DeleteFunc(slices.Clone(s.Rules), func(r map[string]any) bool { return r["id"] == q.PathValue("rule") })
+	rules := slices.DeleteFunc(slices.Clone(s.Rules), func(r map[string]any) bool {
+		return r["id"] == q.PathValue("rule")
+	})
 	if len(rules) == len(s.Rules) {
 		return reply{}, refuse(http.StatusNotFound, 10003, fmt.Sprintf("could not find rule %q", q.PathValue("rule")))
 	}

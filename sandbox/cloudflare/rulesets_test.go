@@ -31,7 +31,10 @@ func TestEntrypointHoldsTheWholeListOfRules(t *testing.T) {
 	}
 	set, err := a.client.CreateRuleset(ctx, a.zone, client.CreateRulesetParams{
 		Name: "custom rules", Kind: "zone", Phase: phase,
-		Rules: []client.RulesetRule{{Action: "block", Expression: "true", Description: "one", Ref: "one"}, {Action: "log", Expression: "true"}},
+		Rules: []client.RulesetRule{
+			{Action: "block", Expression: "true", Description: "one", Ref: "one"},
+			{Action: "log", Expression: "true"},
+		},
 	})
 	if err != nil || len(set.Rules) != 2 || *set.Version != "1" {
 		t.Fatalf("create: %+v, %v", set, err)
@@ -63,7 +66,10 @@ func TestEntrypointHoldsTheWholeListOfRules(t *testing.T) {
 func TestFreePlanLimitsRateRules(t *testing.T) {
 	a, ctx := start(t, ""), context.Background()
 	put := func(zone *client.ResourceContainer, rules ...client.RulesetRule) error {
-		_, err := a.client.UpdateEntrypointRuleset(ctx, zone, client.UpdateEntrypointRulesetParams{Phase: "http_ratelimit", Rules: rules})
+		_, err := a.client.UpdateEntrypointRuleset(ctx, zone, client.UpdateEntrypointRulesetParams{
+			Phase: "http_ratelimit",
+			Rules: rules,
+		})
 		return err
 	}
 	good := rateRule(10, "ip.src", "cf.colo.id")
@@ -107,7 +113,8 @@ func TestFaultsHitAsManyRequestsAsTheySay(t *testing.T) {
 	wantCode(t, err, 81058) // the client repeats itself and meets its own record
 	inject(`{"path":"dns_records","times":1,"kind":"drop-before"}`)
 	inject(`{"path":"dns_records","times":1,"kind":"delay","seconds":0.01}`)
-	if found, _, err := a.client.ListDNSRecords(ctx, a.zone, client.ListDNSRecordsParams{}); err != nil || len(found) != 2 {
+	if found, _, err := a.client.ListDNSRecords(ctx, a.zone, client.ListDNSRecordsParams{}); err != nil ||
+		len(found) != 2 {
 		t.Errorf("list: %d records, %v", len(found), err)
 	}
 	for _, f := range a.api.Faults() {

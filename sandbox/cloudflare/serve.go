@@ -137,7 +137,10 @@ func (a *API) serve(h handler) http.Handler {
 			a.log(logged)
 			panic(http.ErrAbortHandler)
 		}
-		body := envelope{Success: err == nil, Result: answer.result, Errors: []apiError{}, Messages: []any{}, ResultInfo: answer.info}
+		body := envelope{
+			Success: err == nil, Result: answer.result, Errors: []apiError{}, Messages: []any{},
+			ResultInfo: answer.info,
+		}
 		status := answer.status
 		if status == 0 {
 			status = http.StatusOK

@@ -50,7 +50,8 @@ func (w *world) backupSpec() backupSpec {
 func (w *world) backup() (string, bool) {
 	w.t.Helper()
 	since := w.host("date '+%Y-%m-%d %H:%M:%S'")
-	result := w.host("systemctl start momentstudio-backup.service; systemctl show momentstudio-backup.service -p Result --value")
+	result := w.host("systemctl start momentstudio-backup.service; systemctl show momentstudio-backup.service -p Result " +
+		"--value")
 	return w.host("journalctl -u momentstudio-backup.service -o cat --since '" + since + "'"), result == "success"
 }
 
@@ -72,7 +73,10 @@ func (w *world) restic(destination, password, command string) (string, error) {
 // ownerRestic does so with the credentials of the bucket's owner, which the host does not have.
 func (w *world) ownerRestic(password, command string) (string, error) {
 	w.t.Helper()
-	return w.resticWith("s3", password, command, map[string]string{"AWS_ACCESS_KEY_ID": runner.BackupOwner.Access, "AWS_SECRET_ACCESS_KEY": runner.BackupOwner.Secret})
+	return w.resticWith("s3", password, command, map[string]string{
+		"AWS_ACCESS_KEY_ID":     runner.BackupOwner.Access,
+		"AWS_SECRET_ACCESS_KEY": runner.BackupOwner.Secret,
+	})
 }
 
 // resticWith runs it with the destination's own environment, or with another.
@@ -91,8 +95,10 @@ func (w *world) resticWith(destination, password, command string, environment ma
 			env += fmt.Sprintf(" -e %s=%s", name, value)
 		}
 		ops := w.configured("images")["ops"].(string)
-		out := w.host(fmt.Sprintf("docker run --rm --network momentstudio-app -v /mnt/momentstudio:/mnt/momentstudio -v /etc/ssl/certs:/etc/ssl/certs:ro "+
-			"-e HOME=/tmp -e RESTIC_REPOSITORY='%s' -e RESTIC_PASSWORD=%s%s --entrypoint /restic %s --cacert /etc/ssl/certs/ca-certificates.crt --no-cache %s 2>&1 || echo FAILED",
+		out := w.host(fmt.Sprintf("docker run --rm --network momentstudio-app -v /mnt/momentstudio:/mnt/momentstudio -v "+
+			"/etc/ssl/certs:/etc/ssl/certs:ro "+
+			"-e HOME=/tmp -e RESTIC_REPOSITORY='%s' -e RESTIC_PASSWORD=%s%s --entrypoint /restic %s --cacert "+
+			"/etc/ssl/certs/ca-certificates.crt --no-cache %s 2>&1 || echo FAILED",
 			d.Repository, password, env, ops, command))
 		if strings.HasSuffix(out, "FAILED") {
 			return out, fmt.Errorf("restic %s", command)
@@ -121,7 +127,8 @@ func backups(t *testing.T, w *world) {
 	}
 	crowd := startLoad(t, w, "backup")
 	// As the application makes a variant anew: into the file that is there.
-	w.host("rm -f /tmp/rewritten; (n=0; while [ ! -e /tmp/rewritten ] && [ $n -lt 500 ]; do n=$((n+1)); head -c 100000 /dev/zero | tr '\\0' $((n % 10)) > /mnt/momentstudio/uploads/rewritten; sleep 2; done) >/dev/null 2>&1 & sleep 1")
+	w.host("rm -f /tmp/rewritten; (n=0; while [ ! -e /tmp/rewritten ] && [ $n -lt 500 ]; do n=$((n+1)); head -c 100000 " +
+		"/dev/zero | tr '\\0' $((n % 10)) > /mnt/momentstudio/uploads/rewritten; sleep 2; done) >/dev/null 2>&1 & sleep 1")
 	out := w.mustBackUp()
 	w.host("touch /tmp/rewritten")
 	for _, want := range []string{"local: snapshot", "rest: snapshot", "s3: snapshot", "sftp: snapshot", "read back"} {
@@ -259,8 +266,13 @@ func (w *world) sftpDestination() {
 		w.t.Fatal(err)
 	}
 	go offhost.SFTP(slowListener{listener, &w.sftpPause}, w.sftpDirectory(), "backup", user.PublicKey(), host)
-	w.configure("backup", "sftp", map[string]any{"host": w.s.Gateway().String(), "port": 2022, "user": "backup", "hostKey": pinned, "prune": true})
-	cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--secret", "--stack", w.s.Stack, "--config-file", w.s.ConfigFile(), "--non-interactive", "momentstudio:backupSftpKey") //nolint:gosec // the arguments are ours
+	w.configure("backup", "sftp", map[string]any{
+		"host": w.s.Gateway().String(), "port": 2022, "user": "backup",
+		"hostKey": pinned, "prune": true,
+	})
+	//nolint:gosec // the arguments are ours
+	cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--secret", "--stack", w.s.Stack, "--config-file",
+		w.s.ConfigFile(), "--non-interactive", "momentstudio:backupSftpKey")
 	cmd.Dir, cmd.Env, cmd.Stdin = w.s.Project, w.s.Env(w.tools), bytes.NewReader(key)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		w.t.Fatalf("set the login key: %v\n%s", err, out)
@@ -278,7 +290,8 @@ func restored(t *testing.T, w *world) {
 	const at = "/mnt/momentstudio/proof/mnt/momentstudio/backups/staging"
 	for _, part := range []string{"uploads", "private_uploads"} {
 		list := "find . -type f ! -name rewritten -printf '%p %m %u %g ' -exec sha256sum {} + | sort"
-		if live, copied := w.host("cd /mnt/momentstudio/"+part+" && "+list), w.host("cd "+at+"/"+part+" && "+list); live != copied || part == "uploads" && live == "" {
+		if live, copied := w.host("cd /mnt/momentstudio/"+part+" && "+list), w.host("cd "+at+"/"+part+" && "+
+			list); live != copied || part == "uploads" && live == "" {
 			t.Errorf("%s restored:\n%s\nlive:\n%s", part, copied, live)
 		}
 	}
@@ -303,7 +316,8 @@ func restored(t *testing.T, w *world) {
 	seen := int64(0)
 	for table, rows := range manifest.Database.Rows {
 		seen += rows
-		if got := w.host(psql + "psql -U postgres -At -d proof -c 'SELECT count(*) FROM " + table + "'"); got != fmt.Sprint(rows) {
+		if got := w.host(psql + "psql -U postgres -At -d proof -c 'SELECT count(*) FROM " + table +
+			"'"); got != fmt.Sprint(rows) {
 			t.Errorf("%s has %s rows after the restore, the manifest says %d", table, got, rows)
 		}
 	}
@@ -313,7 +327,8 @@ func restored(t *testing.T, w *world) {
 	// Visitors wrote while it was made: what they had written before is there, row by row, and nothing that never was.
 	list := func(database, where string) map[string]bool {
 		out := map[string]bool{}
-		for line := range strings.Lines(w.host(psql + "psql -U postgres -At -d " + database + ` -c "SELECT m::text FROM support_messages m ` + where + `"`)) {
+		for line := range strings.Lines(w.host(psql + "psql -U postgres -At -d " + database +
+			` -c "SELECT m::text FROM support_messages m ` + where + `"`)) {
 			out[strings.TrimSpace(line)] = true
 		}
 		return out
@@ -354,14 +369,18 @@ func backupFaults(t *testing.T, w *world) {
 	spec := w.backupSpec()
 
 	// One destination takes no more: the others get their copy.
-	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/sandbox0rest0password/revoked0password/' " + backupSecret)
+	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/sandbox0rest0password/revoked0password/' " +
+		backupSecret)
 	const others = "the other destinations have their copy, and the time of the last backup is not moved"
 	refused("a destination's credentials are revoked", others, "destination rest", "local: snapshot", "s3: snapshot")
 	w.host("mv /var/tmp/backup.json " + backupSecret)
 
 	// Somebody else answers in the SFTP server's place.
-	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/\"hostKey\": \"ssh-ed25519 [^\"]*\"/\"hostKey\": \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMfkLZmAU5FVsBmLeA5mVn06J0mTQbS9Y8cIvJKrCGxB\"/' " + backupSecret)
-	refused("somebody else answers in a destination's place", others, "destination sftp", "host key mismatch", "s3: snapshot")
+	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/\"hostKey\": \"ssh-ed25519 " +
+		"[^\"]*\"/\"hostKey\": \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMfkLZmAU5FVsBmLeA5mVn06J0mTQbS9Y8cIvJKrCGxB\"/' " +
+		backupSecret)
+	refused("somebody else answers in a destination's place", others, "destination sftp", "host key mismatch",
+		"s3: snapshot")
 	w.host("mv /var/tmp/backup.json " + backupSecret)
 
 	// One is slow: it takes its time, and gets its copy.
@@ -375,7 +394,8 @@ func backupFaults(t *testing.T, w *world) {
 
 	// Whoever breaks into the host cannot remove what is off it; pruning has credentials of its own.
 	for destination, refusal := range map[string]string{"rest": "403", "s3": "Access Denied"} {
-		if out, err := w.restic(destination, spec.Password, "forget latest --prune"); err == nil || !strings.Contains(out, refusal) {
+		if out, err := w.restic(destination, spec.Password, "forget latest --prune"); err == nil || !strings.Contains(out,
+			refusal) {
 			t.Errorf("%s lets the host delete: %v\n%s", destination, err, out)
 		}
 	}
@@ -404,8 +424,10 @@ func backupFaults(t *testing.T, w *world) {
 
 	// Two at once: the second names the first, and takes its turn.
 	before := w.lastBackup()
-	w.host("systemctl start --no-block momentstudio-backup.service; for n in $(seq 100); do [ -e /mnt/momentstudio/backups/staging ] && break; sleep 0.1; done")
-	if out, code := w.hostops("backup"); code != 0 || !strings.Contains(out, "a backup, since 20") || !strings.Contains(out, "sftp: snapshot") {
+	w.host("systemctl start --no-block momentstudio-backup.service; for n in $(seq 100); do [ -e " +
+		"/mnt/momentstudio/backups/staging ] && break; sleep 0.1; done")
+	if out, code := w.hostops("backup"); code != 0 || !strings.Contains(out,
+		"a backup, since 20") || !strings.Contains(out, "sftp: snapshot") {
 		t.Errorf("the second of two at once: exit code %d\n%s", code, tail(out, 20))
 	}
 	if w.host("systemctl show momentstudio-backup.service -p Result --value") != "success" || w.lastBackup() == before {
@@ -414,8 +436,10 @@ func backupFaults(t *testing.T, w *world) {
 
 	// Killed in the middle: the next run begins anew.
 	before = w.lastBackup()
-	w.host("systemctl start --no-block momentstudio-backup.service; for n in $(seq 600); do [ -e /mnt/momentstudio/backups/staging/manifest.json ] && break; sleep 0.1; done; docker kill momentstudio-backup")
-	w.host("for n in $(seq 100); do [ \"$(systemctl is-active momentstudio-backup.service)\" = activating ] || exit 0; sleep 0.1; done; exit 1")
+	w.host("systemctl start --no-block momentstudio-backup.service; for n in $(seq 600); do [ -e " +
+		"/mnt/momentstudio/backups/staging/manifest.json ] && break; sleep 0.1; done; docker kill momentstudio-backup")
+	w.host("for n in $(seq 100); do [ \"$(systemctl is-active momentstudio-backup.service)\" = activating ] || exit 0; " +
+		"sleep 0.1; done; exit 1")
 	if w.lastBackup() != before || w.host("systemctl show momentstudio-backup.service -p Result --value") == "success" {
 		t.Error("a killed backup counts as one")
 	}
@@ -425,13 +449,14 @@ func backupFaults(t *testing.T, w *world) {
 	}
 }
 
-// wrongClock plants a backup of the future, as a clock that ran ahead would leave one: nothing is thrown away for it, and nobody
-// takes it, or the one of before, for the newest without a word.
+// wrongClock plants a backup of the future, as a clock that ran ahead would leave one: nothing is thrown away for it,
+// and nobody takes it, or the one of before, for the newest without a word.
 func (w *world) wrongClock() {
 	w.t.Helper()
 	password := w.backupSpec().Password
 	before := strings.Fields(w.mustRestore("list --from local"))
-	out, err := w.restic("local", password, "backup --quiet --host "+w.s.Stack+" --tag momentstudio --tag 20991231T043000Z --time '2099-12-31 04:30:00' /mnt/momentstudio/backup-status")
+	out, err := w.restic("local", password, "backup --quiet --host "+w.s.Stack+" --tag momentstudio --tag "+
+		"20991231T043000Z --time '2099-12-31 04:30:00' /mnt/momentstudio/backup-status")
 	if err != nil {
 		w.t.Fatalf("%v\n%s", err, out)
 	}
@@ -446,8 +471,10 @@ func (w *world) wrongClock() {
 	if code != 10 || !strings.Contains(out, "20991231T043000Z") {
 		w.t.Errorf("the latest of some that are still to come: exit code %d\n%s", code, out)
 	}
-	faulttable.Try(w.t, "Restores", "the latest backup is asked for, and one is of a time that is still to come", told("hostops", out), "nothing was changed", w.backupSecrets()...)
-	if out, err := w.restic("local", password, "forget --tag 20991231T043000Z --unsafe-allow-remove-all --prune"); err != nil {
+	faulttable.Try(w.t, "Restores", "the latest backup is asked for, and one is of a time that is still to come",
+		told("hostops", out), "nothing was changed", w.backupSecrets()...)
+	if out, err := w.restic("local", password,
+		"forget --tag 20991231T043000Z --unsafe-allow-remove-all --prune"); err != nil {
 		w.t.Fatalf("%v\n%s", err, out)
 	}
 }

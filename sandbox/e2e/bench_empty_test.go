@@ -71,11 +71,15 @@ type project struct {
 func newProject(w *world, name, source string) project {
 	w.t.Helper()
 	dir := w.t.TempDir()
-	p := project{w: w, dir: dir, program: filepath.Join(dir, "program"), settings: []string{"PULUMI_BACKEND_URL=file://" + filepath.Join(dir, "state")}}
+	p := project{
+		w: w, dir: dir, program: filepath.Join(dir, "program"),
+		settings: []string{"PULUMI_BACKEND_URL=file://" + filepath.Join(dir, "state")},
+	}
 	command := filepath.Join(w.s.Project, "cmd", name)
 	for path, text := range map[string]string{
-		filepath.Join(command, "main.go"):  source,
-		filepath.Join(dir, "Pulumi.yaml"):  "name: " + name + "\nruntime:\n  name: go\n  options:\n    binary: " + p.program + "\n",
+		filepath.Join(command, "main.go"): source,
+		filepath.Join(dir, "Pulumi.yaml"): "name: " + name + "\nruntime:\n  name: go\n  options:\n    binary: " + p.program +
+			"\n",
 		filepath.Join(dir, "state", "dir"): "",
 	} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // a test's directory
@@ -97,7 +101,8 @@ func newProject(w *world, name, source string) project {
 // run runs the CLI on the project and returns how long it took.
 func (p project) run(args ...string) time.Duration {
 	p.w.t.Helper()
-	cmd := exec.CommandContext(p.w.ctx, p.w.tools.CLI, append(args, "--non-interactive")...) //nolint:gosec // the arguments are ours
+	//nolint:gosec // the arguments are ours
+	cmd := exec.CommandContext(p.w.ctx, p.w.tools.CLI, append(args, "--non-interactive")...)
 	cmd.Dir, cmd.Env = p.dir, append(p.w.s.Env(p.w.tools), p.settings...)
 	began := time.Now()
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -106,7 +111,8 @@ func (p project) run(args ...string) time.Duration {
 	return time.Since(began)
 }
 
-// peakOf looks at the processes of a program for as long as work runs, and returns the most memory that one had, in bytes.
+// peakOf looks at the processes of a program for as long as work runs, and returns the most memory that one had, in
+// bytes.
 func peakOf(program string, work func()) (peak int64) {
 	ended, result := make(chan struct{}), make(chan int64)
 	go func() {
@@ -143,8 +149,9 @@ func median(of []time.Duration) time.Duration {
 	return of[len(of)/2]
 }
 
-// BenchmarkEmpty compares the whole stack, which is up and unchanged, with a program that declares nothing; both are compiled
-// beforehand, and they take turns. It also tells how much memory the program takes, and what declared hosts add to a preview.
+// BenchmarkEmpty compares the whole stack, which is up and unchanged, with a program that declares nothing; both are
+// compiled beforehand, and they take turns. It also tells how much memory the program takes, and what declared hosts
+// add to a preview.
 func BenchmarkEmpty(b *testing.B) {
 	w := newWorld(b)
 	w.up()
@@ -159,7 +166,10 @@ func BenchmarkEmpty(b *testing.B) {
 		var most, least int64
 		for range 7 {
 			least = max(least, peakOf(empty.program, func() { none = append(none, empty.run("preview", "--stack", "empty")) }))
-			most = max(most, peakOf(stack.program, func() { ours = append(ours, stack.run(append([]string{"preview"}, file...)...)) }))
+			most = max(most, peakOf(stack.program, func() {
+				ours = append(ours,
+					stack.run(append([]string{"preview"}, file...)...))
+			}))
 		}
 		for range 5 {
 			noneUp = append(noneUp, empty.run("up", "--yes", "--skip-preview", "--stack", "empty"))
@@ -171,9 +181,12 @@ func BenchmarkEmpty(b *testing.B) {
 		b.ReportMetric(median(ours).Seconds()/median(none).Seconds(), "preview/empty")
 		b.ReportMetric(median(oursUp).Seconds()/median(noneUp).Seconds(), "up/empty")
 		b.ReportMetric(float64(most)/float64(least), "memory/empty")
-		table := fmt.Sprintf("\n| | the stack | an empty program | ratio |\n|---|---:|---:|---:|\n| preview | %.2f s | %.2f s | %.1f |\n| up that changes nothing | %.2f s | %.2f s | %.1f |\n| memory of the program | %d MB | %d MB | %.1f |\n",
+		table := fmt.Sprintf("\n| | the stack | an empty program | ratio |\n|---|---:|---:|---:|\n| preview | %.2f s | "+
+			"%.2f s | %.1f |\n| up that changes nothing | %.2f s | %.2f s | %.1f |\n| memory of the program | %d MB | %d MB | "+
+			"%.1f |\n",
 			median(ours).Seconds(), median(none).Seconds(), median(ours).Seconds()/median(none).Seconds(),
-			median(oursUp).Seconds(), median(noneUp).Seconds(), median(oursUp).Seconds()/median(noneUp).Seconds(), most>>20, least>>20, float64(most)/float64(least))
+			median(oursUp).Seconds(), median(noneUp).Seconds(), median(oursUp).Seconds()/median(noneUp).Seconds(), most>>20,
+			least>>20, float64(most)/float64(least))
 		table += "\n| hosts declared | preview | against an empty program | memory of the program |\n|---:|---:|---:|---:|\n"
 		for _, number := range []int{1, 5, 20, 50} {
 			several := nodes
@@ -181,7 +194,10 @@ func BenchmarkEmpty(b *testing.B) {
 			var took []time.Duration
 			var memory int64
 			for range 3 {
-				memory = max(memory, peakOf(nodes.program, func() { took = append(took, several.run("preview", "--stack", "nodes")) }))
+				memory = max(memory, peakOf(nodes.program, func() {
+					took = append(took,
+						several.run("preview", "--stack", "nodes"))
+				}))
 			}
 			ratio := median(took).Seconds() / median(none).Seconds()
 			b.ReportMetric(ratio, fmt.Sprint("preview-of-", number, "-hosts/empty"))

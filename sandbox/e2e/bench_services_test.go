@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// startScript starts the shop's services as an operator would who has their definitions: database and queue first, then the rest at once.
+// startScript starts the shop's services as an operator would who has their definitions: database and queue first,
+// then the rest at once.
 const startScript = `set -e
 cd /tmp/services
 create() { curl -sf --unix-socket /var/run/docker.sock -H 'Content-Type: application/json' -d @$1.json http://docker/services/create >/dev/null; }
@@ -17,8 +18,9 @@ healthy momentstudio-postgres; healthy momentstudio-redis
 for f in *.json; do s=${f%.json}; case $s in momentstudio-postgres|momentstudio-redis) ;; *) create $s ;; esac; done
 `
 
-// BenchmarkServices compares an update that starts all services of the shop, and verifies them, with a script that posts the very
-// same definitions to the engine. Host, images and data are there already in both cases: Hetzner's part is nobody's doing.
+// BenchmarkServices compares an update that starts all services of the shop, and verifies them, with a script that
+// posts the very same definitions to the engine. Host, images and data are there already in both cases: Hetzner's
+// part is nobody's doing.
 func BenchmarkServices(b *testing.B) {
 	w := newWorld(b)
 	began := time.Now()
@@ -29,7 +31,8 @@ func BenchmarkServices(b *testing.B) {
 		b.Fatalf("only %d services run", n)
 	}
 	stop := func() {
-		w.host("docker service rm $(docker service ls -q) >/dev/null; while [ -n \"$(docker ps -q --filter label=com.docker.swarm.service.name)\" ]; do sleep 0.2; done; sleep 2")
+		w.host("docker service rm $(docker service ls -q) >/dev/null; while [ -n \"$(docker ps -q --filter " +
+			"label=com.docker.swarm.service.name)\" ]; do sleep 0.2; done; sleep 2")
 	}
 	for range b.N {
 		var scripted, ours []time.Duration
@@ -47,7 +50,8 @@ func BenchmarkServices(b *testing.B) {
 		}
 		ratio := median(ours).Seconds() / median(scripted).Seconds()
 		b.ReportMetric(ratio, "up/script")
-		b.Logf("\n| | |\n|---|---:|\n| the script, until the site serves | %.1f s |\n| `studio up`, until it has verified all | %.1f s |\n| ratio | %.2f |\n| the whole first run of the sandbox, with host and clouds | %.1f s |\n",
+		b.Logf("\n| | |\n|---|---:|\n| the script, until the site serves | %.1f s |\n| `studio up`, until it has verified "+
+			"all | %.1f s |\n| ratio | %.2f |\n| the whole first run of the sandbox, with host and clouds | %.1f s |\n",
 			median(scripted).Seconds(), median(ours).Seconds(), ratio, first.Seconds())
 	}
 }

@@ -48,9 +48,12 @@ func benchmarkRelease(b *testing.B, w *world, number int) {
 	crowd = startCrowd(b, w, fmt.Sprint("recreate-", number))
 	stopped := time.Now()
 	w.host("docker service scale momentstudio-backend=0 momentstudio-frontend=0")
-	w.host("docker service update --quiet --detach --image " + next + " --env-add APP_VERSION=" + releaseName(number+1) + " momentstudio-backend")
-	w.host("docker service update --quiet --detach --image " + nextFrontend + " --env-add APP_VERSION=" + releaseName(number+1) + " momentstudio-frontend")
-	w.host("docker service scale --detach momentstudio-backend=1 && docker service scale momentstudio-backend=1 momentstudio-frontend=1")
+	w.host("docker service update --quiet --detach --image " + next + " --env-add APP_VERSION=" + releaseName(number+1) +
+		" momentstudio-backend")
+	w.host("docker service update --quiet --detach --image " + nextFrontend + " --env-add APP_VERSION=" +
+		releaseName(number+1) + " momentstudio-frontend")
+	w.host("docker service scale --detach momentstudio-backend=1 && docker service scale momentstudio-backend=1 " +
+		"momentstudio-frontend=1")
 	recreated := w.servesSince(b, number+1, stopped)
 	time.Sleep(5 * time.Second)
 	crowd.end()
@@ -68,7 +71,8 @@ func benchmarkRelease(b *testing.B, w *world, number int) {
 | until the new release serves, in unavoidable parts | %.2f | %.2f |
 unavoidable parts: pull %.1f s, start to healthy of backend and frontend %.1f s; serving after %.1f s, verified after %.1f s, recreated after %.1f s`,
 		len(rolling.failures), rolling.requests, share(rolling), len(crowd.failures), crowd.requests, share(crowd),
-		ratio, recreated.Seconds()/(pull+parts).Seconds(), pull.Seconds(), parts.Seconds(), serving.Seconds(), verified.Seconds(), recreated.Seconds())
+		ratio, recreated.Seconds()/(pull+parts).Seconds(), pull.Seconds(), parts.Seconds(), serving.Seconds(),
+		verified.Seconds(), recreated.Seconds())
 	w.mustUpdate() // the services are the engine's again
 }
 
@@ -77,7 +81,8 @@ func (w *world) servesSince(b *testing.B, number int, began time.Time) time.Dura
 	b.Helper()
 	client := newSite(b, w).client
 	for deadline := began.Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-		if text, err := body(client, "https://momentstudio.test/assets/app-config.js"); err == nil && strings.Contains(text, releaseName(number)) {
+		if text, err := body(client, "https://momentstudio.test/assets/app-config.js"); err == nil && strings.Contains(text,
+			releaseName(number)) {
 			return time.Since(began)
 		}
 	}
@@ -89,9 +94,12 @@ func (w *world) servesSince(b *testing.B, number int, began time.Time) time.Dura
 // when Swarm calls it running. The engine's own events would not tell: it remembers a few hundred.
 func (w *world) startsToHealthy(b *testing.B, service string) time.Duration {
 	b.Helper()
-	times := strings.Fields(w.host("c=$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-" + service + " | head -1); " +
-		"docker inspect --format '{{.State.StartedAt}} {{index .Config.Labels \"com.docker.swarm.task.id\"}}' $c | { read -r began task; " +
-		"echo $began $(docker inspect --type task --format '{{.Status.Timestamp.Format \"2006-01-02T15:04:05.999999999Z07:00\"}} {{.Status.State}}' $task); }"))
+	times := strings.Fields(w.host("c=$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-" +
+		service + " | head -1); " +
+		"docker inspect --format '{{.State.StartedAt}} {{index .Config.Labels \"com.docker.swarm.task.id\"}}' $c | { read " +
+		"-r began task; " +
+		"echo $began $(docker inspect --type task --format '{{.Status.Timestamp.Format " +
+		"\"2006-01-02T15:04:05.999999999Z07:00\"}} {{.Status.State}}' $task); }"))
 	if len(times) != 3 || times[2] != "running" {
 		b.Fatalf("the task of %s tells %q", service, times)
 	}

@@ -64,8 +64,8 @@ type cloudFault struct {
 	kept     string
 }
 
-// cloudFaults are tried while a stack is made from nothing: each run ends at its faults, and the next goes on from there. None may
-// leave a twin or an orphan.
+// cloudFaults are tried while a stack is made from nothing: each run ends at its faults, and the next goes on from
+// there. None may leave a twin or an orphan.
 func cloudFaults(t *testing.T, w *world) {
 	r, err := w.s.Prepare(w.ctx, &bytes.Buffer{})
 	if err != nil {
@@ -80,7 +80,8 @@ func cloudFaults(t *testing.T, w *world) {
 		return all
 	}
 	w.foreignRecord()
-	const goesOn, noTwin = "what was made is in the state; the next update goes on", "the next update takes it over: no twin"
+	const goesOn, noTwin = "what was made is in the state; the next update goes on", "the next update takes it over: no " +
+		"twin"
 	// What is made side by side is held back until its turn, and late: a failure that comes first ends what has not begun.
 	noWidget := cloudFault{api: "cloudflare", rule: rule("status", "POST", "widgets$", "status", 400, "seconds", 4)}
 	noRecord := cloudFault{api: "cloudflare", rule: rule("status", "POST", "/dns_records$", "status", 400, "seconds", 4)}
@@ -88,55 +89,143 @@ func cloudFaults(t *testing.T, w *world) {
 	noSubnet := cloudFault{api: "hetzner", rule: rule("status", "POST", "add_subnet$", "status", 500, "seconds", 4)}
 	noServer := cloudFault{api: "hetzner", rule: rule("status", "POST", "/v1/servers$", "status", 500, "seconds", 4)}
 	for _, round := range [][]cloudFault{{
-		{"Hetzner: the token is not accepted", "hetzner", rule("status", "", "", "status", 401), "", []string{"HCLOUD_TOKEN"}, "nothing is made"},
+		{
+			"Hetzner: the token is not accepted", "hetzner", rule("status", "", "", "status", 401), "",
+			[]string{"HCLOUD_TOKEN"},
+			"nothing is made",
+		},
 	}, {
-		{"Cloudflare: the token is not accepted", "cloudflare", rule("status", "", "", "status", 403), "", []string{"CLOUDFLARE_API_TOKEN", "Turnstile"}, "nothing is made"},
+		{
+			"Cloudflare: the token is not accepted", "cloudflare", rule("status", "", "", "status", 403), "",
+			[]string{"CLOUDFLARE_API_TOKEN", "Turnstile"},
+			"nothing is made",
+		},
 	}, {
-		{"Hetzner: the token may only read", "hetzner", rule("status", "POST", "", "status", 403, "code", "token_readonly", "message", "the token is read-only"), anything, []string{"HCLOUD_TOKEN", "Read & Write"}, goesOn},
+		{"Hetzner: the token may only read", "hetzner", rule("status", "POST", "", "status", 403, "code", "token_readonly",
+			"message", "the token is read-only"), anything, []string{"HCLOUD_TOKEN", "Read & Write"}, goesOn},
 		noWidget,
 	}, {
-		{"Hetzner: the quota is used up", "hetzner", rule("status", "POST", "/v1/primary_ips$", "status", 403, "code", "resource_limit_exceeded", "message", "primary IP limit exceeded"), "host-address", []string{"quota"}, goesOn},
-		{"Hetzner: an error of its own before a create", "hetzner", rule("status", "POST", "/v1/firewalls$", "status", 500), "host-firewall", []string{"an error of its own"}, goesOn},
-		{"Hetzner: the connection is cut before a create", "hetzner", rule("drop-before", "POST", "/v1/networks$"), "host-network", []string{"did not answer"}, goesOn},
-		{"Hetzner: a volume of somebody else has the name", "", nil, "host-data", []string{"did not make"}, "what is somebody else's is not touched, and nothing is made beside it"},
+		{"Hetzner: the quota is used up", "hetzner", rule("status", "POST", "/v1/primary_ips$", "status", 403, "code",
+			"resource_limit_exceeded", "message", "primary IP limit exceeded"), "host-address", []string{"quota"}, goesOn},
+		{
+			"Hetzner: an error of its own before a create", "hetzner", rule("status", "POST", "/v1/firewalls$", "status", 500),
+			"host-firewall",
+			[]string{"an error of its own"},
+			goesOn,
+		},
+		{
+			"Hetzner: the connection is cut before a create", "hetzner", rule("drop-before", "POST", "/v1/networks$"),
+			"host-network",
+			[]string{"did not answer"},
+			goesOn,
+		},
+		{
+			"Hetzner: a volume of somebody else has the name", "", nil, "host-data",
+			[]string{"did not make"},
+			"what is somebody else's is not touched, and nothing is made beside it",
+		},
 		noWidget, noKey,
 	}, {
-		{"Hetzner: the answer to an address's create is lost", "hetzner", rule("drop-after", "POST", "/v1/primary_ips$"), "host-address", []string{"did not answer"}, noTwin},
-		{"Hetzner: what was made is not found for a while", "hetzner", rule("not-found-for", "POST", "/v1/firewalls$", "seconds", 2), "host-firewall", nil, noTwin},
-		{"Hetzner: the answer to a network's create is lost", "hetzner", rule("drop-after", "POST", "/v1/networks$"), "host-network", []string{"did not answer"}, noTwin},
-		{"Hetzner: the answer to a volume's create is lost", "hetzner", rule("drop-after", "POST", "/v1/volumes$"), "host-data", []string{"did not answer"}, noTwin},
+		{
+			"Hetzner: the answer to an address's create is lost", "hetzner", rule("drop-after", "POST", "/v1/primary_ips$"),
+			"host-address",
+			[]string{"did not answer"},
+			noTwin,
+		},
+		{
+			"Hetzner: what was made is not found for a while", "hetzner",
+			rule("not-found-for", "POST", "/v1/firewalls$", "seconds", 2), "host-firewall", nil, noTwin,
+		},
+		{
+			"Hetzner: the answer to a network's create is lost", "hetzner", rule("drop-after", "POST", "/v1/networks$"),
+			"host-network",
+			[]string{"did not answer"},
+			noTwin,
+		},
+		{
+			"Hetzner: the answer to a volume's create is lost", "hetzner", rule("drop-after", "POST", "/v1/volumes$"),
+			"host-data",
+			[]string{"did not answer"},
+			noTwin,
+		},
 		noWidget, noKey,
 	}, {
-		{"Hetzner: the answer to a key's create is lost", "hetzner", rule("drop-after", "POST", "/v1/ssh_keys$"), "host-deploy-key", []string{"did not answer"}, noTwin},
+		{
+			"Hetzner: the answer to a key's create is lost", "hetzner", rule("drop-after", "POST", "/v1/ssh_keys$"),
+			"host-deploy-key",
+			[]string{"did not answer"},
+			noTwin,
+		},
 		noWidget, noRecord, noSubnet,
 	}, {
-		{"Hetzner: the answer to a subnet's create is lost", "hetzner", rule("drop-after", "POST", "add_subnet$"), "host-subnet", []string{"did not answer"}, noTwin},
+		{
+			"Hetzner: the answer to a subnet's create is lost", "hetzner", rule("drop-after", "POST", "add_subnet$"),
+			"host-subnet",
+			[]string{"did not answer"},
+			noTwin,
+		},
 		noWidget, noRecord, noServer,
 	}} {
 		w.round(round)
 	}
 	w.removeSubnet()
 	for _, round := range [][]cloudFault{{
-		{"Hetzner: it is made, and what became of it is not answered", "hetzner", rule("drop-before", "GET", "/v1/actions$"), "host-subnet", []string{"did not answer"}, "the next update reads what there is, and goes on"},
+		{
+			"Hetzner: it is made, and what became of it is not answered", "hetzner", rule("drop-before", "GET", "/v1/actions$"),
+			"host-subnet",
+			[]string{"did not answer"},
+			"the next update reads what there is, and goes on",
+		},
 		noWidget, noRecord, noServer,
 	}, {
-		{"Cloudflare: the token may not make widgets", "cloudflare", rule("status", "POST", "widgets$", "status", 403), "turnstile-widget", []string{"Turnstile / Edit"}, goesOn},
-		{"Cloudflare: the answer to a record's create is lost", "cloudflare", rule("drop-after", "POST", "/dns_records$", "times", 2), "dns-apex", []string{"there already"}, noTwin},
+		{
+			"Cloudflare: the token may not make widgets", "cloudflare", rule("status", "POST", "widgets$", "status", 403),
+			"turnstile-widget",
+			[]string{"Turnstile / Edit"},
+			goesOn,
+		},
+		{
+			"Cloudflare: the answer to a record's create is lost", "cloudflare",
+			rule("drop-after", "POST", "/dns_records$", "times", 2), "dns-apex",
+			[]string{"there already"},
+			noTwin,
+		},
 		noServer,
 	}, {
-		{"Cloudflare: an error of its own", "cloudflare", rule("status", "POST", "widgets$", "status", 500), "turnstile-widget", []string{"an error of its own"}, goesOn},
+		{
+			"Cloudflare: an error of its own", "cloudflare", rule("status", "POST", "widgets$", "status", 500),
+			"turnstile-widget",
+			[]string{"an error of its own"},
+			goesOn,
+		},
 		noServer,
 	}, {
-		{"Hetzner: it has no server of this type", "hetzner", rule("status", "POST", "/v1/servers$", "status", 412, "code", "resource_unavailable", "message", "error during placement"), "host-server", []string{"host.serverType"}, goesOn},
+		{"Hetzner: it has no server of this type", "hetzner", rule("status", "POST", "/v1/servers$", "status", 412, "code",
+			"resource_unavailable", "message", "error during placement"), "host-server", []string{"host.serverType"}, goesOn},
 		noWidget,
 	}, {
-		{"Hetzner: the answer to a server's create is lost", "hetzner", rule("drop-after", "POST", "/v1/servers$"), "host-server", []string{"did not answer"}, noTwin},
+		{
+			"Hetzner: the answer to a server's create is lost", "hetzner", rule("drop-after", "POST", "/v1/servers$"),
+			"host-server",
+			[]string{"did not answer"},
+			noTwin,
+		},
 		noWidget,
 	}, {
-		{"Hetzner: an action ends in an error", "hetzner", rule("action-error", "POST", "/actions/attach$"), "host-data-attachment", []string{"could not do it"}, "the next update does it again"},
+		{
+			"Hetzner: an action ends in an error", "hetzner", rule("action-error", "POST", "/actions/attach$"),
+			"host-data-attachment",
+			[]string{"could not do it"},
+			"the next update does it again",
+		},
 		noWidget,
 	}, {
-		{"Hetzner: the answer to an attachment of the volume is lost", "hetzner", rule("drop-after", "POST", "/actions/attach$"), "host-data-attachment", []string{"did not answer"}, noTwin},
+		{
+			"Hetzner: the answer to an attachment of the volume is lost", "hetzner",
+			rule("drop-after", "POST", "/actions/attach$"), "host-data-attachment",
+			[]string{"did not answer"},
+			noTwin,
+		},
 		noWidget,
 	}} {
 		w.round(round)
@@ -237,14 +326,18 @@ func (w *world) refusedForeign(name string, says ...string) {
 			w.t.Errorf("%s: it does not say %q:\n%s", name, want, tail(out, 40))
 		}
 	}
-	faulttable.Try(w.t, "Clouds", name, message, "what is somebody else's was not touched, and nothing was made beside it", w.credentials()...)
+	faulttable.Try(w.t, "Clouds", name, message, "what is somebody else's was not touched, and nothing was made beside it",
+		w.credentials()...)
 }
 
 // foreignRecord is a name that leads elsewhere already.
 func (w *world) foreignRecord() {
 	w.t.Helper()
 	cloud, zone := w.flare()
-	record, err := cloud.CreateDNSRecord(w.ctx, zone, cloudflare.CreateDNSRecordParams{Type: "A", Name: "momentstudio.test", Content: "198.51.100.9", TTL: 300})
+	record, err := cloud.CreateDNSRecord(w.ctx, zone, cloudflare.CreateDNSRecordParams{
+		Type: "A",
+		Name: "momentstudio.test", Content: "198.51.100.9", TTL: 300,
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -261,7 +354,10 @@ func (w *world) foreignRecord() {
 func (w *world) foreignVolume() (remove func()) {
 	w.t.Helper()
 	api := w.hetzner()
-	made, _, err := api.Volume.Create(w.ctx, hcloud.VolumeCreateOpts{Name: "momentstudio-" + w.s.Stack + "-data", Size: 10, Location: &hcloud.Location{Name: "fsn1"}})
+	made, _, err := api.Volume.Create(w.ctx, hcloud.VolumeCreateOpts{
+		Name: "momentstudio-" + w.s.Stack + "-data", Size: 10,
+		Location: &hcloud.Location{Name: "fsn1"},
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -280,7 +376,9 @@ func (w *world) removeSubnet() {
 	if err != nil || len(networks) != 1 || len(networks[0].Subnets) != 1 {
 		w.t.Fatalf("want one network with one subnet, got %+v: %v", networks, err)
 	}
-	done, _, err := api.Network.DeleteSubnet(w.ctx, networks[0], hcloud.NetworkDeleteSubnetOpts{Subnet: networks[0].Subnets[0]})
+	done, _, err := api.Network.DeleteSubnet(w.ctx, networks[0], hcloud.NetworkDeleteSubnetOpts{
+		Subnet: networks[0].Subnets[0],
+	})
 	if err == nil {
 		err = api.Action.WaitFor(w.ctx, done)
 	}
@@ -294,12 +392,30 @@ var healing = []struct {
 	name, api string
 	rule      map[string]any
 }{
-	{"Cloudflare: the answer to a widget's create is lost", "cloudflare", map[string]any{"kind": "drop-after", "method": "POST", "path": "widgets$"}},
+	{
+		"Cloudflare: the answer to a widget's create is lost", "cloudflare",
+		map[string]any{"kind": "drop-after", "method": "POST", "path": "widgets$"},
+	},
 	{"Cloudflare: too many requests", "cloudflare", map[string]any{"kind": "status", "method": "GET", "status": 429}},
-	{"Cloudflare: too many requests, and it says when to come back", "cloudflare", map[string]any{"kind": "status", "method": "GET", "status": 429, "retry_after": 2}},
-	{"Cloudflare: an error of its own, which is gone in a moment", "cloudflare", map[string]any{"kind": "status", "method": "GET", "status": 500}},
-	{"Hetzner: too many requests", "hetzner", map[string]any{"kind": "status", "method": "GET", "status": 429, "code": "rate_limit_exceeded", "message": "limit reached"}},
-	{"Hetzner: too many requests, and it says when to come back", "hetzner", map[string]any{"kind": "status", "method": "GET", "status": 429, "code": "rate_limit_exceeded", "message": "limit reached", "retry_after": 2}},
+	{
+		"Cloudflare: too many requests, and it says when to come back", "cloudflare",
+		map[string]any{"kind": "status", "method": "GET", "status": 429, "retry_after": 2},
+	},
+	{
+		"Cloudflare: an error of its own, which is gone in a moment", "cloudflare",
+		map[string]any{"kind": "status", "method": "GET", "status": 500},
+	},
+	{"Hetzner: too many requests", "hetzner", map[string]any{
+		"kind": "status", "method": "GET", "status": 429,
+		"code": "rate_limit_exceeded", "message": "limit reached",
+	}},
+	{
+		"Hetzner: too many requests, and it says when to come back", "hetzner",
+		map[string]any{
+			"kind": "status", "method": "GET", "status": 429, "code": "rate_limit_exceeded",
+			"message": "limit reached", "retry_after": 2,
+		},
+	},
 }
 
 // heals does work that meets faults which are waited out.

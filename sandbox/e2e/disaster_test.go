@@ -11,7 +11,8 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 )
 
-// lostAll deletes server and volume behind the engine's back, and gets the shop back, byte by byte, from what is off the host.
+// lostAll deletes server and volume behind the engine's back, and gets the shop back, byte by byte, from what is off
+// the host.
 func lostAll(t *testing.T, w *world) {
 	w.mustBackUp()
 	listed := strings.Fields(w.mustRestore("list --from s3"))
@@ -45,10 +46,12 @@ func lostAll(t *testing.T, w *world) {
 	if err == nil || !strings.Contains(out, "host-data") || !strings.Contains(out, "--forget") {
 		t.Fatalf("an update makes a new, empty volume without a word: %v\n%s", err, tail(out, 40))
 	}
-	faulttable.Try(t, "Clouds", "Hetzner: server and volume were deleted outside", told("studio", out), "no empty volume is made in their place")
+	faulttable.Try(t, "Clouds", "Hetzner: server and volume were deleted outside", told("studio", out),
+		"no empty volume is made in their place")
 	generation, _ := w.configured("host")["generation"].(int)
 	w.configure("host", "generation", generation+1)
-	if out, err := w.studio("recover", "--yes", "--forget", "host-data", "--forget", "host-server", "--config-file", w.s.ConfigFile()); err != nil {
+	if out, err := w.studio("recover", "--yes", "--forget", "host-data", "--forget", "host-server", "--config-file",
+		w.s.ConfigFile()); err != nil {
 		t.Fatalf("studio recover: %v\n%s", err, tail(out, 40))
 	}
 	w.mustUpdate()
@@ -63,8 +66,8 @@ func lostAll(t *testing.T, w *world) {
 	w.mustPulumi("preview", "--diff", "--refresh", "--expect-no-changes")
 }
 
-// badDestinations are one that does not answer, and one on a disk that has no room left. restic tries for a quarter of an hour before
-// it gives up on that.
+// badDestinations are one that does not answer, and one on a disk that has no room left. restic tries for a quarter
+// of an hour before it gives up on that.
 func badDestinations(t *testing.T, w *world) {
 	if w.configured("backup")["sftp"] == nil {
 		w.sftpDestination()
@@ -86,18 +89,21 @@ func badDestinations(t *testing.T, w *world) {
 		if !strings.Contains(message, "destination "+destination) {
 			t.Errorf("%s: it does not name the destination:\n%s", fault, tail(out, 30))
 		}
-		faulttable.Try(t, "Backups", fault, message, "the other destinations have their copy, and the time of the last backup is not moved", w.backupSecrets()...)
+		faulttable.Try(t, "Backups", fault, message, "the other destinations have their copy, and the time of the last "+
+			"backup is not moved", w.backupSecrets()...)
 	}
 	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/:9443/:9/' " + backupSecret)
 	fails("a destination does not answer", "s3")
 	w.host("mv /var/tmp/backup.json " + backupSecret)
-	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/sandbox0writer0secret/revoked0secret/' " + backupSecret)
+	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/sandbox0writer0secret/revoked0secret/' " +
+		backupSecret)
 	fails("a bucket's key is revoked", "s3")
 	w.host("mv /var/tmp/backup.json " + backupSecret)
 
 	run := func(name string, args ...string) {
 		t.Helper()
-		if out, err := exec.CommandContext(w.ctx, name, args...).CombinedOutput(); err != nil { //nolint:gosec // the arguments are ours
+		//nolint:gosec // the arguments are ours
+		if out, err := exec.CommandContext(w.ctx, name, args...).CombinedOutput(); err != nil {
 			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
 		}
 	}
@@ -109,7 +115,8 @@ func badDestinations(t *testing.T, w *world) {
 	run("cp", "-a", copied+"/.", w.sftpDirectory())
 
 	filler := filepath.Join(w.sftpDirectory(), "filler")
-	_ = exec.CommandContext(w.ctx, "dd", "if=/dev/zero", "of="+filler, "bs=64k").Run() //nolint:gosec // until nothing fits any more
+	//nolint:gosec // until nothing fits any more
+	_ = exec.CommandContext(w.ctx, "dd", "if=/dev/zero", "of="+filler, "bs=64k").Run()
 	w.host("mkdir -p /mnt/momentstudio/uploads/big && head -c 4000000 /dev/urandom > /mnt/momentstudio/uploads/big/p.bin")
 	fails("a destination has no room left", "sftp")
 	if err := os.Remove(filler); err != nil {
@@ -121,7 +128,8 @@ func badDestinations(t *testing.T, w *world) {
 
 // fullDisk is a data volume that has no room left while a backup writes its copy onto it.
 func fullDisk(t *testing.T, w *world) {
-	w.host("mkdir -p /mnt/momentstudio/uploads/big && head -c 400000000 /dev/urandom > /mnt/momentstudio/uploads/big/p.bin")
+	w.host("mkdir -p /mnt/momentstudio/uploads/big && head -c 400000000 /dev/urandom > " +
+		"/mnt/momentstudio/uploads/big/p.bin")
 	rows, files, before := w.rows(), w.files(), w.lastBackup()
 	since := w.host("date '+%Y-%m-%d %H:%M:%S'")
 	// All of it, also what the file system keeps for root, once the first part of the copy is there.
@@ -135,7 +143,8 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 	if w.host("systemctl show momentstudio-backup.service -p Result --value") == "success" || w.lastBackup() != before {
 		t.Errorf("a copy that did not fit is reported as done:\n%s", tail(out, 30))
 	}
-	faulttable.Try(t, "Backups", "the disk fills up in the middle of a backup", told("hostops", out), "rows, files and earlier backups are as they were", w.backupSecrets()...)
+	faulttable.Try(t, "Backups", "the disk fills up in the middle of a backup", told("hostops", out),
+		"rows, files and earlier backups are as they were", w.backupSecrets()...)
 	w.awaitHost()
 	w.holds("after the disk was full", rows, files)
 	if out, err := w.restic("local", w.backupSpec().Password, "check"); err != nil {
@@ -146,9 +155,12 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 
 	// Large values are compressed in the database, and their dump is many times as long.
 	rows, files, before = w.rows(), w.files(), w.lastBackup()
-	w.sql("SET ROLE momentstudio_owner; CREATE TABLE of_large_values AS SELECT repeat('x', 1000000) AS value FROM generate_series(1, 500)")
+	w.sql("SET ROLE momentstudio_owner; CREATE TABLE of_large_values AS SELECT repeat('x', 1000000) AS value FROM " +
+		"generate_series(1, 500)")
 	w.host("fallocate -l $(( $(df --output=avail -B1 /mnt/momentstudio | tail -1) - 900000000 )) /mnt/momentstudio/filler")
-	w.host("rm -f /tmp/measured; (least=999999; while [ ! -e /tmp/measured ]; do now=$(df --output=avail -BM /mnt/momentstudio | tail -1 | tr -dc 0-9); [ $now -lt $least ] && least=$now && echo $least > /tmp/least; sleep 0.1; done) >/dev/null 2>&1 &")
+	w.host("rm -f /tmp/measured; (least=999999; while [ ! -e /tmp/measured ]; do now=$(df --output=avail -BM " +
+		"/mnt/momentstudio | tail -1 | tr -dc 0-9); [ $now -lt $least ] && least=$now && echo $least > /tmp/least; sleep " +
+		"0.1; done) >/dev/null 2>&1 &")
 	out, ok := w.backup()
 	w.host("touch /tmp/measured; rm /mnt/momentstudio/filler")
 	if ok || w.lastBackup() != before || !strings.Contains(out, "the dump is longer than") {
@@ -157,7 +169,8 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 	if least, err := strconv.Atoi(w.host("cat /tmp/least")); err != nil || least < 480 || least > 700 {
 		t.Errorf("meanwhile there were %d MB free, want about 512 (%v)", least, err)
 	}
-	faulttable.Try(t, "Backups", "a dump takes more of the disk than it may", told("hostops", out), "Postgres has its reserve; rows and earlier backups are as they were", w.backupSecrets()...)
+	faulttable.Try(t, "Backups", "a dump takes more of the disk than it may", told("hostops", out),
+		"Postgres has its reserve; rows and earlier backups are as they were", w.backupSecrets()...)
 	w.sql("DROP TABLE of_large_values")
 	w.holds("after a dump that was too long", rows, files)
 }

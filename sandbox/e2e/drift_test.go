@@ -78,14 +78,21 @@ func (w *world) byHand() map[string]string {
 	// failure goes back.
 	w.host("docker service update --quiet --env-add BY_HAND=1 --limit-memory 300M momentstudio-frontend && sleep 15")
 	w.host("docker kill $(docker ps -q --filter name=momentstudio-frontend. | head -1) || true")
-	secret := w.host("docker service inspect momentstudio-media-worker --format '{{(index .Spec.TaskTemplate.ContainerSpec.Secrets 0).SecretName}}'")
-	w.host("docker exec $(docker ps -q --filter name=momentstudio-media-worker. | head -1) cat /app/.env | docker secret create by-hand - && " +
-		"docker tag $(docker inspect --format '{{.Image}}' $(docker ps -q --filter name=momentstudio-media-worker. | head -1)) by-hand/worker:latest && " +
-		"docker service update --quiet --no-resolve-image --image by-hand/worker:latest --secret-rm " + secret + " --secret-add source=by-hand,target=/app/.env momentstudio-media-worker")
+	secret := w.host("docker service inspect momentstudio-media-worker --format '{{(index " +
+		".Spec.TaskTemplate.ContainerSpec.Secrets 0).SecretName}}'")
+	w.host("docker exec $(docker ps -q --filter name=momentstudio-media-worker. | head -1) cat /app/.env | docker " +
+		"secret create by-hand - && " +
+		"docker tag $(docker inspect --format '{{.Image}}' $(docker ps -q --filter name=momentstudio-media-worker. | head " +
+		"-1)) by-hand/worker:latest && " +
+		"docker service update --quiet --no-resolve-image --image by-hand/worker:latest --secret-rm " + secret +
+		" --secret-add source=by-hand,target=/app/.env momentstudio-media-worker")
 	w.host("docker service create --quiet --detach --name by-hand --replicas 0 by-hand/worker:latest")
 	w.host("docker service update --quiet --detach --args /bin/false --replicas 0 momentstudio-redis")
-	w.host("sed -i 's/OnCalendar=.*/OnCalendar=yearly/' /etc/systemd/system/momentstudio-backup.timer && systemctl daemon-reload && systemctl disable --now momentstudio-prune.timer")
-	w.host("echo '# by hand' >> /mnt/momentstudio/caddy/config/Caddyfile; chmod 444 " + backupSecret + "; echo 'ssh-ed25519 AAAA by-hand' >> $(sed -n 's/^AuthorizedKeysFile //p' /etc/ssh/sshd_config.d/20-momentstudio-keys.conf)")
+	w.host("sed -i 's/OnCalendar=.*/OnCalendar=yearly/' /etc/systemd/system/momentstudio-backup.timer && systemctl " +
+		"daemon-reload && systemctl disable --now momentstudio-prune.timer")
+	w.host("echo '# by hand' >> /mnt/momentstudio/caddy/config/Caddyfile; chmod 444 " + backupSecret +
+		"; echo 'ssh-ed25519 AAAA by-hand' >> $(sed -n 's/^AuthorizedKeysFile //p' " +
+		"/etc/ssh/sshd_config.d/20-momentstudio-keys.conf)")
 	return map[string]string{
 		"cloud dns-www": "changed: ", "cloud host-firewall": "rules",
 		"service momentstudio-frontend": "BY_HAND", "service momentstudio-media-worker": "by-hand/worker:latest",
@@ -99,7 +106,8 @@ func (w *world) byHand() map[string]string {
 // flare is Cloudflare's API and the shop's zone, as somebody in the dashboard has them.
 func (w *world) flare() (*cloudflare.API, *cloudflare.ResourceContainer) {
 	w.t.Helper()
-	cloud, err := cloudflare.NewWithAPIToken(w.env("CLOUDFLARE_API_TOKEN"), cloudflare.BaseURL("https://"+w.s.Gateway().String()+":8443/client/v4"),
+	cloud, err := cloudflare.NewWithAPIToken(w.env("CLOUDFLARE_API_TOKEN"),
+		cloudflare.BaseURL("https://"+w.s.Gateway().String()+":8443/client/v4"),
 		cloudflare.HTTPClient(&http.Client{Transport: &http.Transport{TLSClientConfig: w.trust()}}))
 	if err != nil {
 		w.t.Fatal(err)
@@ -111,7 +119,8 @@ func (w *world) flare() (*cloudflare.API, *cloudflare.ResourceContainer) {
 func editRecord(t testing.TB, w *world) {
 	t.Helper()
 	cloud, zone := w.flare()
-	records, _, err := cloud.ListDNSRecords(context.Background(), zone, cloudflare.ListDNSRecordsParams{Name: "www.momentstudio.test"})
+	records, _, err := cloud.ListDNSRecords(context.Background(), zone,
+		cloudflare.ListDNSRecordsParams{Name: "www.momentstudio.test"})
 	if err != nil || len(records) == 0 {
 		t.Fatalf("%d records of www, %v", len(records), err)
 	}
@@ -123,7 +132,8 @@ func editRecord(t testing.TB, w *world) {
 		if r.Type == "CNAME" {
 			content = "elsewhere.example"
 		}
-		if _, err := cloud.UpdateDNSRecord(context.Background(), zone, cloudflare.UpdateDNSRecordParams{ID: r.ID, Type: r.Type, Name: r.Name, Content: content}); err != nil {
+		if _, err := cloud.UpdateDNSRecord(context.Background(), zone,
+			cloudflare.UpdateDNSRecordParams{ID: r.ID, Type: r.Type, Name: r.Name, Content: content}); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -138,7 +148,8 @@ func drifts(t *testing.T, w *world) {
 	if found := w.drift(); len(found) > 0 {
 		t.Fatalf("there is drift before anybody did something: %v", found)
 	}
-	for w.host("echo $(( $(date +%s) - $(systemctl show --property=UserspaceTimestamp --value --timestamp=unix | tr -d @) > 310 ))") == "0" {
+	for w.host("echo $(( $(date +%s) - $(systemctl show --property=UserspaceTimestamp --value --timestamp=unix | tr -d "+
+		"@) > 310 ))") == "0" {
 		time.Sleep(5 * time.Second) // what ends soon after a boot is not told
 	}
 	wanted := w.byHand()

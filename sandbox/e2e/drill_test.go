@@ -39,7 +39,8 @@ func (w *world) drillFile() string {
 	host := config["momentstudio:host"].(map[string]any)
 	host["sshFrom"], host["volumeSizeGB"] = []string{"192.0.2.1/32"}, 10 // only ssh-allow lets this machine in
 	second := w.s.PrivateNetwork.Addr().As4()[1] + 1                     // beside the shop's
-	host["privateNetwork"], host["privateSubnet"], host["privateAddress"] = fmt.Sprintf("10.%d.0.0/16", second), fmt.Sprintf("10.%d.0.0/24", second), fmt.Sprintf("10.%d.0.2", second)
+	host["privateNetwork"], host["privateSubnet"], host["privateAddress"] = fmt.Sprintf("10.%d.0.0/16",
+		second), fmt.Sprintf("10.%d.0.0/24", second), fmt.Sprintf("10.%d.0.2", second)
 	config["momentstudio:postgres"] = map[string]any{"maxConnections": 100, "memoryMB": 512, "sharedBuffersMB": 64}
 	config["momentstudio:backend"] = map[string]any{"memoryMB": 512}
 	s3 := w.configured("backup")["s3"].(map[string]any)
@@ -52,9 +53,12 @@ func (w *world) drillFile() string {
 		w.t.Fatal(err)
 	}
 	for key, value := range map[string]string{
-		"backupS3AccessKey": runner.BackupReader.Access, "backupS3SecretKey": runner.BackupReader.Secret, "backupPassword": w.backupSpec().Password,
+		"backupS3AccessKey": runner.BackupReader.Access, "backupS3SecretKey": runner.BackupReader.Secret,
+		"backupPassword": w.backupSpec().Password,
 	} {
-		cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--secret", "--stack", w.s.Stack, "--config-file", path, "--non-interactive", "momentstudio:"+key) //nolint:gosec // the arguments are ours
+		//nolint:gosec // the arguments are ours
+		cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--secret", "--stack", w.s.Stack, "--config-file",
+			path, "--non-interactive", "momentstudio:"+key)
 		cmd.Dir, cmd.Env, cmd.Stdin = w.s.Project, w.s.Env(w.tools), strings.NewReader(value)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			w.t.Fatalf("set %s: %v\n%s", key, err, out)
@@ -65,7 +69,8 @@ func (w *world) drillFile() string {
 
 // drill runs `studio drill` as a terminal or a workflow does.
 func (w *world) drillCommand(args ...string) (*exec.Cmd, *bytes.Buffer) {
-	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), append([]string{"drill"}, args...)...) //nolint:gosec // our own program
+	//nolint:gosec // our own program
+	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), append([]string{"drill"}, args...)...)
 	cmd.Dir, cmd.Env = w.s.Project, w.s.Env(w.tools)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -75,7 +80,8 @@ func (w *world) drillCommand(args ...string) (*exec.Cmd, *bytes.Buffer) {
 // hosts are the containers that are hosts of this sandbox.
 func (w *world) hosts() []string {
 	w.t.Helper()
-	out, err := exec.CommandContext(w.ctx, "docker", "ps", "-q", "--filter", "label=momentstudio-sandbox=momentstudio-"+w.s.Name).Output()
+	out, err := exec.CommandContext(w.ctx, "docker", "ps", "-q", "--filter",
+		"label=momentstudio-sandbox=momentstudio-"+w.s.Name).Output()
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -91,7 +97,8 @@ func drills(t *testing.T, w *world) {
 	reports := t.ArtifactDir()
 
 	const kept = "drill-kept"
-	cmd, out := w.drillCommand("--stack", kept, "--of", "", "--config-file", file, "--report", reports, "--keep", "--for", "1s", "--ssh-allow", "30m", "--address", w.s.Gateway().String())
+	cmd, out := w.drillCommand("--stack", kept, "--of", "", "--config-file", file, "--report", reports, "--keep", "--for",
+		"1s", "--ssh-allow", "30m", "--address", w.s.Gateway().String())
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("studio drill: %v\n%s", err, tail(out.String(), 80))
 	}
@@ -109,7 +116,8 @@ func drills(t *testing.T, w *world) {
 	nothingOfDrills(t, w, before)
 
 	// One that is interrupted in its first minute removes what it has made, also when it was to be kept.
-	cmd, out = w.drillCommand("--stack", "drill-interrupted", "--of", "", "--config-file", file, "--keep", "--ssh-allow", "30m", "--address", w.s.Gateway().String())
+	cmd, out = w.drillCommand("--stack", "drill-interrupted", "--of", "", "--config-file", file, "--keep", "--ssh-allow",
+		"30m", "--address", w.s.Gateway().String())
 	w.drillToItsHost(cmd, out)
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err == nil || !strings.Contains(out.String(), "The backup is NOT proven") {
@@ -117,9 +125,10 @@ func drills(t *testing.T, w *world) {
 	}
 	nothingOfDrills(t, w, before)
 
-	// One that is killed, and whose server somebody removes: the state's lock, the opened port and all the rest are the next
-	// reap's, from another clone.
-	cmd, out = w.drillCommand("--stack", "drill-killed", "--of", "", "--config-file", file, "--for", "1s", "--ssh-allow", "30m", "--address", w.s.Gateway().String())
+	// One that is killed, and whose server somebody removes: the state's lock, the opened port and all the rest are the
+	// next reap's, from another clone.
+	cmd, out = w.drillCommand("--stack", "drill-killed", "--of", "", "--config-file", file, "--for", "1s", "--ssh-allow",
+		"30m", "--address", w.s.Gateway().String())
 	w.drillToItsHost(cmd, out)
 	for _, pattern := range []string{"studio drill --stack drill-killed", "pulumi .*--stack drill-killed"} {
 		_ = exec.Command("pkill", "-KILL", "-f", pattern).Run() //nolint:gosec // of this test
@@ -159,7 +168,8 @@ func (w *world) drillToItsHost(cmd *exec.Cmd, out *bytes.Buffer) {
 func (w *world) deleteServer(stack string) {
 	w.t.Helper()
 	api := w.hetzner()
-	servers, err := api.Server.AllWithOpts(w.ctx, hcloud.ServerListOpts{ListOpts: hcloud.ListOpts{LabelSelector: "stack=" + stack}})
+	servers, err := api.Server.AllWithOpts(w.ctx, hcloud.ServerListOpts{ListOpts: hcloud.ListOpts{LabelSelector: "stack=" +
+		stack}})
 	if err != nil || len(servers) != 1 {
 		w.t.Fatalf("%d servers of %s, %v", len(servers), stack, err)
 	}
@@ -245,17 +255,21 @@ func silent(t *testing.T, host string) {
 		t.Errorf("%d rules let containers out, want those of the two bridges", counted)
 	}
 	for _, id := range strings.Fields(on("docker ps -q --filter label=com.docker.swarm.service.name")) {
-		if networks := on("docker inspect --format '{{range $n, $_ := .NetworkSettings.Networks}}{{$n}} {{end}}' " + id); networks != "momentstudio-app" {
+		if networks := on("docker inspect --format '{{range $n, $_ := .NetworkSettings.Networks}}{{$n}} {{end}}' " +
+			id); networks != "momentstudio-app" {
 			t.Errorf("a task is on the networks %q", networks)
 		}
 		if servers := on("docker inspect --format '{{.HostConfig.DNS}}' " + id); servers != "[192.0.2.1]" {
 			t.Errorf("a task asks for names at %s", servers)
 		}
 	}
-	if log := on("docker service logs --raw momentstudio-backend 2>&1"); strings.Contains(log, "leader_lock_acquired") || !strings.Contains(log, "GET /") {
+	if log := on("docker service logs --raw momentstudio-backend 2>&1"); strings.Contains(log,
+		"leader_lock_acquired") || !strings.Contains(log, "GET /") {
 		t.Errorf("a scheduler runs in the drill, or the log shows nothing:\n%s", tail(log, 20))
 	}
-	if out, err := exec.Command("docker", "exec", host, "sh", "-c", "/etc/momentstudio/hostops backup").CombinedOutput(); err == nil || !strings.Contains(string(out), "a drill makes no backup") {
+	if out, err := exec.Command("docker", "exec", host, "sh", "-c",
+		"/etc/momentstudio/hostops backup").CombinedOutput(); err == nil ||
+		!strings.Contains(string(out), "a drill makes no backup") {
 		t.Errorf("a backup in the drill: %v\n%s", err, out)
 	}
 	if timers := on("systemctl list-timers --all --no-pager"); strings.Contains(timers, "momentstudio-backup") {
@@ -279,7 +293,8 @@ func nothingOfDrills(t *testing.T, w *world, before map[string]int) {
 	if out, err := cmd.Output(); err != nil || strings.Contains(string(out), "drill-") {
 		t.Errorf("stacks of drills are left: %s (%v)", out, err)
 	}
-	if out, err := exec.CommandContext(w.ctx, "find", filepath.Join(w.s.Home, "state"), "-type", "f", "-name", "*drill-*").Output(); err != nil || len(out) > 0 {
+	if out, err := exec.CommandContext(w.ctx, "find", filepath.Join(w.s.Home, "state"), "-type", "f", "-name",
+		"*drill-*").Output(); err != nil || len(out) > 0 {
 		t.Errorf("the state's store keeps something of drills: %s (%v)", out, err)
 	}
 	left, _ := filepath.Glob(filepath.Join(w.s.Project, ".momentstudio", "drill-*", "ssh"))
@@ -292,5 +307,6 @@ func nothingOfDrills(t *testing.T, w *world, before map[string]int) {
 // giveOwner gives the shop an owner, in whose name a drill looks at what only staff see.
 func (w *world) giveOwner() {
 	w.t.Helper()
-	w.sql("INSERT INTO users (id, email, username, hashed_password, role) SELECT gen_random_uuid(), 'owner@example.com', 'owner', 'none', 'owner' WHERE NOT EXISTS (SELECT FROM users WHERE role = 'owner')")
+	w.sql("INSERT INTO users (id, email, username, hashed_password, role) SELECT gen_random_uuid(), " +
+		"'owner@example.com', 'owner', 'none', 'owner' WHERE NOT EXISTS (SELECT FROM users WHERE role = 'owner')")
 }

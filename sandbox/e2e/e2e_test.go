@@ -246,7 +246,8 @@ func (w *world) configured(group string) map[string]any {
 // hostID returns the container that is the booted host.
 func (w *world) hostID() string {
 	w.t.Helper()
-	out, err := exec.CommandContext(w.ctx, "docker", "ps", "-q", "--filter", "label=momentstudio-sandbox=momentstudio-"+w.s.Name).Output()
+	out, err := exec.CommandContext(w.ctx, "docker", "ps", "-q", "--filter",
+		"label=momentstudio-sandbox=momentstudio-"+w.s.Name).Output()
 	id := strings.TrimSpace(string(out))
 	if err != nil || id == "" || strings.Contains(id, "\n") {
 		w.t.Fatalf("want one host, got %q (%v)", id, err)
@@ -266,7 +267,8 @@ func (w *world) host(command string) string {
 
 // sql runs a statement in the application's database.
 func (w *world) sql(statement string) string {
-	return w.host(fmt.Sprintf("docker exec $(docker ps -q --filter name=momentstudio-postgres. | head -1) psql -h 127.0.0.1 -U postgres -At -d adrianaart -c %q", statement))
+	return w.host(fmt.Sprintf("docker exec $(docker ps -q --filter name=momentstudio-postgres. | head -1) psql -h "+
+		"127.0.0.1 -U postgres -At -d adrianaart -c %q", statement))
 }
 
 func tail(text string, lines int) string {

@@ -46,13 +46,21 @@ func (w *world) start(bare bool) *run {
 	dir := w.t.TempDir()
 	r := &run{events: filepath.Join(dir, "events"), pid: filepath.Join(dir, "pid"), ended: make(chan error, 1)}
 	// The CLI in front of the real one asks for its events, and keeps its process ID.
-	script := fmt.Sprintf("#!/bin/sh\n[ \"$1\" != up ] || { echo $$ > %s; set -- \"$@\" --event-log %s; }\nexec %s \"$@\"\n", r.pid, r.events, w.tools.CLI)
-	if err := os.WriteFile(filepath.Join(dir, "pulumi"), []byte(script), 0o700); err != nil { //nolint:gosec // it is a program
+	script := fmt.Sprintf("#!/bin/sh\n[ \"$1\" != up ] || { echo $$ > %s; set -- \"$@\" --event-log %s; }\nexec %s "+
+		"\"$@\"\n", r.pid, r.events, w.tools.CLI)
+	//nolint:gosec // it is a program
+	if err := os.WriteFile(filepath.Join(dir, "pulumi"), []byte(script), 0o700); err != nil {
 		w.t.Fatal(err)
 	}
-	name, args := filepath.Join(w.s.Cache, "bin", "studio"), []string{"up", "--stack", w.s.Stack, "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile()}
+	name, args := filepath.Join(w.s.Cache, "bin", "studio"), []string{
+		"up", "--stack", w.s.Stack, "--config-file",
+		w.s.ConfigFile(), "--ca", w.s.CAFile(),
+	}
 	if bare {
-		name, args = filepath.Join(dir, "pulumi"), []string{"up", "--stack", w.s.Stack, "--config-file", w.s.ConfigFile(), "--yes", "--skip-preview", "--non-interactive"}
+		name, args = filepath.Join(dir, "pulumi"), []string{
+			"up", "--stack", w.s.Stack, "--config-file", w.s.ConfigFile(),
+			"--yes", "--skip-preview", "--non-interactive",
+		}
 	}
 	r.cmd = exec.CommandContext(w.ctx, name, args...) //nolint:gosec // our own programs
 	r.cmd.Dir, r.cmd.Env = w.s.Project, append(w.s.Env(w.tools), "PULUMI_DEBUG_COMMANDS=true")
@@ -109,7 +117,8 @@ func (r *run) look() {
 			continue
 		}
 		switch {
-		case event.Pre != nil && slices.Contains(changing, event.Pre.Metadata.Op) && strings.Contains(event.Pre.Metadata.URN, ":index/"):
+		case event.Pre != nil && slices.Contains(changing, event.Pre.Metadata.Op) && strings.Contains(event.Pre.Metadata.URN,
+			":index/"):
 			r.began = append(r.began, operation{op: event.Pre.Metadata.Op, urn: event.Pre.Metadata.URN})
 			r.starts = append(r.starts, time.Now())
 		case event.Post != nil:
@@ -143,8 +152,8 @@ const (
 	killEverything = "SIGKILL to studio, the engine and all that it started"
 )
 
-// killInside ends the update inside its n-th operation, so far into it. It returns what it was in the middle of; nothing
-// when the update ended before.
+// killInside ends the update inside its n-th operation, so far into it. It returns what it was in the middle of;
+// nothing when the update ended before.
 func (r *run) killInside(n int, into func(operation) time.Duration, how string) (inside *operation, err error) {
 	for len(r.began) < n {
 		select {

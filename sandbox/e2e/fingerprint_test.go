@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// fingerprint is all that a stack is, by what it is of: the state's resources, what the clouds hold, and what lives on the
-// host. What differs between two runs of the same config (IDs, times, names that the engine makes up) is named after what it
-// is of. Rows and files of the shop are compared on their own.
+// fingerprint is all that a stack is, by what it is of: the state's resources, what the clouds hold, and what lives
+// on the host. What differs between two runs of the same config (IDs, times, names that the engine makes up) is named
+// after what it is of. Rows and files of the shop are compared on their own.
 func (w *world) fingerprint() map[string]string {
 	w.t.Helper()
 	found := map[string]string{}
@@ -36,7 +36,10 @@ func (w *world) fingerprint() map[string]string {
 	normal := normalizer{ids}
 	for _, r := range export.Deployment.Resources {
 		kept := map[string]any{}
-		for _, field := range []string{"type", "inputs", "parent", "protect", "delete", "pendingReplacement", "external", "initErrors"} {
+		for _, field := range []string{
+			"type", "inputs", "parent", "protect", "delete", "pendingReplacement", "external",
+			"initErrors",
+		} {
 			kept[field] = normal.value(field, r[field])
 		}
 		if outputs, _ := r["outputs"].(map[string]any); outputs["exitCode"] != nil {
@@ -63,7 +66,8 @@ func (w *world) fingerprint() map[string]string {
 			found[cloud+" "+list] = text(normal.value(list, items))
 		}
 	}
-	for line := range strings.Lines(w.host(`for s in $(docker service ls -q); do docker service inspect --format '{{.Spec.Name}} {{json .Spec}}' $s; done`)) {
+	for line := range strings.Lines(
+		w.host(`for s in $(docker service ls -q); do docker service inspect --format '{{.Spec.Name}} {{json .Spec}}' $s; done`)) {
 		name, spec, _ := strings.Cut(strings.TrimSpace(line), " ")
 		var v any
 		if err := json.Unmarshal([]byte(spec), &v); err != nil {
@@ -79,7 +83,9 @@ func (w *world) fingerprint() map[string]string {
 	}
 	slices.Sort(jobs)
 	found["jobs on the host"] = strings.Join(jobs, "\n")
-	found["files on the host"] = w.host("find /etc/momentstudio /etc/systemd/system /mnt/momentstudio/caddy/config -type f -exec sha256sum {} + | sort -k 2 | grep -v -e ' /etc/momentstudio/secrets/ssh' -e '\\.wants/'; stat -c '%a %U %n' /etc/momentstudio/secrets/*")
+	found["files on the host"] = w.host("find /etc/momentstudio /etc/systemd/system /mnt/momentstudio/caddy/config " +
+		"-type f -exec sha256sum {} + | sort -k 2 | grep -v -e ' /etc/momentstudio/secrets/ssh' -e '\\.wants/'; stat -c " +
+		"'%a %U %n' /etc/momentstudio/secrets/*")
 	return found
 }
 
@@ -91,7 +97,8 @@ var (
 
 // differs by nature: times, counters, and what a new server is told of itself.
 var volatile = []string{
-	"created", "created_on", "modified_on", "id", "userData", "keepers", "__defaults", "linux_device", "boot_id", "version", "ForceUpdate", "public_key", "fingerprint", "sitekey", "secret",
+	"created", "created_on", "modified_on", "id", "userData", "keepers", "__defaults", "linux_device", "boot_id",
+	"version", "ForceUpdate", "public_key", "fingerprint", "sitekey", "secret",
 }
 
 type normalizer struct{ ids map[string]string }

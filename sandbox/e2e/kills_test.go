@@ -30,17 +30,31 @@ func killedChanges(w *world) []*change {
 	return []*change{
 		{name: "records, widget and firewall", share: 7, there: func(w *world) {
 			w.configure("dns", "ttlSeconds", 600)
-			w.configure("turnstile", "hostnames", []string{"momentstudio.test", "www.momentstudio.test", "more.momentstudio.test"})
+			w.configure("turnstile", "hostnames", []string{
+				"momentstudio.test", "www.momentstudio.test",
+				"more.momentstudio.test",
+			})
 			w.configure("host", "sshFrom", []string{w.s.Subnet.String(), "192.0.2.0/24"})
 		}, back: func(w *world) {
 			w.configure("dns", "ttlSeconds", 300)
 			w.configure("turnstile", "hostnames", []string{"momentstudio.test", "www.momentstudio.test"})
 			w.configure("host", "sshFrom", sshFrom)
 		}},
-		{name: "the edge's configuration", share: 3, there: func(w *world) { w.configure("edge", "maxBodyMB", 610) }, back: func(w *world) { w.configure("edge", "maxBodyMB", 600) }},
-		{name: "a timer, and all jobs", share: 2, there: func(w *world) { w.configure("host", "pruneAt", "05:45") }, back: func(w *world) { w.configure("host", "pruneAt", "05:15") }},
-		{name: "a secret, and those who use it", share: 2, there: func(w *world) { w.setSecret("adminIpBypassToken", "another-token-of-some-length-1") },
-			back: func(w *world) { w.setSecret("adminIpBypassToken", "another-token-of-some-length-2") }},
+		{
+			name: "the edge's configuration", share: 3, there: func(w *world) { w.configure("edge", "maxBodyMB", 610) },
+			back: func(w *world) { w.configure("edge", "maxBodyMB", 600) },
+		},
+		{
+			name: "a timer, and all jobs", share: 2, there: func(w *world) { w.configure("host", "pruneAt", "05:45") },
+			back: func(w *world) { w.configure("host", "pruneAt", "05:15") },
+		},
+		{
+			name: "a secret, and those who use it", share: 2, there: func(w *world) {
+				w.setSecret("adminIpBypassToken",
+					"another-token-of-some-length-1")
+			},
+			back: func(w *world) { w.setSecret("adminIpBypassToken", "another-token-of-some-length-2") },
+		},
 		{name: "services", share: 2, there: func(w *world) {
 			w.configure("frontend", "replicas", 2)
 			w.configure("redis", "memoryMB", 300)
@@ -113,7 +127,9 @@ func kills(t *testing.T, w *world) {
 		}
 		part := chance.Float64()
 		r := w.start(bare)
-		at, _ := r.killInside(1+chance.IntN(len(c.ops[way])), func(o operation) time.Duration { return time.Duration(part * float64(took[o.String()])) }, how)
+		at, _ := r.killInside(1+chance.IntN(len(c.ops[way])), func(o operation) time.Duration {
+			return time.Duration(part * float64(took[o.String()]))
+		}, how)
 		if at == nil {
 			t.Fatalf("kill %d, %s: the update ended before its operation:\n%s", n+1, c.name, tail(r.out.String(), 40))
 		}
@@ -122,10 +138,12 @@ func kills(t *testing.T, w *world) {
 		out, err := w.update("--wait", "5m")
 		t.Logf("kill %d, %s, inside %s: studio up took %.0f s", n+1, how, at, time.Since(began).Seconds())
 		if err != nil {
-			t.Fatalf("kill %d, %s inside %s; then studio up: %v\n%s\nthe killed run had said:\n%s", n+1, how, at, err, tail(out, 80), tail(r.out.String(), 30))
+			t.Fatalf("kill %d, %s inside %s; then studio up: %v\n%s\nthe killed run had said:\n%s", n+1, how, at, err,
+				tail(out, 80), tail(r.out.String(), 30))
 		}
 		if different := differences(c.wants[way], w.fingerprint()); len(different) > 0 {
-			t.Errorf("kill %d, %s inside %s; after studio up the stack is not what it is undisturbed:\n%s\nstudio up had said:\n%s", n+1, how, at, strings.Join(different, "\n"), tail(out, 80))
+			t.Errorf("kill %d, %s inside %s; after studio up the stack is not what it is undisturbed:\n%s\nstudio up had "+
+				"said:\n%s", n+1, how, at, strings.Join(different, "\n"), tail(out, 80))
 		}
 		w.holds("after kill "+strconv.Itoa(n+1), rows, files)
 	}
@@ -141,7 +159,8 @@ func kills(t *testing.T, w *world) {
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")
 	w.knowsAll()
 	w.tornNote()
-	faulttable.Seen(t, "Runs", "an update is killed inside an operation", "the next `studio up` says what it takes over, and goes on", "it ends where an undisturbed one does: resource by resource, and byte by byte of the data")
+	faulttable.Seen(t, "Runs", "an update is killed inside an operation", "the next `studio up` says what it takes "+
+		"over, and goes on", "it ends where an undisturbed one does: resource by resource, and byte by byte of the data")
 }
 
 // tornNote is what a kill may leave of a state in a directory when its notes are not switched off.
@@ -155,7 +174,8 @@ func (w *world) tornNote() {
 	if err == nil || !strings.Contains(out, "json.attrs") {
 		w.t.Errorf("a torn note: %v\n%s", err, tail(out, 10))
 	}
-	faulttable.Try(w.t, "Runs", "a kill leaves an empty note beside a state that is in a directory", told("studio", out), "the state is whole")
+	faulttable.Try(w.t, "Runs", "a kill leaves an empty note beside a state that is in a directory", told("studio", out),
+		"the state is whole")
 	if err := os.Remove(note); err != nil {
 		w.t.Fatal(err)
 	}
@@ -188,11 +208,14 @@ func olderCopy(t *testing.T, w *world) {
 		delete(stack, "jobs on the host") // containers that have ended: those that only the newer state knew are removed
 	}
 	if different := differences(wants, got); len(different) > 0 {
-		t.Errorf("the stack is not what it was before its state was put back:\n%s\nstudio up had said:\n%s", strings.Join(different, "\n"), tail(out, 80))
+		t.Errorf("the stack is not what it was before its state was put back:\n%s\nstudio up had said:\n%s",
+			strings.Join(different, "\n"), tail(out, 80))
 	}
 	w.holds("with an older state", rows, files)
 	w.knowsAll()
-	faulttable.Seen(t, "Runs", "the state is an older copy", "`studio recover` lists what it would take over, and changes nothing; the next `studio up` takes it over", "it ends where the newer state was: resource by resource, and byte by byte of the data")
+	faulttable.Seen(t, "Runs", "the state is an older copy", "`studio recover` lists what it would take over, and "+
+		"changes nothing; the next `studio up` takes it over", "it ends where the newer state was: resource by resource, "+
+		"and byte by byte of the data")
 	w.configure("dns", "ttlSeconds", 300)
 	w.configure("frontend", "replicas", 1) // with the next update
 }
@@ -206,8 +229,8 @@ func (r *run) finish(t *testing.T) ([]operation, error) {
 	return ops, err
 }
 
-// killAgain updates the stack in runs that are killed again and again: each goes on where the one before was, and is killed inside
-// one of its next operations. The last one is left alone.
+// killAgain updates the stack in runs that are killed again and again: each goes on where the one before was, and is
+// killed inside one of its next operations. The last one is left alone.
 func (w *world) killAgain(most int) {
 	w.t.Helper()
 	seed := uint64(time.Now().UnixNano())
@@ -218,7 +241,9 @@ func (w *world) killAgain(most int) {
 		how := ways[killed%len(ways)]
 		part := chance.Float64()
 		r := w.start(how == killEngine && killed > 0)
-		at, err := r.killInside(1+chance.IntN(9), func(operation) time.Duration { return time.Duration(part * float64(2*time.Second)) }, how)
+		at, err := r.killInside(1+chance.IntN(9), func(operation) time.Duration {
+			return time.Duration(part * float64(2*time.Second))
+		}, how)
 		if at == nil {
 			if err != nil && how != killEngine { // a bare update may stop at what a killed one made
 				w.t.Fatalf("run %d: %v\n%s", killed+1, err, tail(r.out.String(), 80))
@@ -259,9 +284,11 @@ func killedRebuild(t *testing.T, w *world) {
 	w.killAgain(12)
 	w.holds("after the rebuild", rows, files)
 	// The copy of the state is of before the first of them, whatever the later ones found.
-	kept, err := os.ReadFile(filepath.Join(w.s.Project, ".momentstudio", w.s.Stack, fmt.Sprintf("state-before-generation-%d.json", generation+1)))
+	kept, err := os.ReadFile(filepath.Join(w.s.Project, ".momentstudio", w.s.Stack,
+		fmt.Sprintf("state-before-generation-%d.json", generation+1)))
 	if err != nil || strings.Count(string(kept), `"docker:index/service:Service"`) < 6 {
-		t.Errorf("the copy of the state of before has %d services: %v", strings.Count(string(kept), `"docker:index/service:Service"`), err)
+		t.Errorf("the copy of the state of before has %d services: %v",
+			strings.Count(string(kept), `"docker:index/service:Service"`), err)
 	}
 	if t.Failed() {
 		t.Log(w.host("docker service ls; docker ps -a"))

@@ -103,7 +103,8 @@ func (l *load) visit(client *http.Client, visitor, n int) {
 	case 3:
 		l.request(client, http.MethodGet, "/assets/home/banner_image.jpeg", nil, http.StatusOK)
 	default:
-		l.request(client, http.MethodPost, "/api/v1/support/contact", strings.NewReader(l.message(visitor, n)), http.StatusCreated)
+		l.request(client, http.MethodPost, "/api/v1/support/contact", strings.NewReader(l.message(visitor, n)),
+			http.StatusCreated)
 	}
 }
 
@@ -127,7 +128,8 @@ func (l *load) dawdle(client *http.Client, visitor, n int) {
 }
 
 func (l *load) message(visitor, n int) string {
-	return fmt.Sprintf(`{"name":"v","email":"v@example.com","message":"m","client_reference":"%s-%d-%d"}`, l.run, visitor, n)
+	return fmt.Sprintf(`{"name":"v","email":"v@example.com","message":"m","client_reference":"%s-%d-%d"}`, l.run, visitor,
+		n)
 }
 
 func (l *load) request(client *http.Client, method, path string, body io.Reader, want int) bool {
@@ -160,12 +162,15 @@ func (l *load) request(client *http.Client, method, path string, body io.Reader,
 func (l *load) stop(t testing.TB, w *world, least int) {
 	t.Helper()
 	l.end()
-	t.Logf("%d requests (%.0f a second), %d of them slow, %d failed, %d rows accepted", l.requests, l.rate, l.slow, len(l.failures), l.accepted)
+	t.Logf("%d requests (%.0f a second), %d of them slow, %d failed, %d rows accepted", l.requests, l.rate, l.slow,
+		len(l.failures), l.accepted)
 	if len(l.failures) > 0 {
-		t.Errorf("%d of %d requests failed:\n%s", len(l.failures), l.requests, strings.Join(l.failures[:min(20, len(l.failures))], "\n"))
+		t.Errorf("%d of %d requests failed:\n%s", len(l.failures), l.requests,
+			strings.Join(l.failures[:min(20, len(l.failures))], "\n"))
 	}
 	if l.requests < least || l.accepted < least/12 || l.slow < 2 {
-		t.Errorf("%d requests with %d rows, %d slow: the load was too small to prove anything", l.requests, l.accepted, l.slow)
+		t.Errorf("%d requests with %d rows, %d slow: the load was too small to prove anything", l.requests, l.accepted,
+			l.slow)
 	}
 	if l.rate < l.least {
 		t.Errorf("%.0f requests a second, want %.0f", l.rate, l.least)

@@ -42,21 +42,25 @@ func notices(t *testing.T, w *world) {
 	service := func(name string) (string, bool) {
 		t.Helper()
 		since := w.host("date '+%Y-%m-%d %H:%M:%S'")
-		result := w.host("systemctl start momentstudio-" + name + ".service; systemctl show momentstudio-" + name + ".service -p Result --value")
+		result := w.host("systemctl start momentstudio-" + name + ".service; systemctl show momentstudio-" + name +
+			".service -p Result --value")
 		return w.host("journalctl -u momentstudio-" + name + ".service -o cat --since '" + since + "'"), result == "success"
 	}
 	out, ok := service("backup-check")
-	if !ok || strings.Count(out, "was restored into a new Postgres") != 4 || strings.Count(out, "--read-data finds no fault") != 4 {
+	if !ok || strings.Count(out, "was restored into a new Postgres") != 4 || strings.Count(out,
+		"--read-data finds no fault") != 4 {
 		t.Errorf("the whole check:\n%s", tail(out, 30))
 	}
 	if out, ok := service("backup-age"); !ok || !strings.Contains(out, "the newest verified backup is") {
 		t.Errorf("the age:\n%s", out)
 	}
-	if out, err := w.studio("status"); err != nil || !strings.Contains(out, "the newest verified backup is") || !strings.Contains(out, "momentstudio-backend") {
+	if out, err := w.studio("status"); err != nil || !strings.Contains(out,
+		"the newest verified backup is") || !strings.Contains(out, "momentstudio-backend") {
 		t.Errorf("studio status: %v\n%s", err, out)
 	}
 
-	w.host("cp -p " + backupSecret + " /var/tmp/backup.json; cp -p /mnt/momentstudio/backups/status.json /var/tmp/status.json")
+	w.host("cp -p " + backupSecret + " /var/tmp/backup.json; cp -p /mnt/momentstudio/backups/status.json " +
+		"/var/tmp/status.json")
 	w.host(`python3 - <<'P'
 import json
 p='` + backupSecret + `'
@@ -83,21 +87,25 @@ P`)
 		faulttable.Try(t, "Backups", "the newest backup is too old", told("hostops", out), "who is to know is told")
 	}
 	isTold("momentstudio-backup-age.service", "overdue")
-	if out, err := w.studio("status"); err == nil || !strings.Contains(out, "backups are overdue") || !strings.Contains(out, "momentstudio-backup-age.service") {
+	if out, err := w.studio("status"); err == nil || !strings.Contains(out,
+		"backups are overdue") || !strings.Contains(out, "momentstudio-backup-age.service") {
 		t.Errorf("studio status of a host that is not well: %v\n%s", err, tail(out, 20))
 	}
 	w.host("mv /var/tmp/status.json /mnt/momentstudio/backups/status.json; systemctl reset-failed")
 
 	// A damaged repository is found by the check, and told.
-	w.host("f=$(find /mnt/momentstudio/backups/restic/data -type f | head -1); cp -p $f /var/tmp/pack; chmod u+w $f; printf x | dd of=$f bs=1 seek=100 conv=notrunc status=none; echo $f > /var/tmp/pack-path")
+	w.host("f=$(find /mnt/momentstudio/backups/restic/data -type f | head -1); cp -p $f /var/tmp/pack; chmod u+w $f; " +
+		"printf x | dd of=$f bs=1 seek=100 conv=notrunc status=none; echo $f > /var/tmp/pack-path")
 	out, ok = service("backup-check")
 	if ok || !strings.Contains(out, "destination local") || strings.Count(out, "--read-data finds no fault") != 3 {
 		t.Errorf("a flipped byte is not found:\n%s", tail(out, 30))
 	} else {
-		faulttable.Try(t, "Backups", "a byte of a destination has changed", told("hostops", out), "the other destinations have no fault")
+		faulttable.Try(t, "Backups", "a byte of a destination has changed", told("hostops", out),
+			"the other destinations have no fault")
 	}
 	isTold("momentstudio-backup-check.service", "failed")
-	w.host("mv /var/tmp/pack $(cat /var/tmp/pack-path); mv /var/tmp/backup.json " + backupSecret + "; systemctl reset-failed")
+	w.host("mv /var/tmp/pack $(cat /var/tmp/pack-path); mv /var/tmp/backup.json " + backupSecret +
+		"; systemctl reset-failed")
 	if out, err := w.studio("status"); err != nil {
 		t.Errorf("studio status of a host that is well again: %v\n%s", err, tail(out, 20))
 	}

@@ -58,7 +58,8 @@ func (w *world) edits() []edit {
 		{"host-generation", v("host.generation", 2), nil},
 		{"ssh-from-elsewhere", v("host.sshFrom", []string{"192.0.2.0/24"}), nil},
 		{"ssh-from-everywhere", v("host.sshFrom", []string{"0.0.0.0/0"}), nil},
-		{"private-network", v("host.privateNetwork", "10.99.0.0/16", "host.privateSubnet", "10.99.1.0/24", "host.privateAddress", "10.99.1.2"), nil},
+		{"private-network", v("host.privateNetwork", "10.99.0.0/16", "host.privateSubnet", "10.99.1.0/24",
+			"host.privateAddress", "10.99.1.2"), nil},
 		{"prune-time", v("host.pruneAt", "05:45"), nil},
 		{"reboot-window", v("host.rebootAt", ""), nil},
 		{"backup-time", v("backup.at", "00:30"), nil},
@@ -88,13 +89,22 @@ func (w *world) edits() []edit {
 		{"app-key-rotated", v("secrets.appKey", 2, "secrets.appKeyAcknowledged", 2), nil},
 		{"protection-on", v("protect", true), nil},
 		{"internal-certificates", v("tls.mode", "internal"), nil},
-		{"postgres-elsewhere", v("postgres.mode", "external", "secret:databaseUrl", "postgresql+asyncpg://u:made0up@db.example:5432/shop"), nil},
-		{"renamed-component", nil, map[string]string{"stacks/stacks.go": `s/postgres\.New(ctx, "postgres"/postgres.New(ctx, "database"/`}},
+		{"postgres-elsewhere", v("postgres.mode", "external", "secret:databaseUrl",
+			"postgresql+asyncpg://u:made0up@db.example:5432/shop"), nil},
+		{"renamed-component", nil, map[string]string{
+			"stacks/stacks.go": `s/postgres\.New(ctx, "postgres"/postgres.New(ctx, "database"/`,
+		}},
 		{"renamed-host", nil, map[string]string{"stacks/stacks.go": `s/host\.New(ctx, "host"/host.New(ctx, "machine"/`}},
-		{"renamed-secrets", nil, map[string]string{"stacks/stacks.go": `s/secrets\.New(ctx, "secrets"/secrets.New(ctx, "passwords"/`}},
+		{"renamed-secrets", nil, map[string]string{
+			"stacks/stacks.go": `s/secrets\.New(ctx, "secrets"/secrets.New(ctx, "passwords"/`,
+		}},
 		{"another-volume-format", nil, map[string]string{"components/host/host.go": `s/"ext4"/"xfs"/`}},
-		{"without-limits", nil, map[string]string{"internal/workload/service.go": `s/pulumi.Int(s.MemoryMB << 20)/pulumi.Int(0 * s.MemoryMB)/`}},
-		{"another-owner-of-the-address", nil, map[string]string{"components/host/host.go": `s/-address", &hcloud.PrimaryIpArgs/-ip", \&hcloud.PrimaryIpArgs/`}},
+		{"without-limits", nil, map[string]string{
+			"internal/workload/service.go": `s/pulumi.Int(s.MemoryMB << 20)/pulumi.Int(0 * s.MemoryMB)/`,
+		}},
+		{"another-owner-of-the-address", nil, map[string]string{
+			"components/host/host.go": `s/-address", &hcloud.PrimaryIpArgs/-ip", \&hcloud.PrimaryIpArgs/`,
+		}},
 	}
 }
 
@@ -123,7 +133,8 @@ func plans(t *testing.T, w *world) {
 	for _, e := range w.edits() {
 		for _, path := range slices.Sorted(maps.Keys(e.values)) {
 			if key, found := strings.CutPrefix(path, "secret:"); found {
-				w.mustPulumi("config", "set", "--secret", "--config-file", w.s.ConfigFile(), "momentstudio:"+key, e.values[path].(string))
+				w.mustPulumi("config", "set", "--secret", "--config-file", w.s.ConfigFile(), "momentstudio:"+key,
+					e.values[path].(string))
 				continue
 			}
 			group, field, _ := strings.Cut(path, ".")
@@ -137,7 +148,8 @@ func plans(t *testing.T, w *world) {
 				t.Fatal(err)
 			}
 			before[path] = text
-			if out, err := exec.CommandContext(w.ctx, "sed", "-i", expression, path).CombinedOutput(); err != nil { //nolint:gosec // our own edits of a copy
+			//nolint:gosec // our own edits of a copy
+			if out, err := exec.CommandContext(w.ctx, "sed", "-i", expression, path).CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v\n%s", e.name, err, out)
 			}
 			if now, _ := os.ReadFile(path); bytes.Equal(now, text) {
@@ -148,7 +160,8 @@ func plans(t *testing.T, w *world) {
 			w.buildEdited()
 		}
 		var out, errOut bytes.Buffer
-		err := w.s.Pulumi(w.ctx, &out, &errOut, "preview", "--json", "--show-sames", "--show-replacement-steps", "--non-interactive")
+		err := w.s.Pulumi(w.ctx, &out, &errOut, "preview", "--json", "--show-sames", "--show-replacement-steps",
+			"--non-interactive")
 		t.Logf("%s: %v, %d bytes", e.name, err, out.Len())
 		text, errTrim := trimPlan(out.Bytes())
 		if errTrim != nil {

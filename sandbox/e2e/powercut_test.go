@@ -15,7 +15,8 @@ func (w *world) cutPower() {
 	w.t.Helper()
 	id := w.hostID()
 	for _, args := range [][]string{{"kill", id}, {"start", id}} {
-		if out, err := exec.CommandContext(w.ctx, "docker", args...).CombinedOutput(); err != nil { //nolint:gosec // the test's own host
+		//nolint:gosec // the test's own host
+		if out, err := exec.CommandContext(w.ctx, "docker", args...).CombinedOutput(); err != nil {
 			w.t.Fatalf("docker %s: %v\n%s", args[0], err, out)
 		}
 	}
@@ -31,7 +32,8 @@ func (w *world) awaitHost() {
   [ "$(docker ps -q $of | wc -l)" -ge "$want" ] && [ -z "$(docker ps -q $of --filter health=starting; docker ps -q $of --filter health=unhealthy)" ] || exit 1
 done && [ "$(docker service ls -q | wc -l)" -ge 6 ]`
 	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(2 * time.Second) {
-		if exec.CommandContext(w.ctx, "docker", "exec", w.hostID(), "sh", "-c", wants).Run() == nil { //nolint:gosec // the test's own host
+		//nolint:gosec // the test's own host
+		if exec.CommandContext(w.ctx, "docker", "exec", w.hostID(), "sh", "-c", wants).Run() == nil {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -66,7 +68,8 @@ func powerCuts(t *testing.T, w *world) {
 	w.mustBackUp()
 	rows, files, before := w.rows(), w.files(), w.lastBackup()
 
-	w.host("rm -rf /mnt/momentstudio/backups/staging; systemctl start --no-block momentstudio-backup.service; for n in $(seq 600); do [ -e /mnt/momentstudio/backups/staging/manifest.json ] && exit; sleep 0.05; done; exit 1")
+	w.host("rm -rf /mnt/momentstudio/backups/staging; systemctl start --no-block momentstudio-backup.service; for n in " +
+		"$(seq 600); do [ -e /mnt/momentstudio/backups/staging/manifest.json ] && exit; sleep 0.05; done; exit 1")
 	w.cutPower()
 	if w.lastBackup() != before {
 		t.Error("a backup that met a power cut counts as one")
@@ -77,7 +80,8 @@ func powerCuts(t *testing.T, w *world) {
 	// A timer that did not fire while the host was down fires after its boot, within its random delay.
 	w.host("touch -d '3 days ago' /var/lib/systemd/timers/stamp-momentstudio-backup.timer")
 	w.cutPower()
-	next := w.host("date '+%s'; systemctl is-active momentstudio-backup.service || true; systemctl show momentstudio-backup.timer -p NextElapseUSecRealtime -p LastTriggerUSec --value")
+	next := w.host("date '+%s'; systemctl is-active momentstudio-backup.service || true; systemctl show " +
+		"momentstudio-backup.timer -p NextElapseUSecRealtime -p LastTriggerUSec --value")
 	if !w.firesSoon(next) {
 		t.Errorf("after three days without power the backup's timer stands at:\n%s", next)
 	}
@@ -89,7 +93,9 @@ func powerCuts(t *testing.T, w *world) {
 		{"grep -q '\"prepared\": true' /mnt/momentstudio/restore/journal.json 2>/dev/null", "undo"},
 		{"grep -q '\"prepared\": true' /mnt/momentstudio/restore/journal.json 2>/dev/null && sleep 5", "continue"},
 	} {
-		if out, err := exec.CommandContext(w.ctx, "docker", "exec", "-d", w.hostID(), "sh", "-c", "/etc/momentstudio/hostops restore --backup latest --yes >/tmp/restore.log 2>&1").CombinedOutput(); err != nil { //nolint:gosec // the test's own host
+		//nolint:gosec // the test's own host
+		if out, err := exec.CommandContext(w.ctx, "docker", "exec", "-d", w.hostID(), "sh", "-c",
+			"/etc/momentstudio/hostops restore --backup latest --yes >/tmp/restore.log 2>&1").CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		w.host("for n in $(seq 2400); do if " + c.moment + "; then exit; fi; sleep 0.05; done; cat /tmp/restore.log; exit 1")
@@ -117,6 +123,10 @@ func powerCuts(t *testing.T, w *world) {
 		}
 		w.mustRestore("drop")
 	}
-	faulttable.Seen(t, "Backups", "the power is cut in the middle of a backup", "nothing: the run does not count as a backup, and the next one begins anew", "rows and files are as they were, and the time of the last backup is not moved")
-	faulttable.Seen(t, "Restores", "the power is cut in the middle of a restore", "`restore status` says whether it stands in the middle of its switch, and what ends that", "before the switch nothing is changed; in it, `restore undo` and `restore continue` each end with all rows and files")
+	faulttable.Seen(t, "Backups", "the power is cut in the middle of a backup", "nothing: the run does not count as a "+
+		"backup, and the next one begins anew", "rows and files are as they were, and the time of the last backup is not "+
+		"moved")
+	faulttable.Seen(t, "Restores", "the power is cut in the middle of a restore", "`restore status` says whether it "+
+		"stands in the middle of its switch, and what ends that", "before the switch nothing is changed; in it, `restore "+
+		"undo` and `restore continue` each end with all rows and files")
 }

@@ -30,7 +30,8 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	d := &desk{root: root, cli: tools.CLI, studio: filepath.Join(t.TempDir(), "studio")}
-	d.env = append(tools.Env(os.Environ()), "PULUMI_BACKEND_URL=file://"+t.TempDir(), "PULUMI_CONFIG_PASSPHRASE=placeholder",
+	d.env = append(tools.Env(os.Environ()), "PULUMI_BACKEND_URL=file://"+t.TempDir(),
+		"PULUMI_CONFIG_PASSPHRASE=placeholder",
 		"HCLOUD_TOKEN="+strings.Repeat("0", 64), "CLOUDFLARE_API_TOKEN="+strings.Repeat("0", 40),
 		// Whoever is dialled here is nobody: the test fails instead of reaching a cloud.
 		"HTTPS_PROXY=http://127.0.0.1:9", "HTTP_PROXY=http://127.0.0.1:9", "GOFLAGS=-mod=mod", "GOPROXY=off")
@@ -79,13 +80,17 @@ func TestImportedSettingsPreview(t *testing.T) {
 				continue
 			}
 			names++
-			if !regexp.MustCompile(`(?m)^` + strings.TrimSuffix(name, ".env") + ` +` + key + ` +(set|secret|default|dropped)`).MatchString(out) {
+			if !regexp.MustCompile(`(?m)^` + strings.TrimSuffix(name, ".env") + ` +` + key +
+				` +(set|secret|default|dropped)`).MatchString(out) {
 				t.Errorf("%s's %s was lost in silence", name, key)
 			}
 			if !regexp.MustCompile(`(SECRET|PASSWORD|TOKEN|API_KEY)`).MatchString(key) || value == "" {
 				continue
 			}
-			for where, text := range map[string]string{"the terminal": out, "the stack's file": string(written), "the preview": previewed} {
+			for where, text := range map[string]string{
+				"the terminal": out, "the stack's file": string(written),
+				"the preview": previewed,
+			} {
 				if len(value) > 8 && strings.Contains(text, value) {
 					t.Errorf("%s shows the value of %s", where, key)
 				}
@@ -125,7 +130,8 @@ func TestPreviewsOfPublicStacksNeedNoAccount(t *testing.T) {
 			}
 
 			// The very same file must not become an update.
-			cmd := exec.CommandContext(t.Context(), d.cli, "up", "--yes", "--skip-preview", "--stack", stack, "--config-file", copied, "--non-interactive")
+			cmd := exec.CommandContext(t.Context(), d.cli, "up", "--yes", "--skip-preview", "--stack", stack, "--config-file",
+				copied, "--non-interactive")
 			cmd.Dir, cmd.Env = d.root, d.env
 			refused, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(refused), "placeholders serve previews only") {

@@ -117,7 +117,8 @@ func releaseName(number int) string { return fmt.Sprintf("%040d", number) }
 
 func (w *world) serves(number int) {
 	w.t.Helper()
-	if r := newSite(w.t, w).get("https://momentstudio.test/assets/app-config.js"); !strings.Contains(r.body, releaseName(number)) {
+	if r := newSite(w.t, w).get("https://momentstudio.test/assets/app-config.js"); !strings.Contains(r.body,
+		releaseName(number)) {
 		w.t.Errorf("browsers get another release than %d:\n%s", number, r.body)
 	}
 }
@@ -142,8 +143,10 @@ func releases(t *testing.T, w *world) {
 		t.Fatalf("both releases have the bundle %q", oldBundle)
 	}
 	for _, name := range []string{oldBundle, newBundle} {
-		if r := site.get("https://momentstudio.test/" + name); r.status != 200 || !strings.Contains(r.header.Get("Content-Type"), "javascript") ||
-			!strings.Contains(r.header.Get("Cache-Control"), "immutable") || len(r.header.Values("Content-Security-Policy")) != 1 {
+		if r := site.get("https://momentstudio.test/" + name); r.status != 200 ||
+			!strings.Contains(r.header.Get("Content-Type"), "javascript") ||
+			!strings.Contains(r.header.Get("Cache-Control"), "immutable") ||
+			len(r.header.Values("Content-Security-Policy")) != 1 {
 			t.Errorf("bundle %s: status %d, %v", name, r.status, r.header)
 		}
 	}
@@ -172,7 +175,8 @@ func changes(t *testing.T, w *world) {
 	if n, ok := w.configured("secrets")["databaseLogin"].(int); ok {
 		login = n
 	}
-	table := "\n| change | requests a second | requests | failed | rows written | rows lost |\n|---|---:|---:|---:|---:|---:|\n"
+	table := "\n| change | requests a second | requests | failed | rows written | rows lost " +
+		"|\n|---|---:|---:|---:|---:|---:|\n"
 	for _, c := range []struct {
 		name   string
 		change func()
@@ -196,7 +200,8 @@ func changes(t *testing.T, w *world) {
 			crowd := startCrowd(t, w, run)
 			c.change()
 			crowd.stop(t, w, 500)
-			table += fmt.Sprintf("| %s | %.0f | %d | %d | %d | %d |\n", c.name, crowd.rate, crowd.requests, len(crowd.failures), crowd.accepted, crowd.lost)
+			table += fmt.Sprintf("| %s | %.0f | %d | %d | %d | %d |\n", c.name, crowd.rate, crowd.requests, len(crowd.failures),
+				crowd.accepted, crowd.lost)
 		})
 	}
 	w.t = t
@@ -234,26 +239,33 @@ func failures(t *testing.T, w *world) {
 
 	broken := func(name, script string) {
 		t.Helper()
-		_, image := w.releaseImages(images.Options{Release: name}, map[string]func(*v1.ConfigFile){images.Frontend: instead(script)})
+		_, image := w.releaseImages(images.Options{Release: name}, map[string]func(*v1.ConfigFile){
+			images.Frontend: instead(script),
+		})
 		w.release(3, backend, image)
 	}
 	broken("crashes", "echo canary-crash; sleep 5; exit 7")
-	w.refuse("a frontend that crashes after five seconds", serving, "momentstudio-frontend", "rollback", "the end of its log", "canary-crash")
+	w.refuse("a frontend that crashes after five seconds", serving, "momentstudio-frontend", "rollback",
+		"the end of its log", "canary-crash")
 	w.serves(1)
 	if full {
 		broken("deaf", "echo canary-deaf; sleep 1000")
-		w.refuse("a frontend that never becomes healthy", serving, "momentstudio-frontend", "rollback", "the end of its log", "unhealthy")
+		w.refuse("a frontend that never becomes healthy", serving, "momentstudio-frontend", "rollback", "the end of its log",
+			"unhealthy")
 		w.serves(1)
-		_, foreign := w.releaseImages(images.Options{Release: "foreign"}, map[string]func(*v1.ConfigFile){images.Frontend: func(c *v1.ConfigFile) { c.Architecture = "arm64" }})
+		_, foreign := w.releaseImages(images.Options{Release: "foreign"},
+			map[string]func(*v1.ConfigFile){images.Frontend: func(c *v1.ConfigFile) { c.Architecture = "arm64" }})
 		w.release(3, backend, foreign)
-		w.refuse("an image of another platform", serving, "app-prepare", foreign+" is for linux/arm64, and the host is linux/amd64")
+		w.refuse("an image of another platform", serving, "app-prepare", foreign+" is for linux/arm64, and the host is "+
+			"linux/amd64")
 		_, unseen := w.releaseImages(images.Options{Release: "unseen"}, nil)
 		w.release(3, backend, unseen)
 		w.withoutRegistry(unseen, func() {
 			w.refuse("the registry does not answer", serving, "app-prepare", "pull "+unseen, "connection refused")
 		})
 		w.serves(1)
-		if out, err := w.pulumi("up", "--yes", "--skip-preview"); err == nil || !strings.Contains(out, "pull "+unseen) || !strings.Contains(out, "run `studio up`") {
+		if out, err := w.pulumi("up", "--yes", "--skip-preview"); err == nil || !strings.Contains(out,
+			"pull "+unseen) || !strings.Contains(out, "run `studio up`") {
 			t.Errorf("a bare update does not repeat what failed: %v\n%s", err, tail(out, 30))
 		}
 		w.mustUpdate() // the same config, with the cause mended
@@ -272,7 +284,8 @@ func failures(t *testing.T, w *world) {
 		w.release(4, stubborn, frontend)
 		w.mustUpdate()
 		w.serves(4)
-		faulttable.Seen(t, "Releases", "a backend that does not end when it is asked to", "nothing: it is killed when its grace is over", "no request is lost")
+		faulttable.Seen(t, "Releases", "a backend that does not end when it is asked to", "nothing: it is killed when its "+
+			"grace is over", "no request is lost")
 	}
 	w.release(1, backend, frontend)
 	w.mustUpdate()
@@ -306,20 +319,25 @@ func turns(t *testing.T, w *world) {
 		defer done.Done()
 		first, firstErr = w.update()
 	}()
-	// Looked at, not tried: who tries has it for a moment, and the update would find it taken. Who has it writes that down.
+	// Looked at, not tried: who tries has it for a moment, and the update would find it taken. Who has it writes that
+	// down.
 	const held = "[ -s /run/lock/momentstudio-services.lock ] && echo held || true"
-	for deadline := time.Now().Add(time.Minute); !strings.Contains(w.host(held), "held"); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(w.host(held),
+		"held"); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			done.Wait()
 			t.Fatalf("the first update does not take the lock: %v\n%s", firstErr, tail(first, 20))
 		}
 	}
-	if out, err := w.update(); err == nil || !strings.Contains(out, "being changed by root on") || !strings.Contains(out, "an update of stack") {
+	if out, err := w.update(); err == nil || !strings.Contains(out, "being changed by root on") || !strings.Contains(out,
+		"an update of stack") {
 		t.Errorf("the second update does not tell who is at it: %v\n%s", err, tail(out, 20))
 	} else {
-		faulttable.Try(t, "Runs", "two updates at once", told("studio", out), "the first goes on, the second changes nothing", w.secretValues()...)
+		faulttable.Try(t, "Runs", "two updates at once", told("studio", out), "the first goes on, the second changes nothing",
+			w.secretValues()...)
 	}
-	if out := w.host("systemctl start momentstudio-prune.service; journalctl -u momentstudio-prune.service -o cat --since -5min"); !strings.Contains(out, "nothing is pruned this time") {
+	if out := w.host("systemctl start momentstudio-prune.service; journalctl -u momentstudio-prune.service -o cat " +
+		"--since -5min"); !strings.Contains(out, "nothing is pruned this time") {
 		t.Errorf("images are pruned in the middle of an update:\n%s", out)
 	}
 	out, err = w.update("--wait", "5m")
@@ -330,7 +348,8 @@ func turns(t *testing.T, w *world) {
 	if firstErr != nil || !strings.Contains(first, "BEHIND_YOUR_BACK") {
 		t.Errorf("the first: %v\n%s", firstErr, tail(first, 40))
 	}
-	if env := w.host("docker service inspect momentstudio-frontend --format '{{json .Spec.TaskTemplate.ContainerSpec.Env}}'"); strings.Contains(env, "BEHIND_YOUR_BACK") {
+	if env := w.host("docker service inspect momentstudio-frontend --format '{{json " +
+		".Spec.TaskTemplate.ContainerSpec.Env}}'"); strings.Contains(env, "BEHIND_YOUR_BACK") {
 		t.Errorf("the update does not mend the service: %s", env)
 	}
 }
@@ -349,15 +368,17 @@ func (w *world) withoutRegistry(image string, do func()) {
 	do()
 }
 
-// fillVolume takes all that the data volume has left, also what its file system keeps for root, so that Postgres itself dies of it;
-// crowdVolume leaves it a little; emptyVolume gives it back.
+// fillVolume takes all that the data volume has left, also what its file system keeps for root, so that Postgres
+// itself dies of it; crowdVolume leaves it a little; emptyVolume gives it back.
 const (
-	crowdVolume = "fallocate -l $(($(df --output=avail --block-size=1M /mnt/momentstudio | tail -n 1) - 200))M /mnt/momentstudio/filler-1"
+	crowdVolume = "fallocate -l $(($(df --output=avail --block-size=1M /mnt/momentstudio | tail -n 1) - 200))M " +
+		"/mnt/momentstudio/filler-1"
 	fillVolume  = `n=0; for size in 1G 100M 10M 1M 64K 4K; do while n=$((n+1)); fallocate -l $size /mnt/momentstudio/filler-$n 2>/dev/null; do :; done; done`
 	emptyVolume = "rm -f /mnt/momentstudio/filler-*"
 )
 
-// fullVolume updates to a release that migrates, while the data volume is full, and while it fills up once the update has looked at it.
+// fullVolume updates to a release that migrates, while the data volume is full, and while it fills up once the update
+// has looked at it.
 func (w *world) fullVolume() {
 	w.t.Helper()
 	rows, files, schema := w.rows(), w.files(), w.sql("SELECT version_num FROM alembic_version")
@@ -367,7 +388,8 @@ func (w *world) fullVolume() {
 	w.host(emptyVolume)
 
 	w.host(`setsid sh -c 'timeout 600 docker events --filter type=container --filter event=die --format "{{.Actor.Attributes.name}}" | { grep -m 1 -q app-prepare; ` + crowdVolume + `; }' >/dev/null 2>&1 &`)
-	w.refuse("the data volume fills up in the middle of an update", kept, "app-migrate", "back up the database before its migration", "raise host.volumeSizeGB")
+	w.refuse("the data volume fills up in the middle of an update", kept, "app-migrate", "back up the database before "+
+		"its migration", "raise host.volumeSizeGB")
 	w.host(emptyVolume)
 	w.awaitHost()
 	w.holds("after the volume was full", rows, files)
@@ -418,7 +440,8 @@ func migrations(t *testing.T, w *world) {
 
 	// An older release over a newer schema.
 	w.release(5, older, frontend)
-	w.refuse("an older release over a newer schema", "the release of before serves on", "the database is at revision "+images.HeadRevision, "release.compatibleRevisions", "alembic downgrade")
+	w.refuse("an older release over a newer schema", "the release of before serves on",
+		"the database is at revision "+images.HeadRevision, "release.compatibleRevisions", "alembic downgrade")
 	w.serves(1)
 	w.configure("release", "compatibleRevisions", []string{images.HeadRevision})
 	w.mustUpdate()
@@ -426,7 +449,8 @@ func migrations(t *testing.T, w *world) {
 
 	// The other way out: the schema goes back with the newer image. Then a newer release migrates.
 	task := func(image, arguments string) string {
-		return "docker run --rm --network momentstudio-app --env RUN_DB_MIGRATIONS=0 --env ENVIRONMENT=production --mount type=bind,source=/etc/momentstudio/secrets/app.env,target=/app/.env,readonly " + image + " " + arguments
+		return "docker run --rm --network momentstudio-app --env RUN_DB_MIGRATIONS=0 --env ENVIRONMENT=production --mount " +
+			"type=bind,source=/etc/momentstudio/secrets/app.env,target=/app/.env,readonly " + image + " " + arguments
 	}
 	w.host(task(backend, "alembic downgrade -1"))
 	w.configure("release", "compatibleRevisions", []string{})
@@ -447,14 +471,16 @@ func migrations(t *testing.T, w *world) {
 		images.Backend: instead(`if [ "$1 $2" = "alembic upgrade" ]; then echo "canary: relation exists"; exit 3; fi; exec /docker-entrypoint.sh "$@"`),
 	})
 	w.release(6, failing, frontend)
-	w.refuse("a migration that fails", "the release of before serves on, and the dump of before is kept", "app-migrate", "exited with code 3", "canary: relation exists", "the old release keeps serving")
+	w.refuse("a migration that fails", "the release of before serves on, and the dump of before is kept", "app-migrate",
+		"exited with code 3", "canary: relation exists", "the old release keeps serving")
 	w.serves(5)
 	if got := dumps(); got != had+1 {
 		t.Errorf("%d dumps, want one more than %d", got, had)
 	}
 
 	// Twenty at once, as jobs that nobody counted would: one migrates.
-	command := w.host("docker inspect --format '{{json .Config.Image}} {{join .Args \" \"}}' $(docker ps -aq --filter name=app-migrate | head -1)")
+	command := w.host("docker inspect --format '{{json .Config.Image}} {{join .Args \" \"}}' $(docker ps -aq --filter " +
+		"name=app-migrate | head -1)")
 	image, arguments, _ := strings.Cut(command, " ")
 	arguments = strings.ReplaceAll(arguments, failing, backend)
 	if !strings.Contains(arguments, backend) {
@@ -463,7 +489,8 @@ func migrations(t *testing.T, w *world) {
 	out := w.host(fmt.Sprintf(`for n in $(seq 20); do docker run --rm --network momentstudio-app --cap-drop ALL --cap-add DAC_OVERRIDE \
   -v /var/run/docker.sock:/var/run/docker.sock -v /etc/momentstudio/secrets:/etc/momentstudio/secrets:ro \
   -v /mnt/momentstudio/backups/before-migration:/mnt/momentstudio/backups/before-migration %s %s >/tmp/migrate-$n 2>&1 || echo failed $n >>/tmp/migrate-$n & done; wait; cat /tmp/migrate-*`, image, arguments))
-	if got := strings.Count(out, "Running upgrade"); got != 1 || strings.Contains(out, "failed") || strings.Count(out, "is at "+images.HeadRevision+" already") != 19 {
+	if got := strings.Count(out, "Running upgrade"); got != 1 || strings.Contains(out, "failed") || strings.Count(out,
+		"is at "+images.HeadRevision+" already") != 19 {
 		t.Errorf("%d of twenty migrated:\n%s", got, tail(out, 80))
 	}
 	if got := dumps(); got != had+2 {
@@ -473,7 +500,8 @@ func migrations(t *testing.T, w *world) {
 	if mode := w.host("stat -c '%a %U' " + newest); mode != "600 root" {
 		t.Errorf("%s has mode and owner %s", newest, mode)
 	}
-	if rows := w.host("docker exec -i $(docker ps -q --filter name=momentstudio-postgres. | head -1) pg_restore --data-only -t support_messages -f - < " + newest + " | grep -c client"); rows == "0" {
+	if rows := w.host("docker exec -i $(docker ps -q --filter name=momentstudio-postgres. | head -1) pg_restore " +
+		"--data-only -t support_messages -f - < " + newest + " | grep -c client"); rows == "0" {
 		t.Error("the dump holds no row of the customers")
 	}
 	w.release(1, backend, frontend)
@@ -486,7 +514,9 @@ func reboot(t *testing.T, w *world) {
 	first := w.configured("release")
 	backend, frontend := w.releaseImages(images.Options{Release: "seventh"}, nil)
 	w.release(7, backend, frontend)
-	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), "up", "--stack", w.s.Stack, "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile()) //nolint:gosec // our own program
+	//nolint:gosec // our own program
+	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), "up", "--stack", w.s.Stack,
+		"--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile())
 	cmd.Dir, cmd.Env = w.s.Project, w.s.Env(w.tools)
 	var out bytes.Buffer
 	seen := &trigger{out: &out, word: "app-backend updating", hit: make(chan struct{})}
@@ -501,7 +531,9 @@ func reboot(t *testing.T, w *world) {
 	case err := <-ended:
 		t.Fatalf("the update ended before its backend's turn: %v\n%s", err, tail(out.String(), 40))
 	}
-	if text, err := exec.CommandContext(w.ctx, "docker", "restart", "--time", "20", w.hostID()).CombinedOutput(); err != nil { //nolint:gosec // the test's own host
+	//nolint:gosec // the test's own host
+	if text, err := exec.CommandContext(w.ctx, "docker", "restart", "--time", "20",
+		w.hostID()).CombinedOutput(); err != nil {
 		t.Fatalf("restart the host: %v\n%s", err, text)
 	}
 	err := <-ended
@@ -519,7 +551,8 @@ func reboot(t *testing.T, w *world) {
 	}
 	w.mustUpdate()
 	w.serves(7)
-	faulttable.Seen(t, "Runs", "the host reboots in the middle of an update", "the update fails, or waits for the host; the next one goes on", "backend and worker come back with one release, and the next update ends as any other")
+	faulttable.Seen(t, "Runs", "the host reboots in the middle of an update", "the update fails, or waits for the host; "+
+		"the next one goes on", "backend and worker come back with one release, and the next update ends as any other")
 	w.release(1, first["backend"].(string), first["frontend"].(string)) // with the next update
 }
 

@@ -44,8 +44,10 @@ func (w *world) mustRestore(arguments string) string {
 func (w *world) rows() map[string]string {
 	w.t.Helper()
 	var one []string
-	for _, table := range strings.Fields(w.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'media_jobs'")) {
-		one = append(one, fmt.Sprintf("SELECT '%[1]s='||count(*)||' '||coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM %[1]s t", table))
+	for _, table := range strings.Fields(w.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND " +
+		"tablename <> 'media_jobs'")) {
+		one = append(one, fmt.Sprintf("SELECT '%[1]s='||count(*)||' '||coalesce(md5(string_agg(t::text, '|' ORDER BY "+
+			"t::text)), '') FROM %[1]s t", table))
 	}
 	sums := map[string]string{}
 	for line := range strings.Lines(w.sql(strings.Join(one, " UNION ALL "))) {
@@ -60,7 +62,8 @@ func (w *world) rows() map[string]string {
 
 // files are the shop's files with owner, mode and content.
 func (w *world) files() string {
-	return w.host("cd /mnt/momentstudio && find uploads private_uploads -printf '%p %m %u %g %y\\n' | sort && find uploads private_uploads -type f -exec sha256sum {} + | sort")
+	return w.host("cd /mnt/momentstudio && find uploads private_uploads -printf '%p %m %u %g %y\\n' | sort && find " +
+		"uploads private_uploads -type f -exec sha256sum {} + | sort")
 }
 
 // holds compares rows and files with those that were there.
@@ -82,7 +85,8 @@ func (w *world) holds(when string, rows map[string]string, files string) {
 // restores bring back what was lost, from each kind of source, and refuse what they cannot do.
 func restores(t *testing.T, w *world) {
 	const asset = "(SELECT id FROM media_assets ORDER BY created_at LIMIT 1)"
-	w.sql("INSERT INTO media_jobs (id, asset_id, job_type, status) VALUES (gen_random_uuid(), " + asset + ", 'ingest', 'processing')")
+	w.sql("INSERT INTO media_jobs (id, asset_id, job_type, status) VALUES (gen_random_uuid(), " + asset +
+		", 'ingest', 'processing')")
 	// A backup that a newer release would have made.
 	revision := w.sql("SELECT version_num FROM alembic_version")
 	w.sql("UPDATE alembic_version SET version_num = '9999_to_come'")
@@ -101,7 +105,8 @@ func restores(t *testing.T, w *world) {
 	w.holds("after the refusals", rows, files)
 
 	// Everything is lost, and something else is there.
-	w.host("rm -rf /mnt/momentstudio/uploads/* /mnt/momentstudio/private_uploads/* && touch /mnt/momentstudio/uploads/later.txt")
+	w.host("rm -rf /mnt/momentstudio/uploads/* /mnt/momentstudio/private_uploads/* && touch " +
+		"/mnt/momentstudio/uploads/later.txt")
 	w.sql("TRUNCATE media_assets, support_messages, content_blocks CASCADE")
 	lostRows, lostFiles := w.rows(), w.files()
 	out := w.mustRestore("--backup latest --from rest --yes")
@@ -126,12 +131,14 @@ func restores(t *testing.T, w *world) {
 	if out, code := w.hostops("restore --backup latest --yes"); code != 15 || !strings.Contains(out, "restore drop") {
 		t.Errorf("a second restore: exit code %d\n%s", code, out)
 	} else {
-		faulttable.Try(t, "Restores", "a second restore, when the first can still be undone", told("hostops", out), "what the first one replaced is kept")
+		faulttable.Try(t, "Restores", "a second restore, when the first can still be undone", told("hostops", out),
+			"what the first one replaced is kept")
 	}
 	w.mustRestore("undo")
 	w.holds("after going back", lostRows, lostFiles)
 	w.mustRestore("drop")
-	if left := w.host("ls /mnt/momentstudio/restore 2>/dev/null || true") + w.sql("SELECT datname FROM pg_database WHERE datname LIKE 'adrianaart_%'"); left != "" {
+	if left := w.host("ls /mnt/momentstudio/restore 2>/dev/null || true") + w.sql("SELECT datname FROM pg_database "+
+		"WHERE datname LIKE 'adrianaart_%'"); left != "" {
 		t.Errorf("after the drop there is still %s", left)
 	}
 
@@ -157,7 +164,8 @@ func restoreRefusals(t *testing.T, w *world, newer string) {
 		{"an unknown destination", "", "", "--from tape --backup latest --yes", 10, "there are local, rest, s3"},
 		{"a wrong password", wrong + " " + backupSecret, "", "--backup latest --yes", 11, "does not open"},
 		{
-			"a damaged pack", "cp -a " + local + " /mnt/momentstudio/whole && for f in $(find " + local + "/data -type f); do chmod u+w $f; printf xxxx | dd of=$f bs=1 seek=40 conv=notrunc status=none; done",
+			"a damaged pack", "cp -a " + local + " /mnt/momentstudio/whole && for f in $(find " + local +
+				"/data -type f); do chmod u+w $f; printf xxxx | dd of=$f bs=1 seek=40 conv=notrunc status=none; done",
 			"rm -rf " + local + " && mv /mnt/momentstudio/whole " + local, "--from local --backup latest --yes", 12, "damaged",
 		},
 		{
@@ -165,13 +173,18 @@ func restoreRefusals(t *testing.T, w *world, newer string) {
 			"rm -rf " + local + " && mv /mnt/momentstudio/whole " + local, "--from local --backup latest --yes", 12, "damaged",
 		},
 		{
-			"a full disk", "fallocate -l $(( $(df --output=avail -B1 /mnt/momentstudio | tail -1) - 400000000 )) /mnt/momentstudio/filler", "rm /mnt/momentstudio/filler",
+			"a full disk", "fallocate -l $(( $(df --output=avail -B1 /mnt/momentstudio | tail -1) - 400000000 )) " +
+				"/mnt/momentstudio/filler", "rm /mnt/momentstudio/filler",
 			"--backup latest --yes", 13, "host.volumeSizeGB",
 		},
 		{"a newer schema", "", "", "--backup " + newer + " --yes", 14, "9999_to_come"},
-		{"a cut archive", "head -c 1000 /dev/urandom > /mnt/momentstudio/backup-x.tar.gz", "rm /mnt/momentstudio/backup-x.tar.gz", "--archive /mnt/momentstudio/backup-x.tar.gz --yes", 12, "no gzip file"},
+		{
+			"a cut archive", "head -c 1000 /dev/urandom > /mnt/momentstudio/backup-x.tar.gz",
+			"rm /mnt/momentstudio/backup-x.tar.gz", "--archive /mnt/momentstudio/backup-x.tar.gz --yes", 12, "no gzip file",
+		},
 		{"another stack's name", "", "", "--backup latest </dev/null", 1, "Type the stack's name"},
-		{"an update at work", "(flock 9; echo 'an update, since noon' >&9; sleep 8) 9>/run/lock/momentstudio-services.lock >/dev/null 2>&1 &", "sleep 8", "--backup latest --yes", 5, "an update, since noon"},
+		{"an update at work", "(flock 9; echo 'an update, since noon' >&9; sleep 8) 9>/run/lock/momentstudio-services.lock " +
+			">/dev/null 2>&1 &", "sleep 8", "--backup latest --yes", 5, "an update, since noon"},
 	} {
 		w.host("cp -p " + backupSecret + " /var/tmp/backup.json; " + c.before)
 		out, code := w.hostops("restore " + c.arguments)
@@ -191,11 +204,15 @@ func restoreKilled(t *testing.T, w *world, rows map[string]string, files string)
 	lostRows, lostFiles := w.rows(), w.files()
 	killAt := func(moment string) {
 		t.Helper()
-		if _, err := exec.CommandContext(w.ctx, "docker", "exec", "-d", w.hostID(), "sh", "-c", "/etc/momentstudio/hostops restore --backup latest --from s3 --yes >/tmp/restore.log 2>&1").CombinedOutput(); err != nil { //nolint:gosec // the test's own host
+		//nolint:gosec // the test's own host
+		if _, err := exec.CommandContext(w.ctx, "docker", "exec", "-d", w.hostID(), "sh", "-c",
+			"/etc/momentstudio/hostops restore --backup latest --from s3 --yes >/tmp/restore.log 2>&1").CombinedOutput(); err != nil {
 			t.Fatal(err)
 		}
-		w.host("for n in $(seq 1200); do if " + moment + "; then docker kill $(docker ps -q --filter label=momentstudio=hostops); exit; fi; sleep 0.05; done; cat /tmp/restore.log; exit 1")
-		w.host("for n in $(seq 100); do [ -n \"$(docker ps -aq --filter label=momentstudio=hostops)\" ] || exit 0; sleep 0.1; done; exit 1")
+		w.host("for n in $(seq 1200); do if " + moment + "; then docker kill $(docker ps -q --filter " +
+			"label=momentstudio=hostops); exit; fi; sleep 0.05; done; cat /tmp/restore.log; exit 1")
+		w.host("for n in $(seq 100); do [ -n \"$(docker ps -aq --filter label=momentstudio=hostops)\" ] || exit 0; sleep " +
+			"0.1; done; exit 1")
 	}
 	const journal = "/mnt/momentstudio/restore/journal.json"
 	killAt("[ -e " + journal + " ]")
@@ -211,12 +228,14 @@ func restoreKilled(t *testing.T, w *world, rows map[string]string, files string)
 	if out, code := w.hostops("restore --backup latest --yes"); code != 15 || !strings.Contains(out, "restore continue") {
 		t.Errorf("a new restore over a killed one: exit code %d\n%s", code, out)
 	} else {
-		faulttable.Try(t, "Restores", "a new restore over a killed one", told("hostops", out), "the killed one can be finished, or undone")
+		faulttable.Try(t, "Restores", "a new restore over a killed one", told("hostops", out), "the killed one can be "+
+			"finished, or undone")
 	}
 	if out, err := w.update(); err == nil || !strings.Contains(out, "an update would mix two states of the shop") {
 		t.Errorf("an update of a shop that stands between two states: %v\n%s", err, tail(out, 20))
 	} else {
-		faulttable.Try(t, "Restores", "an update of a shop that stands between two states", told("studio", out), "the killed restore can be finished, or undone")
+		faulttable.Try(t, "Restores", "an update of a shop that stands between two states", told("studio", out),
+			"the killed restore can be finished, or undone")
 	}
 	w.mustRestore("continue")
 	w.holds("continued", rows, files)
@@ -235,8 +254,10 @@ func restoreArchive(t *testing.T, w *world, rows map[string]string, files string
 		if strings.HasPrefix(name, "dev") {
 			notes += "source=dev\\n"
 		}
-		w.host("rm -rf /mnt/momentstudio/old && mkdir /mnt/momentstudio/old && cd /mnt/momentstudio/old && cp -a ../uploads ../private_uploads . && printf '" + notes + "' > manifest.txt && " +
-			"docker exec $(docker ps -q --filter name=momentstudio-postgres. | head -1) pg_dump -Fc -U postgres adrianaart > db.dump && tar -czf ../" + name + " uploads private_uploads db.dump manifest.txt && cd .. && rm -rf old")
+		w.host("rm -rf /mnt/momentstudio/old && mkdir /mnt/momentstudio/old && cd /mnt/momentstudio/old && cp -a " +
+			"../uploads ../private_uploads . && printf '" + notes + "' > manifest.txt && " +
+			"docker exec $(docker ps -q --filter name=momentstudio-postgres. | head -1) pg_dump -Fc -U postgres adrianaart > " +
+			"db.dump && tar -czf ../" + name + " uploads private_uploads db.dump manifest.txt && cd .. && rm -rf old")
 		w.sql("TRUNCATE media_assets, support_messages CASCADE")
 		w.host("rm -rf /mnt/momentstudio/uploads/*")
 		out := w.mustRestore(fmt.Sprintf("--archive /mnt/momentstudio/%s --yes", name))

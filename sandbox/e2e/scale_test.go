@@ -18,12 +18,15 @@ const (
 )
 
 // words are what messages are made of.
-const words = "hello good morning i ordered a picture for my wife and it has not come yet can you please tell me when will be sent " +
-	"thank you very much the frame was broken on one side would like to change address of delivery before friday kind regards"
+const words = "hello good morning i ordered a picture for my wife and it has not come yet can you please tell me " +
+	"when will be sent " +
+	"thank you very much the frame was broken on one side would like to change address of delivery before friday kind " +
+	"regards"
 
 // scale backs up, verifies and drills a shop of full size, beside what the old scripts' way costs for the same data.
 func scale(t *testing.T, w *world) {
-	const psql = "docker exec -i $(docker ps -q --filter name=momentstudio-postgres. | head -1) psql -U postgres -v ON_ERROR_STOP=1 -q -d adrianaart"
+	const psql = "docker exec -i $(docker ps -q --filter name=momentstudio-postgres. | head -1) psql -U postgres -v " +
+		"ON_ERROR_STOP=1 -q -d adrianaart"
 	timed := func(command string) time.Duration {
 		t.Helper()
 		began := time.Now()
@@ -52,14 +55,16 @@ xargs sha256sum < /tmp/new | awk '{split($2,p,"/"); print p[1] "\timage\tapprove
 	table := "\n| | time | stored at each destination | peak memory |\n|---|---:|---:|---:|\n"
 	table += fmt.Sprintf("| `pg_dump \\| gzip` and `tar -z`, each time | %.0f s | %d MB | |\n", old.Seconds(), oldMB)
 	first, firstTook, firstPeak := w.measuredBackup()
-	table += fmt.Sprintf("| first backup, to %d destinations, read back | %.0f s | %d MB | %d MB |\n", len(first), firstTook.Seconds(), first["s3"]>>20, firstPeak>>20)
+	table += fmt.Sprintf("| first backup, to %d destinations, read back | %.0f s | %d MB | %d MB |\n", len(first),
+		firstTook.Seconds(), first["s3"]>>20, firstPeak>>20)
 
 	// One in a hundred changes.
 	rows(scaleRows / 200)
 	w.host(psql + fmt.Sprintf(` -c "UPDATE support_messages SET topic = 'changed' WHERE id IN (SELECT id FROM support_messages LIMIT %d)"`, scaleRows/200))
 	files(scaleFiles / 100)
 	second, secondTook, secondPeak := w.measuredBackup()
-	table += fmt.Sprintf("| second, after a change of 1 %% | %.0f s | %d MB | %d MB |\n", secondTook.Seconds(), second["s3"]>>20, secondPeak>>20)
+	table += fmt.Sprintf("| second, after a change of 1 %% | %.0f s | %d MB | %d MB |\n", secondTook.Seconds(),
+		second["s3"]>>20, secondPeak>>20)
 	for name, added := range second {
 		if added*20 > first[name] {
 			t.Errorf("destination %s: the second backup stores %d bytes, the first %d: more than 5 %%", name, added, first[name])
@@ -73,7 +78,8 @@ xargs sha256sum < /tmp/new | awk '{split($2,p,"/"); print p[1] "\timage\tapprove
 
 	before := w.remains()
 	reports := t.ArtifactDir()
-	cmd, out := w.drillCommand("--stack", "drill-scale", "--of", "", "--config-file", w.drillFile(), "--report", reports, "--ssh-allow", "60m", "--address", w.s.Gateway().String())
+	cmd, out := w.drillCommand("--stack", "drill-scale", "--of", "", "--config-file", w.drillFile(), "--report", reports,
+		"--ssh-allow", "60m", "--address", w.s.Gateway().String())
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("studio drill: %v\n%s", err, tail(out.String(), 80))
 	}
@@ -108,7 +114,8 @@ func (w *world) measuredBackup() (added map[string]int64, took time.Duration, pe
 			} `json:"destinations"`
 		} `json:"last"`
 	}
-	if err := json.Unmarshal([]byte(w.host("cat /mnt/momentstudio/backups/status.json")), &state); err != nil || len(state.Last.Destinations) < 3 {
+	if err := json.Unmarshal([]byte(w.host("cat /mnt/momentstudio/backups/status.json")),
+		&state); err != nil || len(state.Last.Destinations) < 3 {
 		w.t.Fatalf("the state of the backups: %v", err)
 	}
 	added = map[string]int64{}

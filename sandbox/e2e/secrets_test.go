@@ -19,28 +19,33 @@ import (
 // given are values for every secret that a stack is given, each recognisable. A DSN is searched by
 // its key, because the host in it is no secret.
 var given = map[string]string{
-	"sentryDsn": "https://canary0dsn5f0c1e@sentry.invalid/7", "smtpPassword": "canary-smtp-5f0c1e", "secretKey": "canary-secret-key-5f0c1e-0123456789abcdef",
+	"sentryDsn": "https://canary0dsn5f0c1e@sentry.invalid/7", "smtpPassword": "canary-smtp-5f0c1e",
+	"secretKey":           "canary-secret-key-5f0c1e-0123456789abcdef",
 	"stripeSecretKeyLive": "sk_live_canary5f0c1e", "stripeSecretKeySandbox": "sk_test_canary5f0c1e",
 	"stripeWebhookSecretLive": "whsec_canaryLive5f0c1e", "stripeWebhookSecretSandbox": "whsec_canarySandbox5f0c1e",
 	"paypalClientSecretLive": "canary-paypal-live-5f0c1e", "paypalClientSecretSandbox": "canary-paypal-sandbox-5f0c1e",
 	"netopiaApiKeyLive": "canary-netopia-live-5f0c1e", "netopiaApiKeySandbox": "canary-netopia-sandbox-5f0c1e",
 	"netopiaPosSignatureLive": "canary-pos-live-5f0c1e", "netopiaPosSignatureSandbox": "canary-pos-sandbox-5f0c1e",
 	"adminIpBypassToken": "canary-bypass-token-5f0c1e", "auditHashChainSecret": "canary-audit-chain-5f0c1e",
-	"googleClientSecret": "canary-google-5f0c1e", "samedayApiPassword": "canary-sameday-5f0c1e", "fanApiPassword": "canary-fan-5f0c1e",
+	"googleClientSecret": "canary-google-5f0c1e", "samedayApiPassword": "canary-sameday-5f0c1e",
+	"fanApiPassword": "canary-fan-5f0c1e",
 }
 
 // plainBesides is what the given secrets ask for.
 var plainBesides = map[string]map[string]any{
-	"smtp":    {"enabled": true, "host": "smtp.invalid", "username": "shop", "from": "shop@momentstudio.test"},
-	"paypal":  {"enabled": true, "env": "sandbox", "clientIdSandbox": "client", "webhookIdSandbox": "hook"},
-	"netopia": {"enabled": true, "env": "sandbox", "publicKeySandbox": "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"},
-	"audit":   {"hashChain": true}, "google": {"clientId": "client"}, "sameday": {"username": "shop"}, "fan": {"username": "shop"},
+	"smtp":   {"enabled": true, "host": "smtp.invalid", "username": "shop", "from": "shop@momentstudio.test"},
+	"paypal": {"enabled": true, "env": "sandbox", "clientIdSandbox": "client", "webhookIdSandbox": "hook"},
+	"netopia": {"enabled": true, "env": "sandbox", "publicKeySandbox": "-----BEGIN PUBLIC " +
+		"KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"},
+	"audit": {"hashChain": true}, "google": {"clientId": "client"}, "sameday": {"username": "shop"},
+	"fan": {"username": "shop"},
 }
 
 // setSecret encrypts a value into the stack's file, through a pipe.
 func (w *world) setSecret(key, value string) {
 	w.t.Helper()
-	cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--stack", w.s.Stack, "--config-file", w.s.ConfigFile(),
+	cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--stack", w.s.Stack, "--config-file",
+		w.s.ConfigFile(),
 		"--secret", "momentstudio:"+key, "--non-interactive")
 	cmd.Dir, cmd.Env, cmd.Stdin = w.s.Project, w.s.Env(w.tools), strings.NewReader(value)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -95,7 +100,10 @@ func canaries(t *testing.T, w *world) {
 		w.setSecret(key, given[key])
 	}
 	// What people and machines read of a change that holds every secret.
-	shown := map[string]string{"the preview's text": w.mustPulumi("preview", "--diff"), "the preview's JSON": w.mustPulumi("preview", "--json")}
+	shown := map[string]string{
+		"the preview's text": w.mustPulumi("preview", "--diff"),
+		"the preview's JSON": w.mustPulumi("preview", "--json"),
+	}
 	t.Setenv("PULUMI_DEBUG_COMMANDS", "true") // without it this CLI does not know --event-log
 	events := filepath.Join(t.TempDir(), "events.json")
 	w.mustPulumi("preview", "--event-log", events)
@@ -112,7 +120,8 @@ func canaries(t *testing.T, w *world) {
 	site := newSite(t, w)
 	shown["the browsers' configuration"] = site.get("https://momentstudio.test/assets/app-config.js").body
 	shown["a page"] = site.get("https://momentstudio.test/").body
-	shown["services, secrets and networks"] = w.host("docker service inspect $(docker service ls -q); docker secret ls -q | xargs docker secret inspect; docker network inspect $(docker network ls -q); docker node inspect self")
+	shown["services, secrets and networks"] = w.host("docker service inspect $(docker service ls -q); docker secret ls " +
+		"-q | xargs docker secret inspect; docker network inspect $(docker network ls -q); docker node inspect self")
 	shown["containers, also finished ones"] = w.host("docker inspect $(docker ps -aq)")
 	shown["logs of containers"] = w.host("for c in $(docker ps -aq); do docker logs $c 2>&1; done")
 	shown["the journal"] = w.host("journalctl --no-pager --all -o cat")
@@ -162,10 +171,14 @@ func canaries(t *testing.T, w *world) {
 	for where, command := range map[string]string{
 		"environments and command lines": "cd /proc && grep -laFf /run/patterns [0-9]*/environ [0-9]*/cmdline 2>/dev/null",
 		"cloud-init's data":              "grep -rlaFf /run/patterns /var/lib/cloud /run/cloud-init 2>/dev/null",
-		"files of the host": "grep -rlaFf /run/patterns /etc /root /home /tmp /var/tmp /var/log /usr/local /opt /srv 2>/dev/null" +
+		"files of the host": "grep -rlaFf /run/patterns /etc /root /home /tmp /var/tmp /var/log /usr/local /opt /srv " +
+			"2>/dev/null" +
 			" | grep -v -e ^/etc/momentstudio/secrets/ -e ^/etc/momentstudio/postgres/",
-		"the data volume":     "grep -rlaFf /run/patterns /mnt/momentstudio --exclude-dir=pg_wal --exclude-dir=base 2>/dev/null",
-		"layers and metadata": "grep -rlaFf /run/patterns /var/lib/docker/containers /var/lib/docker/image /var/lib/docker/volumes /var/lib/docker/network --exclude-dir=mounts 2>/dev/null; grep -rlaFf /run/patterns /var/lib/docker/overlay2 --exclude-dir=merged 2>/dev/null",
+		"the data volume": "grep -rlaFf /run/patterns /mnt/momentstudio --exclude-dir=pg_wal --exclude-dir=base " +
+			"2>/dev/null",
+		"layers and metadata": "grep -rlaFf /run/patterns /var/lib/docker/containers /var/lib/docker/image " +
+			"/var/lib/docker/volumes /var/lib/docker/network --exclude-dir=mounts 2>/dev/null; grep -rlaFf /run/patterns " +
+			"/var/lib/docker/overlay2 --exclude-dir=merged 2>/dev/null",
 	} {
 		if got := w.host("LC_ALL=C; export LC_ALL; " + command + " | head -20; true"); got != "" {
 			t.Errorf("%s hold secrets in clear:\n%s", where, got)
@@ -244,8 +257,11 @@ func (w *world) sshWith(key, knownHosts string) (string, error) {
 			w.t.Fatal(err)
 		}
 	}
-	out, err := exec.CommandContext(w.ctx, "ssh", "-F", "/dev/null", "-i", filepath.Join(dir, "key"), "-o", "IdentitiesOnly=yes", //nolint:gosec // our own files
-		"-o", "StrictHostKeyChecking=yes", "-o", "GlobalKnownHostsFile=/dev/null", "-o", "UserKnownHostsFile="+filepath.Join(dir, "known_hosts"), "-o", "HostKeyAlgorithms=ssh-ed25519",
+	//nolint:gosec // our own files
+	out, err := exec.CommandContext(w.ctx, "ssh", "-F", "/dev/null", "-i", filepath.Join(dir, "key"), "-o",
+		"IdentitiesOnly=yes",
+		"-o", "StrictHostKeyChecking=yes", "-o", "GlobalKnownHostsFile=/dev/null", "-o", "UserKnownHostsFile="+
+			filepath.Join(dir, "known_hosts"), "-o", "HostKeyAlgorithms=ssh-ed25519",
 		"-o", "PasswordAuthentication=no", "-o", "ConnectTimeout=10", "root@"+w.address(), "true").CombinedOutput()
 	return string(out), err
 }
@@ -319,7 +335,8 @@ func rotations(t *testing.T, w *world) {
 	for name, fresh := range map[string]bool{ // whether the second rotation made another value
 		"secrets-superuser": true, "secrets-bootstrap-host-key": false,
 		"secrets-backup-password": false, "secrets-app-key": false, // kept for good: what they encrypted may be needed
-		"secrets-login-1": false, "secrets-deploy-key-1": false, "secrets-host-key-1": false, // kept until the next generation
+		// kept until the next generation
+		"secrets-login-1": false, "secrets-deploy-key-1": false, "secrets-host-key-1": false,
 	} {
 		if before[name] == "" || after[name] == "" || (after[name] != before[name]) != fresh {
 			t.Errorf("%s has another value: %v, want %v", name, after[name] != before[name], fresh)
@@ -333,12 +350,18 @@ func rotations(t *testing.T, w *world) {
 			t.Errorf("%s is still in the state", gone)
 		}
 	}
-	for role, password := range map[string]string{"momentstudio_a": before["secrets-login-1"], "postgres": before["secrets-superuser"]} {
+	for role, password := range map[string]string{
+		"momentstudio_a": before["secrets-login-1"],
+		"postgres":       before["secrets-superuser"],
+	} {
 		if w.logsIn(role, password) {
 			t.Errorf("%s still logs in with its old password", role)
 		}
 	}
-	for role, password := range map[string]string{"momentstudio_b": after["secrets-login-2"], "postgres": after["secrets-superuser"]} {
+	for role, password := range map[string]string{
+		"momentstudio_b": after["secrets-login-2"],
+		"postgres":       after["secrets-superuser"],
+	} {
 		if !w.logsIn(role, password) {
 			t.Errorf("%s does not log in with its new password", role)
 		}
@@ -369,7 +392,8 @@ func rotations(t *testing.T, w *world) {
 	// The backup replaces its password wherever it may.
 	out := w.mustBackUp()
 	stays := regexp.MustCompile(`s3: the new password works, and the old one still does: its key ([0-9a-f]{8}) could not`).FindStringSubmatch(out)
-	if strings.Count(out, "replacing the password") != 3 || !strings.Contains(out, "rest: the new password works, and the old one still does") || stays == nil {
+	if strings.Count(out, "replacing the password") != 3 || !strings.Contains(out, "rest: the new password works, and "+
+		"the old one still does") || stays == nil {
 		t.Fatalf("the backup after the rotation says:\n%s", tail(out, 30))
 	}
 	if got := w.opensBackups(oldPassword); !slices.Equal(got, []string{"rest", "s3"}) { // they only take additions
@@ -404,7 +428,8 @@ func (w *world) afterRotations() {
 	for token, want := range map[string]int{
 		w.oldBypassToken: http.StatusServiceUnavailable, w.generatedSecrets()["secrets-maintenance-token"]: http.StatusOK,
 	} {
-		r := newSite(w.t, w).do(http.MethodGet, "https://momentstudio.test/api/v1/theme", "", nil, map[string]string{"X-Maintenance-Bypass": token})
+		r := newSite(w.t, w).do(http.MethodGet, "https://momentstudio.test/api/v1/theme", "", nil,
+			map[string]string{"X-Maintenance-Bypass": token})
 		if r.status != want {
 			w.t.Errorf("a bypass token is answered %d, want %d", r.status, want)
 		}

@@ -115,7 +115,8 @@ func (w *world) tokenOf(email string) string {
 // upload sends a public picture as a member of the content staff, approves it and returns its key.
 func (s *site) upload(w *world) string {
 	s.t.Helper()
-	w.sql("INSERT INTO users (id, email, username, hashed_password, role) VALUES (gen_random_uuid(), 'content@example.com', 'content', 'none', 'content')")
+	w.sql("INSERT INTO users (id, email, username, hashed_password, role) VALUES (gen_random_uuid(), " +
+		"'content@example.com', 'content', 'none', 'content')")
 	s.token = w.tokenOf("content@example.com")
 	defer func() { s.token = "" }()
 
@@ -142,7 +143,8 @@ func (s *site) upload(w *world) string {
 	if err := json.Unmarshal([]byte(r.body), &asset); err != nil || r.status != http.StatusCreated {
 		s.t.Fatalf("upload: status %d, %s", r.status, r.body)
 	}
-	if r := s.do(http.MethodPost, assets+"/"+asset.ID+"/approve", "application/json", strings.NewReader("{}"), nil); r.status/100 != 2 {
+	if r := s.do(http.MethodPost, assets+"/"+asset.ID+"/approve", "application/json", strings.NewReader("{}"),
+		nil); r.status/100 != 2 {
 		s.t.Fatalf("approve: status %d, %s", r.status, r.body)
 	}
 	return asset.Key

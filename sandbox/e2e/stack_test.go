@@ -54,23 +54,43 @@ func TestTheWholeStack(t *testing.T) {
 	}
 	switch {
 	case record != "":
-		steps = []step{{"an empty machine gets a site that serves", func(t *testing.T, w *world) { w.buildEdited(); firstUp(t, w) }}, {"the plans of many changes are recorded", plans}}
+		steps = []step{{"an empty machine gets a site that serves", func(t *testing.T,
+			w *world,
+		) {
+			w.buildEdited()
+			firstUp(t, w)
+		}}, {"the plans of many changes are recorded", plans}}
 	case full:
 		before := func(name string, added step) {
 			at := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
 			steps = slices.Insert(steps, at, added)
 		}
-		before("a release that cannot work is told as it is, and loses no request", step{"each kind of change alone loses no request", changes})
-		before("a drill proves the newest backup on a host of its own, and leaves nothing", step{"a state of an older copy is brought up to date", olderCopy})
+		before("a release that cannot work is told as it is, and loses no request",
+			step{"each kind of change alone loses no request", changes})
+		before("a drill proves the newest backup on a host of its own, and leaves nothing",
+			step{"a state of an older copy is brought up to date", olderCopy})
 		before("the shop is closed to robots again", step{"a power cut in a backup or a restore loses nothing", powerCuts})
 		before("the shop is closed to robots again", step{"a shop of full size is backed up, verified and drilled", scale})
-		before("a protected stack refuses its destruction", step{"a destination that is away or full fails the backup, and the others have theirs", badDestinations})
-		before("a protected stack refuses its destruction", step{"a disk that fills up in the middle of a backup loses nothing", fullDisk})
-		before("a protected stack refuses its destruction", step{"server and volume are lost, and the shop comes back from off the host", lostAll})
-		before("a protected stack refuses its destruction", step{"a rebuild that is killed again and again loses nothing", killedRebuild})
-		steps = append(steps, step{"clouds that fail while a stack is made, and runs that are killed, leave no twin", cloudFaults}, step{"its destruction leaves nothing either", destroy})
-		steps = append(steps, step{"a stack is made from nothing by runs that are killed", killedFirstUps}, step{"and its destruction leaves nothing", destroy})
-		before("the shop is closed to robots again", step{"a host that reboots in the middle of a release serves one release", reboot})
+		before("a protected stack refuses its destruction", step{"a destination that is away or full fails the backup, and " +
+			"the others have theirs", badDestinations})
+		before("a protected stack refuses its destruction", step{"a disk that fills up in the middle of a backup loses " +
+			"nothing", fullDisk})
+		before("a protected stack refuses its destruction", step{"server and volume are lost, and the shop comes back from " +
+			"off the host", lostAll})
+		before("a protected stack refuses its destruction", step{
+			"a rebuild that is killed again and again loses nothing",
+			killedRebuild,
+		})
+		steps = append(steps, step{
+			"clouds that fail while a stack is made, and runs that are killed, leave no twin",
+			cloudFaults,
+		}, step{"its destruction leaves nothing either", destroy})
+		steps = append(steps, step{"a stack is made from nothing by runs that are killed", killedFirstUps},
+			step{"and its destruction leaves nothing", destroy})
+		before("the shop is closed to robots again", step{
+			"a host that reboots in the middle of a release serves one release",
+			reboot,
+		})
 	}
 	for _, step := range steps {
 		ok := t.Run(step.name, func(t *testing.T) {
@@ -99,11 +119,18 @@ func contract(t *testing.T, w *world) {
 		header map[string]string // expected to be contained
 		body   string
 	}{
-		{"/", 200, map[string]string{"Cache-Control": "no-store", "Content-Type": "text/html", "X-Frame-Options": "DENY", "Strict-Transport-Security": "max-age"}, "<html"},
+		{"/", 200, map[string]string{
+			"Cache-Control": "no-store", "Content-Type": "text/html", "X-Frame-Options": "DENY",
+			"Strict-Transport-Security": "max-age",
+		}, "<html"},
 		{"/api/v1/health/ready", 200, map[string]string{"Content-Type": "application/json"}, "ready"},
 		{"/sitemap.xml", 200, map[string]string{"Content-Type": "xml"}, "https://momentstudio.test"},
 		{"/robots.txt", 200, nil, "momentstudio.test"},
-		{"/assets/app-config.js", 200, map[string]string{"Cache-Control": "no-store", "Content-Type": "javascript"}, "0000000000000000000000000000000000000001"},
+		{
+			"/assets/app-config.js", 200,
+			map[string]string{"Cache-Control": "no-store", "Content-Type": "javascript"},
+			"0000000000000000000000000000000000000001",
+		},
 		{"/manifest.webmanifest", 200, map[string]string{"Content-Type": "application/manifest+json"}, ""},
 		{"/media/private/secret.pdf", 404, map[string]string{"Cache-Control": "no-store"}, ""},
 		{"/media/no-such-image.jpg", 404, map[string]string{"Cache-Control": "no-store"}, ""},
@@ -135,13 +162,16 @@ func contract(t *testing.T, w *world) {
 	}
 	bundle := regexp.MustCompile(`main\.[0-9a-f]{16}\.js`).FindString(page.body)
 	if r := site.get("https://momentstudio.test/" + bundle); r.status != 200 ||
-		!strings.Contains(r.header.Get("Cache-Control"), "immutable") || !strings.Contains(r.header.Get("Content-Type"), "javascript") {
+		!strings.Contains(r.header.Get("Cache-Control"), "immutable") || !strings.Contains(r.header.Get("Content-Type"),
+		"javascript") {
 		t.Errorf("bundle %q: status %d, %v", bundle, r.status, r.header)
 	}
-	if r := site.get("https://www.momentstudio.test/shop?x=1"); r.status != 301 || r.header.Get("Location") != "https://momentstudio.test/shop?x=1" {
+	if r := site.get("https://www.momentstudio.test/shop?x=1"); r.status != 301 ||
+		r.header.Get("Location") != "https://momentstudio.test/shop?x=1" {
 		t.Errorf("www: status %d, Location %q", r.status, r.header.Get("Location"))
 	}
-	if r := site.get("http://momentstudio.test/"); r.status != http.StatusPermanentRedirect || !strings.HasPrefix(r.header.Get("Location"), "https://") {
+	if r := site.get("http://momentstudio.test/"); r.status != http.StatusPermanentRedirect ||
+		!strings.HasPrefix(r.header.Get("Location"), "https://") {
 		t.Errorf("plain HTTP: status %d, Location %q", r.status, r.header.Get("Location"))
 	}
 	if got := w.sql("SELECT version_num FROM alembic_version"); got != "0159_add_theme_docs" {
@@ -157,7 +187,8 @@ func contract(t *testing.T, w *world) {
 
 func writes(t *testing.T, w *world) {
 	site := newSite(t, w)
-	if r := site.post("/api/v1/newsletter/subscribe", `{"email":"visitor@example.com"}`, nil); r.status != 400 || !strings.Contains(r.body, "CAPTCHA required") {
+	if r := site.post("/api/v1/newsletter/subscribe", `{"email":"visitor@example.com"}`,
+		nil); r.status != 400 || !strings.Contains(r.body, "CAPTCHA required") {
 		t.Errorf("a robot subscribes: status %d: %s", r.status, r.body)
 	}
 	key := site.upload(w)
@@ -180,7 +211,10 @@ func writes(t *testing.T, w *world) {
 // addresses reads what the application itself logs about a request with forged headers.
 func addresses(t *testing.T, w *world) {
 	spoofed := map[string]string{}
-	for _, name := range []string{"X-Forwarded-For", "CF-Connecting-IP", "X-Real-IP", "True-Client-IP", "X-Momentstudio-Client-IP"} {
+	for _, name := range []string{
+		"X-Forwarded-For", "CF-Connecting-IP", "X-Real-IP", "True-Client-IP",
+		"X-Momentstudio-Client-IP",
+	} {
 		spoofed[name] = "198.51.100.66"
 	}
 	r := newSite(t, w).post("/api/v1/newsletter/subscribe?who=forger", `{"email":"forger@example.com"}`, spoofed)
@@ -204,10 +238,12 @@ func limits(t *testing.T, w *world) {
 		t.Fatalf("the sandbox's bridge: %v: %s", err, out)
 	}
 	address := []string{second.String() + "/32", "dev", fields[1]}
-	if out, err := exec.Command("ip", append([]string{"addr", "add"}, address...)...).CombinedOutput(); err != nil { //nolint:gosec // our own bridge
+	//nolint:gosec // our own bridge
+	if out, err := exec.Command("ip", append([]string{"addr", "add"}, address...)...).CombinedOutput(); err != nil {
 		t.Fatalf("a second address: %v: %s", err, out)
 	}
-	defer func() { _ = exec.Command("ip", append([]string{"addr", "del"}, address...)...).Run() }() //nolint:gosec // the same
+	//nolint:gosec // the same
+	defer func() { _ = exec.Command("ip", append([]string{"addr", "del"}, address...)...).Run() }()
 
 	attempt := func(from netip.Addr, n int) answer {
 		visitor := newSite(t, w)
@@ -220,7 +256,10 @@ func limits(t *testing.T, w *world) {
 		}
 		forged := fmt.Sprintf("198.51.100.%d", n)
 		return visitor.post("/api/v1/auth/login", `{"email":"nobody@example.com","password":"x"}`,
-			map[string]string{"X-Forwarded-For": forged, "CF-Connecting-IP": forged, "X-Real-IP": forged, "True-Client-IP": forged, "Forwarded": "for=" + forged})
+			map[string]string{
+				"X-Forwarded-For": forged, "CF-Connecting-IP": forged, "X-Real-IP": forged,
+				"True-Client-IP": forged, "Forwarded": "for=" + forged,
+			})
 	}
 	refused := 0
 	for n := range 14 {
@@ -285,7 +324,8 @@ func previews(t *testing.T, w *world) {
 // previewDialsNobody counts the connections that this machine opens to the host.
 func previewDialsNobody(t *testing.T, w *world) {
 	address := w.address()
-	rule := []string{"OUTPUT", "-d", address, "-p", "tcp", "--syn", "-j", "RETURN"} // connections, not the ends of earlier ones
+	// connections, not the ends of earlier ones
+	rule := []string{"OUTPUT", "-d", address, "-p", "tcp", "--syn", "-j", "RETURN"}
 	iptables := func(args ...string) string {
 		out, err := exec.Command("iptables", append([]string{"-w", "10"}, args...)...).CombinedOutput()
 		if err != nil {
@@ -339,7 +379,10 @@ func stateHoldsNoSecret(t *testing.T, w *world) {
 }
 
 // stateful are the resources whose replacement loses data, an address, or everyone's session.
-var stateful = []string{"host-server", "host-data", "host-address", "postgres-service", "turnstile-widget", "secrets-app-key", "secrets-backup-password", "host-network"}
+var stateful = []string{
+	"host-server", "host-data", "host-address", "postgres-service", "turnstile-widget",
+	"secrets-app-key", "secrets-backup-password", "host-network",
+}
 
 func textsReplaceNothing(t *testing.T, w *world) {
 	back := w.keepConfig()
@@ -359,8 +402,16 @@ func textsReplaceNothing(t *testing.T, w *world) {
 		{"host", "sshFrom", []string{w.s.Subnet.String(), "192.0.2.0/24"}, "host-firewall"},
 		{"host", "privateAddress", strings.TrimSuffix(w.s.PrivateNetwork.Addr().String(), "0") + "9", "host-private"},
 		{"host", "serverType", "cx43", "host-server"},
-		{"secrets", "", map[string]any{"tokens": 2, "deployKey": 2, "hostKey": 2, "superuser": 2, "databaseLogin": 2}, "secrets-preview-token"},
-		{"turnstile", "hostnames", []string{"momentstudio.test", "www.momentstudio.test", "more.momentstudio.test"}, "turnstile-widget"},
+		{
+			"secrets", "",
+			map[string]any{"tokens": 2, "deployKey": 2, "hostKey": 2, "superuser": 2, "databaseLogin": 2},
+			"secrets-preview-token",
+		},
+		{
+			"turnstile", "hostnames",
+			[]string{"momentstudio.test", "www.momentstudio.test", "more.momentstudio.test"},
+			"turnstile-widget",
+		},
 		{"postgres", "memoryMB", 600, "postgres-service"},
 	}, {
 		{"domain", "", "shop.momentstudio.test", "dns-apex"},
@@ -469,7 +520,8 @@ func destroy(t *testing.T, w *world) {
 	if unexpected := w.unexpected(); len(unexpected) > 0 {
 		t.Errorf("the program made requests that the emulators do not know: %v", unexpected)
 	}
-	out, err := exec.Command("docker", "ps", "-aq", "--filter", "label=momentstudio-sandbox=momentstudio-"+w.s.Name).Output()
+	out, err := exec.Command("docker", "ps", "-aq", "--filter", "label=momentstudio-sandbox=momentstudio-"+
+		w.s.Name).Output()
 	if err != nil || strings.TrimSpace(string(out)) != "" {
 		t.Errorf("hosts are left: %s (%v)", out, err)
 	}

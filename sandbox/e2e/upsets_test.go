@@ -13,7 +13,8 @@ import (
 func (w *world) tasks() map[string][]string {
 	w.t.Helper()
 	found := map[string][]string{}
-	for line := range strings.Lines(w.host(`docker ps --filter label=com.docker.swarm.service.name --format '{{.Label "com.docker.swarm.service.name"}} {{.ID}}'`)) {
+	for line := range strings.Lines(
+		w.host(`docker ps --filter label=com.docker.swarm.service.name --format '{{.Label "com.docker.swarm.service.name"}} {{.ID}}'`)) {
 		service, id, _ := strings.Cut(strings.TrimSpace(line), " ")
 		found[service] = append(found[service], id)
 		slices.Sort(found[service])
@@ -26,8 +27,8 @@ func container(service string) string {
 	return "$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-" + service + " | head -1)"
 }
 
-// upset does something to a running shop, and looks at who died of it: only those who may. At its end all of them are back, the
-// shop serves, and no row is lost.
+// upset does something to a running shop, and looks at who died of it: only those who may. At its end all of them are
+// back, the shop serves, and no row is lost.
 func (w *world) upset(name, shows string, mayDie []string, do func()) {
 	w.t.Helper()
 	before, rows := w.tasks(), w.rows()
@@ -37,7 +38,8 @@ func (w *world) upset(name, shows string, mayDie []string, do func()) {
 	do()
 	w.awaitHost()
 	for service, ids := range w.tasks() {
-		if part := strings.TrimPrefix(service, "momentstudio-"); !slices.Contains(mayDie, part) && !slices.Equal(ids, before[service]) {
+		if part := strings.TrimPrefix(service, "momentstudio-"); !slices.Contains(mayDie, part) && !slices.Equal(ids,
+			before[service]) {
 			w.t.Errorf("%s: %s died of it:\n%s", name, service, w.host("docker service ps --no-trunc "+service))
 		}
 	}
@@ -62,33 +64,39 @@ func (w *world) inBackend(text string) string {
 
 // upsets happen to every shop: its database fails, and only that.
 func upsets(t *testing.T, w *world) {
-	w.upset("Postgres is killed", "`docker service ps` shows the task that died, and the one in its place", []string{"postgres"}, func() {
-		w.host("docker kill " + container("postgres"))
-		w.host("for n in $(seq 240); do [ \"$(docker inspect --format '{{.State.Health.Status}}' " + container("postgres") + " 2>/dev/null)\" = healthy ] && exit; sleep 0.5; done; exit 1")
-		if r := newSite(t, w).get("https://momentstudio.test/api/v1/theme"); r.status != 200 { // a pool with dead connections would answer 500
-			time.Sleep(5 * time.Second)
+	w.upset("Postgres is killed", "`docker service ps` shows the task that died, and the one in its place",
+		[]string{"postgres"}, func() {
+			w.host("docker kill " + container("postgres"))
+			w.host("for n in $(seq 240); do [ \"$(docker inspect --format '{{.State.Health.Status}}' " + container("postgres") +
+				" 2>/dev/null)\" = healthy ] && exit; sleep 0.5; done; exit 1")
+			// a pool with dead connections would answer 500
 			if r := newSite(t, w).get("https://momentstudio.test/api/v1/theme"); r.status != 200 {
-				t.Errorf("with Postgres back, the API answers %d: %s", r.status, r.body)
+				time.Sleep(5 * time.Second)
+				if r := newSite(t, w).get("https://momentstudio.test/api/v1/theme"); r.status != 200 {
+					t.Errorf("with Postgres back, the API answers %d: %s", r.status, r.body)
+				}
 			}
-		}
-	})
+		})
 
 	if !full {
 		return
 	}
 
 	// Postgres answers nobody, and does not end when it is asked to.
-	w.upset("Postgres hangs", "its health check fails for a minute; then `docker service ps` shows that it was killed, and the one in its place", []string{"postgres"}, func() {
+	w.upset("Postgres hangs", "its health check fails for a minute; then `docker service ps` shows that it was killed, "+
+		"and the one in its place", []string{"postgres"}, func() {
 		first := w.tasks()["momentstudio-postgres"]
 		w.host("kill -STOP $(docker top " + container("postgres") + " -eo pid | tail -n +2)")
-		for deadline := time.Now().Add(6 * time.Minute); slices.Equal(w.tasks()["momentstudio-postgres"], first); time.Sleep(3 * time.Second) {
+		for deadline := time.Now().Add(6 * time.Minute); slices.Equal(w.tasks()["momentstudio-postgres"],
+			first); time.Sleep(3 * time.Second) {
 			if time.Now().After(deadline) {
 				t.Fatal("nobody replaces a Postgres that hangs")
 			}
 		}
 	})
 
-	// Redis takes no more: queueing fails, as the application says, and the rest goes on. The worker cannot tell Redis that it lives.
+	// Redis takes no more: queueing fails, as the application says, and the rest goes on. The worker cannot tell Redis
+	// that it lives.
 	w.upset("Redis is full", "nothing: pages and API serve on", nil, func() {
 		if out := w.inBackend(`async def work():
     for n in range(10000):
@@ -97,7 +105,8 @@ func upsets(t *testing.T, w *world) {
 			t.Fatalf("Redis is not full: %s", out)
 		}
 		site := newSite(t, w)
-		for began := time.Now(); time.Since(began) < 150*time.Second; time.Sleep(5 * time.Second) { // longer than health checks look on
+		// longer than health checks look on
+		for began := time.Now(); time.Since(began) < 150*time.Second; time.Sleep(5 * time.Second) {
 			for _, path := range []string{"/", "/api/v1/theme", "/api/v1/health/ready"} {
 				if r := site.get("https://momentstudio.test" + path); r.status != 200 {
 					t.Errorf("with a full Redis, GET %s is answered with %d: %s", path, r.status, r.body)
@@ -110,9 +119,12 @@ func upsets(t *testing.T, w *world) {
 
 	// A job that takes longer than five minutes, in which the worker gives no sign of life.
 	w.upset("the worker has a long job", "nothing: its health check waits for the job", nil, func() {
-		id := w.sql("SELECT j.id FROM media_jobs j JOIN media_assets a ON a.id = j.asset_id WHERE j.status = 'completed' ORDER BY j.created_at DESC LIMIT 1")
-		w.host("docker exec -d " + container("postgres") + " psql -U postgres -d adrianaart -c 'BEGIN; LOCK TABLE media_variants IN EXCLUSIVE MODE; SELECT pg_sleep(330); COMMIT'")
-		for w.sql("SELECT count(*) FROM pg_locks WHERE relation = 'media_variants'::regclass AND mode = 'ExclusiveLock' AND granted") == "0" {
+		id := w.sql("SELECT j.id FROM media_jobs j JOIN media_assets a ON a.id = j.asset_id WHERE j.status = 'completed' " +
+			"ORDER BY j.created_at DESC LIMIT 1")
+		w.host("docker exec -d " + container("postgres") + " psql -U postgres -d adrianaart -c 'BEGIN; LOCK TABLE " +
+			"media_variants IN EXCLUSIVE MODE; SELECT pg_sleep(330); COMMIT'")
+		for w.sql("SELECT count(*) FROM pg_locks WHERE relation = 'media_variants'::regclass AND mode = 'ExclusiveLock' "+
+			"AND granted") == "0" {
 			time.Sleep(time.Second)
 		}
 		w.sql("UPDATE media_jobs SET status = 'queued', attempt = 0 WHERE id = '" + id + "'")

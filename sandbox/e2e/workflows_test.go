@@ -145,7 +145,8 @@ func pullRequest(t *testing.T, w *world) {
 	}
 	github := newHub(t, w.configured("release")["name"].(string))
 	m := &machine{root: w.s.Project, env: append(w.s.Env(w.tools),
-		"STACK="+w.s.Stack, "STACKS="+w.s.Stack, "PULL=7", "HEAD=head", "FORK=false", "GITHUB_STEP_SUMMARY="+filepath.Join(t.TempDir(), "summary.md"),
+		"STACK="+w.s.Stack, "STACKS="+w.s.Stack, "PULL=7", "HEAD=head", "FORK=false", "GITHUB_STEP_SUMMARY="+
+			filepath.Join(t.TempDir(), "summary.md"),
 		"GITHUB_TOKEN=canary-token", "GITHUB_REPOSITORY=owner/infra", "GITHUB_API_URL="+github.URL,
 		"SENTRY_AUTH_TOKEN=canary-token", "SENTRY_ORG=shop", "SENTRY_PROJECT=momentstudio", "SENTRY_URL="+github.URL,
 		"STUDIO_ADDRESS="+w.s.Gateway().String(), "SSL_CERT_FILE="+trusted,
@@ -211,7 +212,8 @@ func pullRequest(t *testing.T, w *world) {
 
 	approval := filepath.Join(m.root, "approvals", "2026-widget.yaml")
 	urn := w.urn("turnstile-widget")
-	if err := os.WriteFile(approval, fmt.Appendf(nil, "- urn: %s\n  op: update\n  reason: Robots learned the old mode.\n  expires: %s\n", urn, time.Now().AddDate(0, 0, 7).Format("2006-01-02")), 0o600); err != nil {
+	if err := os.WriteFile(approval, fmt.Appendf(nil, "- urn: %s\n  op: update\n  reason: Robots learned the old "+
+		"mode.\n  expires: %s\n", urn, time.Now().AddDate(0, 0, 7).Format("2006-01-02")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	review(0, "approved by file", "Robots learned the old mode.")
@@ -228,7 +230,8 @@ func pullRequest(t *testing.T, w *world) {
 
 	reopen := closeSSH(t, w)
 	m.must(t, "deploy", "prod", "Ask Sentry for the release", "Sentry knows release")
-	m.must(t, "deploy", "prod", "Update and verify", "verified: https://momentstudio.test", "is closed to "+w.s.Gateway().String()+" again")
+	m.must(t, "deploy", "prod", "Update and verify", "verified: https://momentstudio.test",
+		"is closed to "+w.s.Gateway().String()+" again")
 	m.must(t, "deploy", "prod", "Mark the deploy", "marked as deployed")
 	if github.deploys != 1 {
 		t.Errorf("%d deploys are marked in Sentry", github.deploys)
@@ -259,7 +262,8 @@ func fork(t *testing.T, w *world, m *machine, github *hub) {
 		}
 	})
 	sealed := "encryptionsalt: v1:AAAAAAAAAAA=:v1:AAAAAAAAAAAAAAAA:AAAA\n" +
-		strings.Replace(string(committed), "config:\n", "config:\n  momentstudio:sentryDsn:\n    secure: v1:AAAAAAAAAAAAAAAA:AAAA\n", 1)
+		strings.Replace(string(committed), "config:\n", "config:\n  momentstudio:sentryDsn:\n    secure: "+
+			"v1:AAAAAAAAAAAAAAAA:AAAA\n", 1)
 	if err := os.WriteFile(file, []byte(sealed), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +280,8 @@ func fork(t *testing.T, w *world, m *machine, github *hub) {
 		t.Fatal(err)
 	}
 	stranger.must(t, "comment", "comment", "Comment")
-	if n := len(github.comments); n != 2 || !strings.Contains(github.comments[1], "**From a fork:**") || !strings.Contains(github.comments[1], "placeholders instead of secrets") {
+	if n := len(github.comments); n != 2 || !strings.Contains(github.comments[1],
+		"**From a fork:**") || !strings.Contains(github.comments[1], "placeholders instead of secrets") {
 		t.Errorf("%d comments; the fork's is\n%s", n, github.comments[n-1])
 	}
 }
@@ -305,7 +310,8 @@ func pins(t *testing.T, w *world, m *machine, roots string) {
 		})
 	}
 	own := w.configured("images")
-	images := &machine{root: m.root, env: append(slices.Clone(m.env), "OPS="+own["ops"].(string), "EDGE="+own["edge"].(string), "RELEASE="+release, "IMAGES="+registry)}
+	images := &machine{root: m.root, env: append(slices.Clone(m.env), "OPS="+own["ops"].(string),
+		"EDGE="+own["edge"].(string), "RELEASE="+release, "IMAGES="+registry)}
 	images.must(t, "digests", "propose", "Pin", "release.backend: "+now["backend"].(string))
 	images.must(t, "images", "propose", "Pin", "images.ops: "+own["ops"].(string))
 	// What is published is what the sandbox built in another directory: the images are reproducible.
@@ -327,7 +333,10 @@ func pins(t *testing.T, w *world, m *machine, roots string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{release, now["backend"].(string), now["frontend"].(string), own["ops"].(string), own["edge"].(string)} {
+		for _, want := range []string{
+			release, now["backend"].(string), now["frontend"].(string), own["ops"].(string),
+			own["edge"].(string),
+		} {
 			if !strings.Contains(string(text), want) || strings.Contains(committed, want) {
 				t.Errorf("%s does not get %s", file, want)
 			}
@@ -421,13 +430,15 @@ func closeSSH(t *testing.T, w *world) (reopen func()) {
 }
 
 func (w *world) hetzner() *hcloud.Client {
-	return hcloud.NewClient(hcloud.WithToken(w.env("HCLOUD_TOKEN")), hcloud.WithEndpoint("http://"+w.s.Gateway().String()+":8080/v1"),
+	return hcloud.NewClient(hcloud.WithToken(w.env("HCLOUD_TOKEN")),
+		hcloud.WithEndpoint("http://"+w.s.Gateway().String()+":8080/v1"),
 		hcloud.WithPollOpts(hcloud.PollOpts{BackoffFunc: hcloud.ConstantBackoff(100 * time.Millisecond)}))
 }
 
 // reachesSSH reports whether a connection to the host's port 22 comes about.
 func (w *world) reachesSSH() bool {
-	return exec.CommandContext(w.ctx, "timeout", "3", "bash", "-c", "</dev/tcp/"+w.address()+"/22").Run() == nil //nolint:gosec // the test's own host
+	//nolint:gosec // the test's own host
+	return exec.CommandContext(w.ctx, "timeout", "3", "bash", "-c", "</dev/tcp/"+w.address()+"/22").Run() == nil
 }
 
 // doors are closed however the command ended that they were opened for.
@@ -441,7 +452,8 @@ func doors(t *testing.T, w *world, m *machine) {
 		return len(list)
 	}
 	studio := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(filepath.Join(m.root, "bin", "studio"), append([]string{"ssh-allow", "--stack", w.s.Stack}, args...)...)
+		cmd := exec.Command(filepath.Join(m.root, "bin", "studio"), append([]string{"ssh-allow", "--stack", w.s.Stack},
+			args...)...)
 		cmd.Dir, cmd.Env = m.root, m.env
 		return cmd
 	}

@@ -108,7 +108,8 @@ func (a *API) lockServers(t *task, on bool) {
 			continue
 		}
 		for _, other := range a.state.Actions {
-			if other != t.action && other.Status == "running" && !ofFirewall(other.Command) && slices.Contains(other.Resources, resource) {
+			if other != t.action && other.Status == "running" && !ofFirewall(other.Command) && slices.Contains(other.Resources,
+				resource) {
 				srv.Locked = true
 			}
 		}

@@ -12,9 +12,18 @@ import (
 // real one has; nothing may depend on a price.
 
 var locations = []schema.Location{
-	{ID: 1, Name: "fsn1", Description: "Falkenstein DC Park 1", Country: "DE", City: "Falkenstein", Latitude: 50.47612, Longitude: 12.370071, NetworkZone: "eu-central"},
-	{ID: 2, Name: "nbg1", Description: "Nuremberg DC Park 1", Country: "DE", City: "Nuremberg", Latitude: 49.452102, Longitude: 11.076665, NetworkZone: "eu-central"},
-	{ID: 3, Name: "hel1", Description: "Helsinki DC Park 1", Country: "FI", City: "Helsinki", Latitude: 60.169855, Longitude: 24.938379, NetworkZone: "eu-central"},
+	{
+		ID: 1, Name: "fsn1", Description: "Falkenstein DC Park 1", Country: "DE", City: "Falkenstein", Latitude: 50.47612,
+		Longitude: 12.370071, NetworkZone: "eu-central",
+	},
+	{
+		ID: 2, Name: "nbg1", Description: "Nuremberg DC Park 1", Country: "DE", City: "Nuremberg", Latitude: 49.452102,
+		Longitude: 11.076665, NetworkZone: "eu-central",
+	},
+	{
+		ID: 3, Name: "hel1", Description: "Helsinki DC Park 1", Country: "FI", City: "Helsinki", Latitude: 60.169855,
+		Longitude: 24.938379, NetworkZone: "eu-central",
+	},
 }
 
 var serverTypes = []schema.ServerType{
@@ -34,7 +43,9 @@ var serverTypes = []schema.ServerType{
 	serverType(97, "ccx23", "x86", "dedicated", 4, 16, 160, "24.49"),
 }
 
-func serverType(id int64, name, arch, cpu string, cores int, memory float32, disk int, monthly string) schema.ServerType {
+func serverType(id int64, name, arch, cpu string, cores int, memory float32, disk int,
+	monthly string,
+) schema.ServerType {
 	t := schema.ServerType{
 		ID: id, Name: name, Description: name, Category: "Cost-Optimized", Cores: cores, Memory: memory, Disk: disk,
 		StorageType: "local", CPUType: cpu, Architecture: arch,
@@ -62,7 +73,8 @@ func image(id int64, name, arch, flavor, version, description string) schema.Ima
 	since := time.Date(2023, 6, 13, 6, 0, 0, 0, time.UTC)
 	return schema.Image{
 		ID: id, Status: "available", Type: "system", Name: &name, Description: description, DiskSize: 5,
-		Created: &since, OSFlavor: flavor, OSVersion: &version, Architecture: arch, RapidDeploy: true, Labels: map[string]string{},
+		Created: &since, OSFlavor: flavor, OSVersion: &version, Architecture: arch, RapidDeploy: true,
+		Labels: map[string]string{},
 	}
 }
 
@@ -83,14 +95,22 @@ func datacenters() []schema.Datacenter {
 
 func (a *API) catalogRoutes() map[string]handler {
 	return map[string]handler{
-		"GET /v1/locations":         catalog("locations", locations, func(q *request, l schema.Location) bool { return named(q, l.Name) }),
-		"GET /v1/locations/{id}":    catalogItem("location", locations, func(l schema.Location) int64 { return l.ID }),
-		"GET /v1/datacenters":       catalog("datacenters", datacenters(), func(q *request, d schema.Datacenter) bool { return named(q, d.Name) }),
-		"GET /v1/datacenters/{id}":  catalogItem("datacenter", datacenters(), func(d schema.Datacenter) int64 { return d.ID }),
-		"GET /v1/server_types":      catalog("server_types", serverTypes, func(q *request, t schema.ServerType) bool { return named(q, t.Name) }),
+		"GET /v1/locations": catalog("locations", locations, func(q *request,
+			l schema.Location,
+		) bool {
+			return named(q, l.Name)
+		}),
+		"GET /v1/locations/{id}": catalogItem("location", locations, func(l schema.Location) int64 { return l.ID }),
+		"GET /v1/datacenters": catalog("datacenters", datacenters(),
+			func(q *request, d schema.Datacenter) bool { return named(q, d.Name) }),
+		"GET /v1/datacenters/{id}": catalogItem("datacenter", datacenters(),
+			func(d schema.Datacenter) int64 { return d.ID }),
+		"GET /v1/server_types": catalog("server_types", serverTypes,
+			func(q *request, t schema.ServerType) bool { return named(q, t.Name) }),
 		"GET /v1/server_types/{id}": catalogItem("server_type", serverTypes, func(t schema.ServerType) int64 { return t.ID }),
 		"GET /v1/images": catalog("images", images, func(q *request, i schema.Image) bool {
-			return named(q, *i.Name) && among(q, "architecture", i.Architecture) && among(q, "type", i.Type) && among(q, "status", i.Status) &&
+			return named(q, *i.Name) && among(q, "architecture", i.Architecture) && among(q, "type", i.Type) && among(q,
+				"status", i.Status) &&
 				q.URL.Query().Get("label_selector") == ""
 		}),
 		"GET /v1/images/{id}": catalogItem("image", images, func(i schema.Image) int64 { return i.ID }),
@@ -131,7 +151,9 @@ func pricing(*request) (int, any, error) {
 	price := schema.Price{Net: "0.0440", Gross: "0.0524"}
 	p := schema.Pricing{
 		Currency: "EUR", VATRate: "19.00", Image: schema.PricingImage{PricePerGBMonth: price},
-		Volume: schema.PricingVolume{PricePerGBPerMonth: price}, ServerBackup: schema.PricingServerBackup{Percentage: "20.00"},
+		Volume: schema.PricingVolume{PricePerGBPerMonth: price}, ServerBackup: schema.PricingServerBackup{
+			Percentage: "20.00",
+		},
 	}
 	for _, t := range serverTypes {
 		p.ServerTypes = append(p.ServerTypes, schema.PricingServerType{ID: t.ID, Name: t.Name, Prices: t.Prices})

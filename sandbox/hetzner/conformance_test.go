@@ -32,7 +32,8 @@ func TestCatalogHasWhatTheProviderAsksFor(t *testing.T) {
 	if byID == nil || byID.Name != "debian-12" {
 		t.Errorf("image by id: %+v", byID)
 	}
-	if dc := ok[*hcloud.Datacenter](t)(p.client.Datacenter.GetByName(p.ctx, "fsn1-dc14")); dc == nil || dc.Location.Name != "fsn1" {
+	if dc := ok[*hcloud.Datacenter](t)(p.client.Datacenter.GetByName(p.ctx,
+		"fsn1-dc14")); dc == nil || dc.Location.Name != "fsn1" {
 		t.Errorf("datacenter: %+v", dc)
 	}
 	if prices := ok[hcloud.Pricing](t)(p.client.Pricing.Get(p.ctx)); len(prices.ServerTypes) == 0 {
@@ -49,7 +50,8 @@ func TestEveryKindIsCreatedReadUpdatedAndDeleted(t *testing.T) {
 
 	key := p.key(t, "key", 1)
 	key = ok[*hcloud.SSHKey](t)(c.SSHKey.Update(ctx, key, hcloud.SSHKeyUpdateOpts{Name: "key-2", Labels: labels}))
-	if got := ok[*hcloud.SSHKey](t)(c.SSHKey.GetByFingerprint(ctx, key.Fingerprint)); got == nil || got.Name != "key-2" || got.Labels["stack"] != "test" {
+	if got := ok[*hcloud.SSHKey](t)(c.SSHKey.GetByFingerprint(ctx,
+		key.Fingerprint)); got == nil || got.Name != "key-2" || got.Labels["stack"] != "test" {
 		t.Errorf("key by fingerprint: %+v", got)
 	}
 
@@ -84,25 +86,32 @@ func TestEveryKindIsCreatedReadUpdatedAndDeleted(t *testing.T) {
 		len(server.PublicNet.Firewalls) != 1:
 		t.Errorf("server: %+v", server)
 	}
-	server = ok[*hcloud.Server](t)(c.Server.Update(ctx, server, hcloud.ServerUpdateOpts{Name: "web-2", Labels: map[string]string{"a": "b"}}))
+	server = ok[*hcloud.Server](t)(c.Server.Update(ctx, server, hcloud.ServerUpdateOpts{
+		Name:   "web-2",
+		Labels: map[string]string{"a": "b"},
+	}))
 	if server.Name != "web-2" || server.Labels["a"] != "b" || server.Labels["stack"] != "" {
 		t.Errorf("updated server: %s %v", server.Name, server.Labels)
 	}
 
-	p.wait(t, ok[*hcloud.Action](t)(c.Server.AttachToNetwork(ctx, server, hcloud.ServerAttachToNetworkOpts{Network: network, IP: net.ParseIP("10.60.1.5")})))
-	p.wait(t, ok[*hcloud.Action](t)(c.Server.ChangeAliasIPs(ctx, server, hcloud.ServerChangeAliasIPsOpts{Network: network, AliasIPs: []net.IP{}})))
+	p.wait(t, ok[*hcloud.Action](t)(c.Server.AttachToNetwork(ctx, server,
+		hcloud.ServerAttachToNetworkOpts{Network: network, IP: net.ParseIP("10.60.1.5")})))
+	p.wait(t, ok[*hcloud.Action](t)(c.Server.ChangeAliasIPs(ctx, server,
+		hcloud.ServerChangeAliasIPsOpts{Network: network, AliasIPs: []net.IP{}})))
 	volume := p.volume(t, "data")
 	if volume.Status != hcloud.VolumeStatusAvailable || *volume.Format != "ext4" {
 		t.Errorf("volume: %+v", volume)
 	}
-	p.wait(t, ok[*hcloud.Action](t)(c.Volume.AttachWithOpts(ctx, volume, hcloud.VolumeAttachOpts{Server: server, Automount: hcloud.Ptr(false)})))
+	p.wait(t, ok[*hcloud.Action](t)(c.Volume.AttachWithOpts(ctx, volume,
+		hcloud.VolumeAttachOpts{Server: server, Automount: hcloud.Ptr(false)})))
 	p.wait(t, ok[*hcloud.Action](t)(c.Volume.Resize(ctx, volume, 20)))
 	volume = ok[*hcloud.Volume](t)(c.Volume.GetByID(ctx, volume.ID))
 	if volume.Server == nil || volume.Server.ID != server.ID || volume.Size != 20 {
 		t.Errorf("attached volume: %+v", volume)
 	}
 	server = ok[*hcloud.Server](t)(c.Server.GetByID(ctx, server.ID))
-	if private := server.PrivateNetFor(network); private == nil || private.IP.String() != "10.60.1.5" || private.MACAddress == "" || len(server.Volumes) != 1 {
+	if private := server.PrivateNetFor(network); private == nil || private.IP.String() != "10.60.1.5" ||
+		private.MACAddress == "" || len(server.Volumes) != 1 {
 		t.Errorf("private network %+v, volumes %v", private, server.Volumes)
 	}
 	actions, err := c.Server.Action.AllFor(ctx, server, hcloud.ActionListOpts{})
@@ -121,7 +130,8 @@ func TestEveryKindIsCreatedReadUpdatedAndDeleted(t *testing.T) {
 	network = ok[*hcloud.Network](t)(c.Network.GetByID(ctx, network.ID))
 	firewall = ok[*hcloud.Firewall](t)(c.Firewall.GetByID(ctx, firewall.ID))
 	if volume.Server != nil || ip.AssigneeID != 0 || len(network.Servers) != 0 || len(firewall.AppliedTo) != 0 {
-		t.Errorf("left over: volume on %v, address on %d, network with %v, firewall on %v", volume.Server, ip.AssigneeID, network.Servers, firewall.AppliedTo)
+		t.Errorf("left over: volume on %v, address on %d, network with %v, firewall on %v", volume.Server, ip.AssigneeID,
+			network.Servers, firewall.AppliedTo)
 	}
 	for _, remove := range []func() (*hcloud.Response, error){
 		func() (*hcloud.Response, error) { return c.Volume.Delete(ctx, volume) },
@@ -155,12 +165,14 @@ func TestPowerRebuildAndChangeOfType(t *testing.T) {
 	if status() != hcloud.ServerStatusOff {
 		t.Errorf("after a shutdown: %s", status())
 	}
-	p.wait(t, ok[*hcloud.Action](t)(c.Server.ChangeType(ctx, server, hcloud.ServerChangeTypeOpts{ServerType: &hcloud.ServerType{Name: "cx32"}, UpgradeDisk: true})))
+	p.wait(t, ok[*hcloud.Action](t)(c.Server.ChangeType(ctx, server,
+		hcloud.ServerChangeTypeOpts{ServerType: &hcloud.ServerType{Name: "cx32"}, UpgradeDisk: true})))
 	p.wait(t, ok[*hcloud.Action](t)(c.Server.Poweron(ctx, server)))
 	if status() != hcloud.ServerStatusRunning {
 		t.Errorf("after power on: %s", status())
 	}
-	rebuilt := ok[hcloud.ServerRebuildResult](t)(c.Server.RebuildWithResult(ctx, server, hcloud.ServerRebuildOpts{Image: &hcloud.Image{Name: "debian-12"}}))
+	rebuilt := ok[hcloud.ServerRebuildResult](t)(c.Server.RebuildWithResult(ctx, server,
+		hcloud.ServerRebuildOpts{Image: &hcloud.Image{Name: "debian-12"}}))
 	p.wait(t, rebuilt.Action)
 	p.wait(t, ok[*hcloud.Action](t)(c.Server.Poweroff(ctx, server)))
 	if _, _, err := c.Server.Reboot(ctx, server); !hcloud.IsError(err, hcloud.ErrorCodeConflict) {
@@ -178,8 +190,14 @@ func TestAddressesMoveBetweenServersThatAreOff(t *testing.T) {
 	wantCode(t, err, 422, hcloud.ErrorCodeServerNotStopped)
 	p.wait(t, ok[*hcloud.Action](t)(c.Server.Poweroff(ctx, first)))
 	p.wait(t, ok[*hcloud.Action](t)(c.PrimaryIP.Unassign(ctx, ip.ID)))
-	p.wait(t, ok[*hcloud.Action](t)(c.PrimaryIP.Assign(ctx, hcloud.PrimaryIPAssignOpts{ID: ip.ID, AssigneeID: first.ID, AssigneeType: "server"})))
-	_, _, err = c.PrimaryIP.Assign(ctx, hcloud.PrimaryIPAssignOpts{ID: ip.ID, AssigneeID: first.ID, AssigneeType: "server"})
+	p.wait(t, ok[*hcloud.Action](t)(c.PrimaryIP.Assign(ctx, hcloud.PrimaryIPAssignOpts{
+		ID: ip.ID, AssigneeID: first.ID,
+		AssigneeType: "server",
+	})))
+	_, _, err = c.PrimaryIP.Assign(ctx, hcloud.PrimaryIPAssignOpts{
+		ID: ip.ID, AssigneeID: first.ID,
+		AssigneeType: "server",
+	})
 	wantCode(t, err, 409, hcloud.ErrorCodePrimaryIPAlreadyAssigned)
 
 	// An address that was made with the server goes with it.
@@ -196,7 +214,10 @@ func TestFirewallsBySelectorMeetServersThatComeLater(t *testing.T) {
 	p := newProject(t, hetzner.Config{})
 	c, ctx := p.client, p.ctx
 	by := func(selector string) []hcloud.FirewallResource {
-		return []hcloud.FirewallResource{{Type: hcloud.FirewallResourceTypeLabelSelector, LabelSelector: &hcloud.FirewallResourceLabelSelector{Selector: selector}}}
+		return []hcloud.FirewallResource{{
+			Type:          hcloud.FirewallResourceTypeLabelSelector,
+			LabelSelector: &hcloud.FirewallResourceLabelSelector{Selector: selector},
+		}}
 	}
 	made := ok[hcloud.FirewallCreateResult](t)(c.Firewall.Create(ctx, hcloud.FirewallCreateOpts{
 		Name: "all", Rules: []hcloud.FirewallRule{rule(t, "22")}, ApplyTo: by("!absent"),
@@ -233,18 +254,23 @@ func TestFirewallRulesAndResources(t *testing.T) {
 	c, ctx := p.client, p.ctx
 	firewall := p.firewall(t, "fw")
 	server := p.server(t, "web", p.address(t, "web"))
-	on := []hcloud.FirewallResource{{Type: hcloud.FirewallResourceTypeServer, Server: &hcloud.FirewallResourceServer{ID: server.ID}}}
+	on := []hcloud.FirewallResource{{
+		Type:   hcloud.FirewallResourceTypeServer,
+		Server: &hcloud.FirewallResourceServer{ID: server.ID},
+	}}
 	p.wait(t, ok[[]*hcloud.Action](t)(c.Firewall.ApplyResources(ctx, firewall, on))...)
 	_, _, err := c.Firewall.ApplyResources(ctx, firewall, on)
 	wantCode(t, err, 409, hcloud.ErrorCodeFirewallAlreadyApplied)
 	_, err = c.Firewall.Delete(ctx, firewall)
 	wantCode(t, err, 409, hcloud.ErrorCodeResourceInUse)
-	p.wait(t, ok[[]*hcloud.Action](t)(c.Firewall.SetRules(ctx, firewall, hcloud.FirewallSetRulesOpts{Rules: []hcloud.FirewallRule{rule(t, "80-90"), rule(t, "any")}}))...)
+	p.wait(t, ok[[]*hcloud.Action](t)(c.Firewall.SetRules(ctx, firewall,
+		hcloud.FirewallSetRulesOpts{Rules: []hcloud.FirewallRule{rule(t, "80-90"), rule(t, "any")}}))...)
 	firewall = ok[*hcloud.Firewall](t)(c.Firewall.GetByID(ctx, firewall.ID))
 	if len(firewall.Rules) != 2 || *firewall.Rules[0].Port != "80-90" || len(firewall.AppliedTo) != 1 {
 		t.Errorf("firewall: %+v", firewall)
 	}
-	_, _, err = c.Firewall.SetRules(ctx, firewall, hcloud.FirewallSetRulesOpts{Rules: []hcloud.FirewallRule{rule(t, "90-80")}})
+	_, _, err = c.Firewall.SetRules(ctx, firewall, hcloud.FirewallSetRulesOpts{Rules: []hcloud.FirewallRule{rule(t,
+		"90-80")}})
 	wantCode(t, err, 422, hcloud.ErrorCodeInvalidInput)
 	p.wait(t, ok[[]*hcloud.Action](t)(c.Firewall.RemoveResources(ctx, firewall, on))...)
 	if server = ok[*hcloud.Server](t)(c.Server.GetByID(ctx, server.ID)); server.Locked {

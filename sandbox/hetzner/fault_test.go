@@ -78,13 +78,15 @@ func TestDelayActionErrorAndNotFoundFaults(t *testing.T) {
 	p := newProject(t, hetzner.Config{})
 	p.fault(t, hetzner.Fault{Method: "POST", Path: "^/v1/networks$", Times: 1, Kind: "delay", Seconds: 0.2})
 	before := time.Now()
-	network := ok[*hcloud.Network](t)(p.client.Network.Create(p.ctx, hcloud.NetworkCreateOpts{Name: "n", IPRange: cidr(t, "10.60.0.0/16")}))
+	network := ok[*hcloud.Network](t)(p.client.Network.Create(p.ctx,
+		hcloud.NetworkCreateOpts{Name: "n", IPRange: cidr(t, "10.60.0.0/16")}))
 	if took := time.Since(before); took < 200*time.Millisecond {
 		t.Errorf("took %s, want at least 200 ms", took)
 	}
 
 	p.fault(t, hetzner.Fault{Method: "POST", Path: "/actions/change_protection$", Times: 1, Kind: "action-error"})
-	action := ok[*hcloud.Action](t)(p.client.Network.ChangeProtection(p.ctx, network, hcloud.NetworkChangeProtectionOpts{Delete: hcloud.Ptr(false)}))
+	action := ok[*hcloud.Action](t)(p.client.Network.ChangeProtection(p.ctx, network,
+		hcloud.NetworkChangeProtectionOpts{Delete: hcloud.Ptr(false)}))
 	var failed hcloud.ActionError
 	if err := p.client.Action.WaitFor(p.ctx, action); !errors.As(err, &failed) || failed.Code != "action_failed" {
 		t.Errorf("the action ended with %v", err)
@@ -151,7 +153,8 @@ func TestStateSurvivesARestartOfTheEmulator(t *testing.T) {
 
 	second := newProject(t, hetzner.Config{StateFile: file})
 	again := ok[*hcloud.Server](t)(second.client.Server.GetByID(second.ctx, server.ID))
-	if again == nil || again.Status != hcloud.ServerStatusRunning || len(again.Volumes) != 1 || again.PublicNet.IPv4.ID != ip.ID {
+	if again == nil || again.Status != hcloud.ServerStatusRunning || len(again.Volumes) != 1 ||
+		again.PublicNet.IPv4.ID != ip.ID {
 		t.Fatalf("after the restart: %+v", again)
 	}
 	if next := second.key(t, "key", 1); next.ID <= volume.ID {
@@ -166,7 +169,8 @@ func TestControlEndpointsAnswerWithoutAToken(t *testing.T) {
 	p := newProject(t, hetzner.Config{})
 	p.key(t, "key", 1)
 	for path, want := range map[string]int{
-		"/_sandbox/state": 200, "/_sandbox/requests": 200, "/_sandbox/requests?unexpected=1": 200, "/_sandbox/faults": 200, "/v1/ssh_keys": 401,
+		"/_sandbox/state": 200, "/_sandbox/requests": 200, "/_sandbox/requests?unexpected=1": 200, "/_sandbox/faults": 200,
+		"/v1/ssh_keys": 401,
 	} {
 		response, err := http.Get(p.url + path) //nolint:noctx // a test
 		if err != nil {

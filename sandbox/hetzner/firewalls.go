@@ -60,14 +60,18 @@ func (a *API) createFirewall(q *request) (int, any, error) {
 		applyTo(f, srv)
 	}
 	for _, text := range selectors {
-		f.AppliedTo = append(f.AppliedTo, schema.FirewallResource{Type: "label_selector", LabelSelector: &schema.FirewallResourceLabelSelector{Selector: text}})
+		f.AppliedTo = append(f.AppliedTo, schema.FirewallResource{
+			Type:          "label_selector",
+			LabelSelector: &schema.FirewallResourceLabelSelector{Selector: text},
+		})
 		for _, srv := range a.state.Servers {
 			if selectFor(f, srv) {
 				servers = append(servers, srv)
 			}
 		}
 	}
-	return http.StatusCreated, map[string]any{"firewall": f, "actions": a.firewallActions(q, "apply_firewall", f, servers)}, nil
+	return http.StatusCreated, map[string]any{"firewall": f, "actions": a.firewallActions(q, "apply_firewall", f,
+		servers)}, nil
 }
 
 func (a *API) deleteFirewall(q *request) (int, any, error) {
@@ -176,7 +180,9 @@ func (a *API) removeFirewall(q *request) (int, any, error) {
 }
 
 // targets are the servers and the label selectors that a request names.
-func (a *API) targets(field string, resources []schema.FirewallResource) (servers []*server, selectors []string, err error) {
+func (a *API) targets(field string, resources []schema.FirewallResource) (servers []*server, selectors []string,
+	err error,
+) {
 	for _, resource := range resources {
 		switch {
 		case resource.Type == "label_selector" && resource.LabelSelector != nil:
@@ -187,7 +193,8 @@ func (a *API) targets(field string, resources []schema.FirewallResource) (server
 		case resource.Type == "server" && resource.Server != nil:
 			srv := a.state.Servers[resource.Server.ID]
 			if srv == nil {
-				return nil, nil, unprocessable("firewall_resource_not_found", "%s: server %d does not exist", field, resource.Server.ID)
+				return nil, nil, unprocessable("firewall_resource_not_found", "%s: server %d does not exist", field,
+					resource.Server.ID)
 			}
 			servers = append(servers, srv)
 		default:
@@ -208,7 +215,10 @@ func appliedTo(f *schema.Firewall, id int64) bool {
 }
 
 func applyTo(f *schema.Firewall, srv *server) {
-	f.AppliedTo = append(f.AppliedTo, schema.FirewallResource{Type: "server", Server: &schema.FirewallResourceServer{ID: srv.ID}})
+	f.AppliedTo = append(f.AppliedTo, schema.FirewallResource{
+		Type:   "server",
+		Server: &schema.FirewallResourceServer{ID: srv.ID},
+	})
 	srv.PublicNet.Firewalls = append(srv.PublicNet.Firewalls, schema.ServerFirewall{ID: f.ID, Status: "applied"})
 }
 
@@ -222,7 +232,8 @@ func selectFor(f *schema.Firewall, srv *server) bool {
 		if s, err := parseSelector(r.LabelSelector.Selector); err != nil || !s.matches(srv.Labels) {
 			continue
 		}
-		f.AppliedTo[i].AppliedToResources = append(r.AppliedToResources, schema.FirewallResource{Type: "server", Server: &schema.FirewallResourceServer{ID: srv.ID}})
+		f.AppliedTo[i].AppliedToResources = append(r.AppliedToResources,
+			schema.FirewallResource{Type: "server", Server: &schema.FirewallResourceServer{ID: srv.ID}})
 		srv.PublicNet.Firewalls = append(srv.PublicNet.Firewalls, schema.ServerFirewall{ID: f.ID, Status: "applied"})
 		return true
 	}
@@ -234,7 +245,8 @@ func removeFrom(f *schema.Firewall, srv *server) {
 	for i := range f.AppliedTo {
 		f.AppliedTo[i].AppliedToResources = slices.DeleteFunc(f.AppliedTo[i].AppliedToResources, is(srv.ID))
 	}
-	srv.PublicNet.Firewalls = slices.DeleteFunc(srv.PublicNet.Firewalls, func(s schema.ServerFirewall) bool { return s.ID == f.ID })
+	srv.PublicNet.Firewalls = slices.DeleteFunc(srv.PublicNet.Firewalls,
+		func(s schema.ServerFirewall) bool { return s.ID == f.ID })
 }
 
 // firewallActions brings the machines to what the records say now.

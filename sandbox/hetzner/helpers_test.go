@@ -97,7 +97,10 @@ func publicKey(seed byte) string {
 
 func (p *project) key(t *testing.T, name string, seed byte) *hcloud.SSHKey {
 	t.Helper()
-	return ok[*hcloud.SSHKey](t)(p.client.SSHKey.Create(p.ctx, hcloud.SSHKeyCreateOpts{Name: name, PublicKey: publicKey(seed)}))
+	return ok[*hcloud.SSHKey](t)(p.client.SSHKey.Create(p.ctx, hcloud.SSHKeyCreateOpts{
+		Name:      name,
+		PublicKey: publicKey(seed),
+	}))
 }
 
 func (p *project) address(t *testing.T, name string) *hcloud.PrimaryIP {
@@ -133,9 +136,15 @@ func (p *project) volume(t *testing.T, name string) *hcloud.Volume {
 
 func (p *project) network(t *testing.T, name string) *hcloud.Network {
 	t.Helper()
-	n := ok[*hcloud.Network](t)(p.client.Network.Create(p.ctx, hcloud.NetworkCreateOpts{Name: name, IPRange: cidr(t, "10.60.0.0/16")}))
+	n := ok[*hcloud.Network](t)(p.client.Network.Create(p.ctx, hcloud.NetworkCreateOpts{
+		Name:    name,
+		IPRange: cidr(t, "10.60.0.0/16"),
+	}))
 	p.wait(t, ok[*hcloud.Action](t)(p.client.Network.AddSubnet(p.ctx, n, hcloud.NetworkAddSubnetOpts{
-		Subnet: hcloud.NetworkSubnet{Type: hcloud.NetworkSubnetTypeCloud, IPRange: cidr(t, "10.60.1.0/24"), NetworkZone: "eu-central"},
+		Subnet: hcloud.NetworkSubnet{
+			Type: hcloud.NetworkSubnetTypeCloud, IPRange: cidr(t, "10.60.1.0/24"),
+			NetworkZone: "eu-central",
+		},
 	})))
 	return ok[*hcloud.Network](t)(p.client.Network.GetByID(p.ctx, n.ID))
 }
@@ -154,7 +163,8 @@ func (p *project) fault(t *testing.T, f hetzner.Fault) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.Post(p.url+"/_sandbox/faults", "application/json", bytes.NewReader(body)) //nolint:noctx // a test
+	//nolint:noctx // a test
+	response, err := http.Post(p.url+"/_sandbox/faults", "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

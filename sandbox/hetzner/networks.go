@@ -58,8 +58,9 @@ func (a *API) createNetwork(q *request) (int, any, error) {
 		return 0, nil, unsupported("routes of networks")
 	}
 	n := &schema.Network{
-		ID: a.state.nextID(), Name: body.Name, Created: time.Now().UTC(), IPRange: body.IPRange, Subnets: []schema.NetworkSubnet{},
-		Routes: []schema.NetworkRoute{}, Servers: []int64{}, LoadBalancers: []int64{}, Labels: labels,
+		ID: a.state.nextID(), Name: body.Name, Created: time.Now().UTC(), IPRange: body.IPRange,
+		Subnets: []schema.NetworkSubnet{},
+		Routes:  []schema.NetworkRoute{}, Servers: []int64{}, LoadBalancers: []int64{}, Labels: labels,
 		ExposeRoutesToVSwitch: body.ExposeRoutesToVSwitch,
 	}
 	for _, s := range body.Subnets {
@@ -119,7 +120,10 @@ func (a *API) addSubnet(q *request) (int, any, error) {
 	if err := q.decode(&body); err != nil {
 		return 0, nil, err
 	}
-	if err := a.putSubnet(n, schema.NetworkSubnet{Type: body.Type, IPRange: body.IPRange, NetworkZone: body.NetworkZone}); err != nil {
+	if err := a.putSubnet(n, schema.NetworkSubnet{
+		Type: body.Type, IPRange: body.IPRange,
+		NetworkZone: body.NetworkZone,
+	}); err != nil {
 		return 0, nil, err
 	}
 	return a.started(q, &task{command: "add_subnet", resources: refs("network", n.ID)})
@@ -140,7 +144,8 @@ func (a *API) deleteSubnet(q *request) (int, any, error) {
 	}
 	subnet := netip.MustParsePrefix(body.IPRange)
 	for _, id := range n.Servers {
-		if private := privateNet(a.state.Servers[id], n.ID); private != nil && subnet.Contains(netip.MustParseAddr(private.IP)) {
+		if private := privateNet(a.state.Servers[id], n.ID); private != nil &&
+			subnet.Contains(netip.MustParseAddr(private.IP)) {
 			// The provider retries on this very code and text.
 			return 0, nil, conflict("service_error", "cannot remove subnet because servers are attached to it")
 		}

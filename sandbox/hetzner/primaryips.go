@@ -19,7 +19,11 @@ var primaryIPs = kind[schema.PrimaryIP]{
 
 func (a *API) primaryIPRoutes() map[string]handler {
 	return map[string]handler{
-		"GET /v1/primary_ips":      list(a, primaryIPs, func(q *request, p *schema.PrimaryIP) bool { return among(q, "ip", p.IP) }),
+		"GET /v1/primary_ips": list(a, primaryIPs, func(q *request,
+			p *schema.PrimaryIP,
+		) bool {
+			return among(q, "ip", p.IP)
+		}),
 		"GET /v1/primary_ips/{id}": show(a, primaryIPs),
 		"PUT /v1/primary_ips/{id}": update(a, primaryIPs, func(q *request, p *schema.PrimaryIP) error {
 			var body schema.PrimaryIPUpdateRequest
@@ -86,7 +90,9 @@ func (a *API) createPrimaryIP(q *request) (int, any, error) {
 	return http.StatusCreated, answer, nil
 }
 
-func (a *API) newPrimaryIP(name, version string, location schema.Location, labels map[string]string) (*schema.PrimaryIP, error) {
+func (a *API) newPrimaryIP(name, version string, location schema.Location, labels map[string]string) (*schema.PrimaryIP,
+	error,
+) {
 	p := &schema.PrimaryIP{
 		Name: name, Type: version, Location: location, Labels: labels, AssigneeType: "server",
 		Created: time.Now().UTC(), DNSPtr: []schema.PrimaryIPDNSPTR{},
@@ -197,10 +203,12 @@ func (a *API) assignPrimaryIP(q *request) (int, any, error) {
 		return 0, nil, invalid("assignee_id", "server %d does not exist", body.AssigneeID)
 	}
 	if p.AssigneeID != nil {
-		return 0, nil, conflict("primary_ip_already_assigned", "primary IP %d is already assigned to server %d", p.ID, *p.AssigneeID)
+		return 0, nil, conflict("primary_ip_already_assigned", "primary IP %d is already assigned to server %d", p.ID,
+			*p.AssigneeID)
 	}
 	if p.Location.Name != srv.Location.Name {
-		return 0, nil, unprocessable("primary_ip_datacenter_mismatch", "primary IP %d is in %s, the server in %s", p.ID, p.Location.Name, srv.Location.Name)
+		return 0, nil, unprocessable("primary_ip_datacenter_mismatch", "primary IP %d is in %s, the server in %s", p.ID,
+			p.Location.Name, srv.Location.Name)
 	}
 	if err := assignable(srv, p.Type); err != nil {
 		return 0, nil, err
@@ -243,7 +251,8 @@ func (a *API) deletePrimaryIP(q *request) (int, any, error) {
 			return 0, nil, locked("server")
 		}
 		if srv.Status != "off" {
-			return 0, nil, unprocessable("server_not_stopped", "primary IP %d is in use by server %d, which is not off", p.ID, srv.ID)
+			return 0, nil, unprocessable("server_not_stopped", "primary IP %d is in use by server %d, which is not off", p.ID,
+				srv.ID)
 		}
 		a.unlink(p, srv)
 		a.begin(q, a.addressTask("unassign_primary_ip", p, srv))

@@ -137,7 +137,8 @@ func checkName[T any](a *API, k kind[T], name string) error {
 }
 
 var (
-	labelKey   = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?/)?[a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?$`)
+	labelKey = regexp.MustCompile(
+		`^([a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?/)?[a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?$`)
 	labelValue = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?)?$`)
 )
 
@@ -250,7 +251,8 @@ func parseSelector(text string) (selector, error) {
 // running says whether an action works on a resource now.
 func (a *API) running(kind string, id int64) bool {
 	for _, action := range a.state.Actions {
-		if action.Status == "running" && slices.Contains(action.Resources, schema.ActionResourceReference{ID: id, Type: kind}) {
+		if action.Status == "running" && slices.Contains(action.Resources,
+			schema.ActionResourceReference{ID: id, Type: kind}) {
 			return true
 		}
 	}

@@ -38,7 +38,10 @@ func TestNamesAreUniquePerKind(t *testing.T) {
 			return err
 		},
 		"primary_ip name": func() error {
-			_, _, err := c.PrimaryIP.Create(ctx, hcloud.PrimaryIPCreateOpts{Name: "same", Type: "ipv4", AssigneeType: "server", Location: "fsn1"})
+			_, _, err := c.PrimaryIP.Create(ctx, hcloud.PrimaryIPCreateOpts{
+				Name: "same", Type: "ipv4", AssigneeType: "server",
+				Location: "fsn1",
+			})
 			return err
 		},
 		"firewall name": func() error {
@@ -46,7 +49,10 @@ func TestNamesAreUniquePerKind(t *testing.T) {
 			return err
 		},
 		"volume name": func() error {
-			_, _, err := c.Volume.Create(ctx, hcloud.VolumeCreateOpts{Name: "same", Size: 10, Location: &hcloud.Location{Name: "fsn1"}})
+			_, _, err := c.Volume.Create(ctx, hcloud.VolumeCreateOpts{
+				Name: "same", Size: 10,
+				Location: &hcloud.Location{Name: "fsn1"},
+			})
 			return err
 		},
 		"server name": func() error {
@@ -79,10 +85,14 @@ func TestProtectionMustBeLiftedFirst(t *testing.T) {
 	volume := p.volume(t, "data")
 	network := p.network(t, "private")
 	protect := func(on bool) {
-		p.wait(t, ok[*hcloud.Action](t)(c.Server.ChangeProtection(ctx, server, hcloud.ServerChangeProtectionOpts{Delete: &on, Rebuild: &on})))
-		p.wait(t, ok[*hcloud.Action](t)(c.PrimaryIP.ChangeProtection(ctx, hcloud.PrimaryIPChangeProtectionOpts{ID: ip.ID, Delete: on})))
-		p.wait(t, ok[*hcloud.Action](t)(c.Volume.ChangeProtection(ctx, volume, hcloud.VolumeChangeProtectionOpts{Delete: &on})))
-		p.wait(t, ok[*hcloud.Action](t)(c.Network.ChangeProtection(ctx, network, hcloud.NetworkChangeProtectionOpts{Delete: &on})))
+		p.wait(t, ok[*hcloud.Action](t)(c.Server.ChangeProtection(ctx, server,
+			hcloud.ServerChangeProtectionOpts{Delete: &on, Rebuild: &on})))
+		p.wait(t, ok[*hcloud.Action](t)(c.PrimaryIP.ChangeProtection(ctx,
+			hcloud.PrimaryIPChangeProtectionOpts{ID: ip.ID, Delete: on})))
+		p.wait(t, ok[*hcloud.Action](t)(c.Volume.ChangeProtection(ctx, volume,
+			hcloud.VolumeChangeProtectionOpts{Delete: &on})))
+		p.wait(t, ok[*hcloud.Action](t)(c.Network.ChangeProtection(ctx, network,
+			hcloud.NetworkChangeProtectionOpts{Delete: &on})))
 	}
 	protect(true)
 	_, _, err := c.Server.DeleteWithResult(ctx, server)
@@ -129,7 +139,8 @@ func TestWhatIsInUseOrBusyIsRefused(t *testing.T) {
 	wantCode(t, err, 422, hcloud.ErrorCodeServerNotStopped)
 	_, _, err = c.Server.Create(ctx, serverOpts("other", ip))
 	wantCode(t, err, 409, hcloud.ErrorCodePrimaryIPAssigned)
-	p.wait(t, ok[*hcloud.Action](t)(c.Server.AttachToNetwork(ctx, server, hcloud.ServerAttachToNetworkOpts{Network: network})))
+	p.wait(t, ok[*hcloud.Action](t)(c.Server.AttachToNetwork(ctx, server,
+		hcloud.ServerAttachToNetworkOpts{Network: network})))
 	_, _, err = c.Server.AttachToNetwork(ctx, server, hcloud.ServerAttachToNetworkOpts{Network: network})
 	wantCode(t, err, 409, hcloud.ErrorCodeServerAlreadyAttached)
 	_, _, err = c.Network.DeleteSubnet(ctx, network, hcloud.NetworkDeleteSubnetOpts{Subnet: network.Subnets[0]})
@@ -174,7 +185,10 @@ func TestInputIsChecked(t *testing.T) {
 	}
 	err := broken(func(o *hcloud.ServerCreateOpts) { o.Location = &hcloud.Location{Name: "hel1"} })
 	wantCode(t, err, 422, hcloud.ErrorCodePrimaryIPDatacenterMismatch)
-	_, _, err = c.Volume.Create(ctx, hcloud.VolumeCreateOpts{Name: "small", Size: 9, Location: &hcloud.Location{Name: "fsn1"}})
+	_, _, err = c.Volume.Create(ctx, hcloud.VolumeCreateOpts{
+		Name: "small", Size: 9,
+		Location: &hcloud.Location{Name: "fsn1"},
+	})
 	if err == nil {
 		t.Error("a volume of 9 GB was accepted")
 	}
@@ -200,7 +214,8 @@ func TestTokenAndUnknownThings(t *testing.T) {
 	if _, _, err := good.FloatingIP.GetByID(p.ctx, 1); err == nil {
 		t.Error("a request that is not emulated was answered")
 	}
-	if got := p.api.Unexpected(); len(got) != 1 || got[0].Path != "/v1/floating_ips/1" || got[0].Status != http.StatusNotImplemented {
+	if got := p.api.Unexpected(); len(got) != 1 || got[0].Path != "/v1/floating_ips/1" ||
+		got[0].Status != http.StatusNotImplemented {
 		t.Errorf("unexpected requests: %+v", got)
 	}
 }
@@ -225,14 +240,16 @@ func TestListsHavePagesAndSelectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := response.Meta.Pagination; got.LastPage != 3 || got.NextPage != 3 || got.PreviousPage != 1 || got.TotalEntries != 60 {
+	if got := response.Meta.Pagination; got.LastPage != 3 || got.NextPage != 3 || got.PreviousPage != 1 ||
+		got.TotalEntries != 60 {
 		t.Errorf("pagination: %+v", got)
 	}
 	if response.Meta.Ratelimit.Limit != 3600 || response.Meta.Ratelimit.Remaining >= 3600 {
 		t.Errorf("rate limit: %+v", response.Meta.Ratelimit)
 	}
 	for selector, want := range map[string]int{
-		"half=1": 30, "half==1": 30, "half!=1": 30, "n0": 20, "!n0": 40, "half in (0,1)": 60, "half notin (0)": 30, "half=0,n0": 10, "half=7": 0,
+		"half=1": 30, "half==1": 30, "half!=1": 30, "n0": 20, "!n0": 40, "half in (0,1)": 60, "half notin (0)": 30,
+		"half=0,n0": 10, "half=7": 0,
 	} {
 		found, err := c.Firewall.AllWithOpts(ctx, hcloud.FirewallListOpts{ListOpts: hcloud.ListOpts{LabelSelector: selector}})
 		if err != nil || len(found) != want {

@@ -73,7 +73,8 @@ func (a *API) serve(h handler) http.HandlerFunc {
 		header := w.Header()
 		header.Set("RateLimit-Limit", strconv.Itoa(hourlyLimit))
 		header.Set("RateLimit-Remaining", strconv.Itoa(remaining))
-		header.Set("RateLimit-Reset", strconv.FormatInt(time.Now().Add(time.Duration(hourlyLimit-remaining)*time.Second).Unix(), 10))
+		header.Set("RateLimit-Reset",
+			strconv.FormatInt(time.Now().Add(time.Duration(hourlyLimit-remaining)*time.Second).Unix(), 10))
 		header.Set("X-Correlation-Id", fmt.Sprintf("sandbox-%d", logged.Time.UnixNano()))
 		if q.faults.retryAfter > 0 {
 			header.Set("Retry-After", strconv.Itoa(q.faults.retryAfter))

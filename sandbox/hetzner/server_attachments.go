@@ -27,7 +27,9 @@ func (a *API) firewallsOf(body *schema.ServerCreateRequest) ([]*schema.Firewall,
 }
 
 // addressesOf finds the addresses of a new server; one with id 0 has to be made.
-func (a *API) addressesOf(body *schema.ServerCreateRequest, location schema.Location) (map[string]*schema.PrimaryIP, error) {
+func (a *API) addressesOf(body *schema.ServerCreateRequest, location schema.Location) (map[string]*schema.PrimaryIP,
+	error,
+) {
 	public := body.PublicNet
 	if public == nil {
 		public = &schema.ServerCreatePublicNet{EnableIPv4: true, EnableIPv6: true}
@@ -58,7 +60,8 @@ func (a *API) addressesOf(body *schema.ServerCreateRequest, location schema.Loca
 		case p.AssigneeID != nil:
 			return conflict("primary_ip_assigned", "primary IP %d is already assigned to server %d", id, *p.AssigneeID)
 		case p.Location.Name != location.Name:
-			return unprocessable("primary_ip_datacenter_mismatch", "primary IP %d is in %s, the server in %s", id, p.Location.Name, location.Name)
+			return unprocessable("primary_ip_datacenter_mismatch", "primary IP %d is in %s, the server in %s", id,
+				p.Location.Name, location.Name)
 		}
 		found[version] = p
 		return nil
@@ -124,7 +127,10 @@ func (a *API) forgetServer(srv *server) {
 }
 
 func (a *API) networkTask(n *schema.Network, srv *server, ip netip.Addr, aliases []string) *task {
-	srv.PrivateNet = append(srv.PrivateNet, schema.ServerPrivateNet{Network: n.ID, IP: ip.String(), AliasIPs: append([]string{}, aliases...)})
+	srv.PrivateNet = append(srv.PrivateNet, schema.ServerPrivateNet{
+		Network: n.ID, IP: ip.String(),
+		AliasIPs: append([]string{}, aliases...),
+	})
 	n.Servers = append(n.Servers, srv.ID)
 	target := Network{ID: n.ID, Range: netip.MustParsePrefix(n.IPRange)}
 	var mac string

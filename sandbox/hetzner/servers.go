@@ -38,7 +38,11 @@ func shown(h handler) handler {
 
 func (a *API) serverRoutes() map[string]handler {
 	routes := map[string]handler{
-		"GET /v1/servers":         shown(list(a, servers, func(q *request, s *server) bool { return among(q, "status", s.Status) })),
+		"GET /v1/servers": shown(list(a, servers, func(q *request,
+			s *server,
+		) bool {
+			return among(q, "status", s.Status)
+		})),
 		"GET /v1/servers/{id}":    shown(show(a, servers)),
 		"POST /v1/servers":        a.createServer,
 		"DELETE /v1/servers/{id}": a.deleteServer,
@@ -59,7 +63,8 @@ func (a *API) serverRoutes() map[string]handler {
 	return routes
 }
 
-var hostname = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$`)
+var hostname = regexp.MustCompile(
+	`^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$`)
 
 // maxUserData is the provider's limit.
 const maxUserData = 32 << 10
@@ -101,7 +106,8 @@ func (a *API) createServer(q *request) (int, any, error) {
 			continue
 		}
 		if p.ID == 0 {
-			if p, err = a.newPrimaryIP("primary_ip-"+srv.Name+"-"+version, version, srv.Location, map[string]string{}); err != nil {
+			if p, err = a.newPrimaryIP("primary_ip-"+srv.Name+"-"+version, version, srv.Location,
+				map[string]string{}); err != nil {
 				return 0, nil, err
 			}
 			p.AutoDelete = true
@@ -207,7 +213,8 @@ func (a *API) describeServer(body *schema.ServerCreateRequest) (*server, error) 
 	srv := &server{
 		Server: schema.Server{
 			Name: body.Name, Status: "initializing", Created: time.Now().UTC(), ServerType: serverTypes[typeIndex], Image: &img,
-			Location: location, Labels: labels, Volumes: []int64{}, PrivateNet: []schema.ServerPrivateNet{}, LoadBalancers: []int64{},
+			Location: location, Labels: labels, Volumes: []int64{}, PrivateNet: []schema.ServerPrivateNet{},
+			LoadBalancers:   []int64{},
 			PrimaryDiskSize: serverTypes[typeIndex].Disk, IncludedTraffic: 20 << 40,
 			PublicNet: schema.ServerPublicNet{
 				FloatingIPs: []int64{}, Firewalls: []schema.ServerFirewall{},
@@ -231,7 +238,8 @@ func imageFor(wanted schema.IDOrName, t schema.ServerType) (schema.Image, error)
 		byName := wanted.Name != "" && *img.Name == wanted.Name && img.Architecture == t.Architecture
 		if byName || img.ID == wanted.ID {
 			if img.Architecture != t.Architecture {
-				return img, invalid("image", "image %d is for %s, server type %s is %s", img.ID, img.Architecture, t.Name, t.Architecture)
+				return img, invalid("image", "image %d is for %s, server type %s is %s", img.ID, img.Architecture, t.Name,
+					t.Architecture)
 			}
 			return img, nil
 		}
@@ -246,7 +254,8 @@ func (a *API) machineOf(id int64) Server {
 	srv := a.state.Servers[id]
 	return Server{
 		ID: id, Name: srv.Name, Location: srv.Location.Name, UserData: srv.UserData, SSHKeys: srv.SSHKeys,
-		PublicIPv4: publicIPv4(srv), Firewall: a.firewallOf(srv), MemoryGB: srv.ServerType.Memory, Cores: srv.ServerType.Cores,
+		PublicIPv4: publicIPv4(srv), Firewall: a.firewallOf(srv), MemoryGB: srv.ServerType.Memory,
+		Cores:      srv.ServerType.Cores,
 		Generation: srv.Generation,
 	}
 }

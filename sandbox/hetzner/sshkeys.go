@@ -68,7 +68,8 @@ func (a *API) deleteSSHKey(q *request) (int, any, error) {
 
 func fingerprintOf(key string) (string, error) {
 	parts := strings.Fields(key)
-	if len(parts) < 2 || !strings.HasPrefix(parts[0], "ssh-") && !strings.HasPrefix(parts[0], "ecdsa-") && !strings.HasPrefix(parts[0], "sk-") {
+	if len(parts) < 2 || !strings.HasPrefix(parts[0], "ssh-") && !strings.HasPrefix(parts[0],
+		"ecdsa-") && !strings.HasPrefix(parts[0], "sk-") {
 		return "", invalid("public_key", "not an SSH public key")
 	}
 	blob, err := base64.StdEncoding.DecodeString(parts[1])

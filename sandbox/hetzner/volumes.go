@@ -19,7 +19,8 @@ var volumes = kind[schema.Volume]{
 
 func (a *API) volumeRoutes() map[string]handler {
 	return map[string]handler{
-		"GET /v1/volumes":                                 list(a, volumes, func(q *request, v *schema.Volume) bool { return among(q, "status", v.Status) }),
+		"GET /v1/volumes": list(a, volumes,
+			func(q *request, v *schema.Volume) bool { return among(q, "status", v.Status) }),
 		"GET /v1/volumes/{id}":                            show(a, volumes),
 		"PUT /v1/volumes/{id}":                            update(a, volumes, nil),
 		"POST /v1/volumes":                                a.createVolume,

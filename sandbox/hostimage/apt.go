@@ -81,7 +81,8 @@ func matchingLines(body, suite string) []string {
 		if _, after, bracketed := strings.Cut(rest, "]"); bracketed {
 			rest = after
 		}
-		if fields := strings.Fields(rest); len(fields) >= 3 && ofSuite(fields[1], suite) && slices.Contains(fields[2:], "main") {
+		if fields := strings.Fields(rest); len(fields) >= 3 && ofSuite(fields[1], suite) && slices.Contains(fields[2:],
+			"main") {
 			found = append(found, strings.TrimSpace(line))
 		}
 	}

@@ -14,15 +14,19 @@ func TestSourcesAreTakenFromTheMachineAndOnlyForTheSuite(t *testing.T) {
 	}{
 		"stanzas of the suite, without comments and third parties": {
 			files: map[string]string{
-				"sources.list.d/debian.sources": "Types: deb\n# comment\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\nTypes: deb\nURIs: http://mirror.example/other\nSuites: trixie\nComponents: main\n",
-				"sources.list.d/vendor.sources": "Types: deb\nURIs: https://vendor.example/node\nSuites: nodistro\nComponents: main\n",
-				"sources.list.d/vendor.list":    "deb https://vendor.example/sdk sdk-bookworm main\n",
+				"sources.list.d/debian.sources": "Types: deb\n# comment\nURIs: http://mirror.example/debian\nSuites: bookworm " +
+					"bookworm-updates\nComponents: main\n\nTypes: deb\nURIs: http://mirror.example/other\nSuites: " +
+					"trixie\nComponents: main\n",
+				"sources.list.d/vendor.sources": "Types: deb\nURIs: https://vendor.example/node\nSuites: nodistro\nComponents: " +
+					"main\n",
+				"sources.list.d/vendor.list": "deb https://vendor.example/sdk sdk-bookworm main\n",
 			},
 			want: "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n",
 		},
 		"one-line entries with options": {
-			files: map[string]string{"sources.list": "# deb http://old.example x main\ndeb [signed-by=/k.gpg] http://mirror.example/debian bookworm main contrib\ndeb http://mirror.example/debian bookworm-backports main\n"},
-			want:  "deb [signed-by=/k.gpg] http://mirror.example/debian bookworm main contrib\n",
+			files: map[string]string{"sources.list": "# deb http://old.example x main\ndeb [signed-by=/k.gpg] " +
+				"http://mirror.example/debian bookworm main contrib\ndeb http://mirror.example/debian bookworm-backports main\n"},
+			want: "deb [signed-by=/k.gpg] http://mirror.example/debian bookworm main contrib\n",
 		},
 		"a machine of another release": {
 			files: map[string]string{"sources.list": "deb http://mirror.example/debian trixie main\n"},
@@ -57,7 +61,10 @@ func TestRecipeHoldsEveryProgramOfTheBoot(t *testing.T) {
 	if err := extract(dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"init", "disks", "firewall", "certificates", "metadata", "metadata-network", "volume-of", "setup"} {
+	for _, name := range []string{
+		"init", "disks", "firewall", "certificates", "metadata", "metadata-network", "volume-of",
+		"setup",
+	} {
 		info, err := os.Stat(filepath.Join(dir, "usr/lib/sandbox", name))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

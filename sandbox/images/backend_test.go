@@ -58,11 +58,19 @@ func TestProductionStartRefusals(t *testing.T) {
 		{"captcha without secret", []string{"CAPTCHA_ENABLED", "1"}, "TURNSTILE_SECRET_KEY"},
 		{"captcha of another kind", []string{"CAPTCHA_ENABLED", "1", "CAPTCHA_PROVIDER", "other"}, ""},
 		{"netopia without key", netopia(), "NETOPIA_PUBLIC_KEY"},
-		{"netopia without signature", []string{"NETOPIA_ENABLED", "1", "NETOPIA_API_KEY", "a", "NETOPIA_PUBLIC_KEY_PEM", "x"}, "NETOPIA_POS_SIGNATURE"},
+		{
+			"netopia without signature",
+			[]string{"NETOPIA_ENABLED", "1", "NETOPIA_API_KEY", "a", "NETOPIA_PUBLIC_KEY_PEM", "x"},
+			"NETOPIA_POS_SIGNATURE",
+		},
 		{"netopia with a bad inline key", netopia("NETOPIA_PUBLIC_KEY_PEM", "not a key"), ""},
 		{"netopia with a bad key file", netopia("NETOPIA_PUBLIC_KEY_PATH", "/etc/hostname"), "NETOPIA_PUBLIC_KEY_PATH"},
 		{"netopia with a missing key file", netopia("NETOPIA_PUBLIC_KEY_PATH", "none.pem"), "NETOPIA_PUBLIC_KEY_PATH"},
-		{"test key on live stripe", []string{"STRIPE_ENV", "live", "STRIPE_SECRET_KEY_LIVE", "sk_test_1"}, "STRIPE_SECRET_KEY"},
+		{
+			"test key on live stripe",
+			[]string{"STRIPE_ENV", "live", "STRIPE_SECRET_KEY_LIVE", "sk_test_1"},
+			"STRIPE_SECRET_KEY",
+		},
 		{"not production", []string{"ENVIRONMENT", "staging", "SECRET_KEY", "short"}, ""},
 	}
 	// One container for all rows: the command runs as it would in its own, with its own environment.
@@ -100,21 +108,51 @@ func TestSettingsAreReadAsTheApplicationReadsThem(t *testing.T) {
 	}{
 		{name: "default", show: show("app_version"), want: "'0.1.0'"},
 		{name: "file", file: "App_Version=from-file\n", show: show("app_version"), want: "'from-file'"},
-		{name: "environment beats file", file: "APP_VERSION=from-file\n", env: []string{"APP_VERSION=from-env"}, show: show("app_version"), want: "'from-env'"},
-		{name: "unknown key in the file", file: "RUN_DB_MIGRATIONS=0\n", show: show("app_version"), want: "extra_forbidden", fails: true},
+		{
+			name: "environment beats file", file: "APP_VERSION=from-file\n", env: []string{"APP_VERSION=from-env"},
+			show: show("app_version"), want: "'from-env'",
+		},
+		{
+			name: "unknown key in the file", file: "RUN_DB_MIGRATIONS=0\n", show: show("app_version"), want: "extra_forbidden",
+			fails: true,
+		},
 		{name: "unknown variable", env: []string{"SOMETHING_ELSE=1"}, show: show("app_version"), want: "'0.1.0'"},
 		{name: "boolean word", env: []string{"SECURE_COOKIES=Yes"}, show: show("secure_cookies"), want: "True"},
-		{name: "empty boolean", env: []string{"SECURE_COOKIES="}, show: show("secure_cookies"), want: "secure_cookies: bool_parsing", fails: true},
-		{name: "odd boolean", env: []string{"SECURE_COOKIES=enabled"}, show: show("secure_cookies"), want: "bool_parsing", fails: true},
+		{
+			name: "empty boolean", env: []string{"SECURE_COOKIES="}, show: show("secure_cookies"),
+			want: "secure_cookies: bool_parsing", fails: true,
+		},
+		{
+			name: "odd boolean", env: []string{"SECURE_COOKIES=enabled"}, show: show("secure_cookies"), want: "bool_parsing",
+			fails: true,
+		},
 		{name: "empty integer", env: []string{"SMTP_PORT="}, show: show("smtp_port"), want: "int_parsing", fails: true},
 		{name: "empty pool size", env: []string{"DB_POOL_SIZE="}, show: show("db_pool_size"), want: "None"},
-		{name: "list", env: []string{`CORS_ORIGINS=["https://a.example"]`}, show: show("cors_origins"), want: "['https://a.example']"},
-		{name: "comma list", env: []string{"SUPPORTED_LOCALES=en,ro"}, show: show("supported_locales"), want: "want a JSON array", fails: true},
-		{name: "empty list", env: []string{"ADMIN_IP_ALLOWLIST="}, show: show("admin_ip_allowlist"), want: "want a JSON array", fails: true},
+		{
+			name: "list", env: []string{`CORS_ORIGINS=["https://a.example"]`}, show: show("cors_origins"),
+			want: "['https://a.example']",
+		},
+		{
+			name: "comma list", env: []string{"SUPPORTED_LOCALES=en,ro"}, show: show("supported_locales"),
+			want: "want a JSON array", fails: true,
+		},
+		{
+			name: "empty list", env: []string{"ADMIN_IP_ALLOWLIST="}, show: show("admin_ip_allowlist"),
+			want: "want a JSON array", fails: true,
+		},
 		{name: "empty optional text", env: []string{"REDIS_URL="}, show: show("redis_url"), want: "''"},
-		{name: "development guard", env: []string{"DATABASE_URL=postgresql+asyncpg://u:p@far/x"}, show: show("environment"), want: "refusing to use the database host 'far'", fails: true},
-		{name: "development guard allows db", env: []string{"DATABASE_URL=postgresql+asyncpg://u:p@db/x"}, show: show("environment"), want: "'local'"},
-		{name: "placeholder", env: []string{"STRIPE_SECRET_KEY_SANDBOX=sk_placeholder", "STRIPE_SECRET_KEY=sk_old"}, show: "print(settings.stripe('stripe_secret_key'))", want: "sk_old"},
+		{
+			name: "development guard", env: []string{"DATABASE_URL=postgresql+asyncpg://u:p@far/x"}, show: show("environment"),
+			want: "refusing to use the database host 'far'", fails: true,
+		},
+		{
+			name: "development guard allows db", env: []string{"DATABASE_URL=postgresql+asyncpg://u:p@db/x"},
+			show: show("environment"), want: "'local'",
+		},
+		{
+			name: "placeholder", env: []string{"STRIPE_SECRET_KEY_SANDBOX=sk_placeholder", "STRIPE_SECRET_KEY=sk_old"},
+			show: "print(settings.stripe('stripe_secret_key'))", want: "sk_old",
+		},
 	} {
 		args := []string{"exec"}
 		for _, e := range c.env {
@@ -169,7 +207,8 @@ func TestMigrations(t *testing.T) {
 	if got := query(db, "SELECT slug FROM themes"); got != "default" {
 		t.Errorf("seeded theme: got %q", got)
 	}
-	if code, out := alembic(oldBackend, databaseURL, "upgrade", "head"); code == 0 || !strings.Contains(out, "Can't locate revision") {
+	if code, out := alembic(oldBackend, databaseURL, "upgrade", "head"); code == 0 || !strings.Contains(out,
+		"Can't locate revision") {
 		t.Errorf("older image on a newer database: exit %d: %s", code, out)
 	}
 	must(PreviousRevision, Backend, "downgrade", "-1")
@@ -178,10 +217,12 @@ func TestMigrations(t *testing.T) {
 	if code, out := alembic(Backend, databaseURL, "heads"); code != 0 || !strings.Contains(out, HeadRevision+" (head)") {
 		t.Errorf("heads: exit %d: %s", code, out)
 	}
-	if code, out := alembic(Backend, strings.Replace(databaseURL, "secret", "se%25cret", 1), "current"); code == 0 || !strings.Contains(out, "invalid interpolation syntax") {
+	if code, out := alembic(Backend, strings.Replace(databaseURL, "secret", "se%25cret", 1),
+		"current"); code == 0 || !strings.Contains(out, "invalid interpolation syntax") {
 		t.Errorf("%% in the URL: exit %d: %s", code, out)
 	}
-	if code, out := alembic(Backend, strings.Replace(databaseURL, "+asyncpg", "", 1), "current"); code == 0 || !strings.Contains(out, "psycopg2") {
+	if code, out := alembic(Backend, strings.Replace(databaseURL, "+asyncpg", "", 1),
+		"current"); code == 0 || !strings.Contains(out, "psycopg2") {
 		t.Errorf("plain postgresql://: exit %d: %s", code, out)
 	}
 
@@ -199,18 +240,24 @@ func TestMigrations(t *testing.T) {
 	}
 	cli(2, "bootstrap-owner", "--email", "o@shop.example")
 	cli(1, "repair-owner")
-	owner := []string{"bootstrap-owner", "--email", "o@shop.example", "--password", "a long password", "--username", "owner", "--display-name", "Owner"}
+	owner := []string{
+		"bootstrap-owner", "--email", "o@shop.example", "--password", "a long password", "--username",
+		"owner", "--display-name", "Owner",
+	}
 	if out := cli(0, owner...); !strings.Contains(out, "Owner created") {
 		t.Errorf("first owner: %s", out)
 	}
 	if out := cli(0, owner...); !strings.Contains(out, "Owner set") {
 		t.Errorf("same owner: %s", out)
 	}
-	cli(0, "bootstrap-owner", "--email", "p@shop.example", "--password", "another password", "--username", "second", "--display-name", "P")
-	if got := query(db, "SELECT string_agg(username || '=' || role, ' ' ORDER BY username) FROM users"); got != "owner=admin second=owner" {
+	cli(0, "bootstrap-owner", "--email", "p@shop.example", "--password", "another password", "--username", "second",
+		"--display-name", "P")
+	if got := query(db,
+		"SELECT string_agg(username || '=' || role, ' ' ORDER BY username) FROM users"); got != "owner=admin second=owner" {
 		t.Errorf("roles: %s", got)
 	}
-	cli(1, "bootstrap-owner", "--email", "q@shop.example", "--password", "another password", "--username", "second", "--display-name", "Q")
+	cli(1, "bootstrap-owner", "--email", "q@shop.example", "--password", "another password", "--username", "second",
+		"--display-name", "Q")
 	cli(0, "repair-owner", "--verify-email", "--display-name", "Repaired")
 	cli(0, "seed-data")
 	cli(0, "seed-data", "--profile", "adrianaart")
@@ -218,7 +265,8 @@ func TestMigrations(t *testing.T) {
 	cli(0, "export-data")
 	cli(1, "export-data", "--output", "/tmp/export.json")
 	roundTrip := append([]string{"--network", net}, flags(production("DATABASE_URL", databaseURL))...)
-	roundTrip = append(roundTrip, imageRef[Backend], "sh", "-c", "python -m app.cli export-data --output e.json && python -m app.cli import-data --input e.json")
+	roundTrip = append(roundTrip, imageRef[Backend], "sh", "-c", "python -m app.cli export-data --output e.json && "+
+		"python -m app.cli import-data --input e.json")
 	if code, out := run(t, roundTrip...); code != 0 {
 		t.Errorf("import of an export: exit %d: %s", code, out)
 	}
@@ -245,7 +293,10 @@ func deploy(t *testing.T, change ...string) studio {
 		"FORWARDED_ALLOW_IPS", "127.0.0.1,172.16.0.0/12,192.168.0.0/16,10.0.0.0/8",
 	}, change...)...))
 	media, private := volume(t), volume(t)
-	files := []string{"--network", s.net, "--volume", media + ":/app/uploads", "--volume", private + ":/app/private_uploads"}
+	files := []string{
+		"--network", s.net, "--volume", media + ":/app/uploads", "--volume",
+		private + ":/app/private_uploads",
+	}
 	s.backend = start(t, append(append(append(files, "--network-alias", "backend"), env...), imageRef[Backend],
 		"uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000", "--proxy-headers",
 		"--forwarded-allow-ips", "127.0.0.1,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16",
@@ -255,7 +306,8 @@ func deploy(t *testing.T, change ...string) studio {
 		res, err := s.api.try("GET", "/api/v1/health/ready", "", nil)
 		return err == nil && res.status == 200
 	})
-	worker := production("DATABASE_URL", databaseURL, "REDIS_URL", "redis://redis:6379/0", "SECRET_KEY", "short: the worker runs no production checks")
+	worker := production("DATABASE_URL", databaseURL, "REDIS_URL", "redis://redis:6379/0", "SECRET_KEY",
+		"short: the worker runs no production checks")
 	start(t, append(append(files, flags(worker)...), imageRef[Backend], "python", "-m", "app.workers.media_worker")...)
 	return s
 }
@@ -263,15 +315,18 @@ func deploy(t *testing.T, change ...string) studio {
 // token adds a user with a role and returns a bearer minted in the container.
 func (s studio) token(role string) client {
 	s.api.t.Helper()
-	id := query(s.db, fmt.Sprintf("INSERT INTO users (id, email, username, hashed_password, role) VALUES (gen_random_uuid(), '%[1]s@x.example', '%[1]s', 'none', '%[1]s') RETURNING id", role))
+	id := query(s.db, fmt.Sprintf("INSERT INTO users (id, email, username, hashed_password, role) VALUES "+
+		"(gen_random_uuid(), '%[1]s@x.example', '%[1]s', 'none', '%[1]s') RETURNING id", role))
 	id = strings.Fields(id)[0]
-	token := s.backend.mustExec("python", "-c", "from app.core.security import create_access_token as c; print(c('"+id+"'))")
+	token := s.backend.mustExec("python", "-c", "from app.core.security import create_access_token as c; print(c('"+id+
+		"'))")
 	return s.api.with("Authorization", "Bearer "+token)
 }
 
 func TestRoutes(t *testing.T) {
 	t.Parallel()
-	s := deploy(t, "BACKUP_LAST_AT", "yesterday, roughly", "SUPPORT_RATE_LIMIT_CONTACT", "4", "ADMIN_IP_HEADER", "X-Real-Admin", "ADMIN_IP_ALLOWLIST", `["198.51.100.0/24"]`,
+	s := deploy(t, "BACKUP_LAST_AT", "yesterday, roughly", "SUPPORT_RATE_LIMIT_CONTACT", "4", "ADMIN_IP_HEADER",
+		"X-Real-Admin", "ADMIN_IP_ALLOWLIST", `["198.51.100.0/24"]`,
 		"ADMIN_IP_BYPASS_TOKEN", "open", "STRIPE_WEBHOOK_SECRET", "whsec")
 	api := s.api
 
@@ -285,7 +340,8 @@ func TestRoutes(t *testing.T) {
 	api.want(405, "HEAD", "/api/v1/health", nil)
 	api.want(200, "GET", "/docs", nil)
 	api.want(200, "GET", "/openapi.json", nil)
-	if res := api.want(503, "GET", "/api/v1/shipping/lockers?provider=sameday&lat=44&lng=26", nil); !strings.Contains(res.body, "Sameday locker mirror is not initialized") {
+	if res := api.want(503, "GET", "/api/v1/shipping/lockers?provider=sameday&lat=44&lng=26",
+		nil); !strings.Contains(res.body, "Sameday locker mirror is not initialized") {
 		t.Errorf("lockers: %s", res.body)
 	}
 	headers := api.want(200, "GET", "/api/v1/health", nil).header
@@ -294,13 +350,15 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("header %s is missing: %v", name, headers)
 		}
 	}
-	if got := headers.Get("Strict-Transport-Security"); got != "max-age=63072000; includeSubDomains; preload" || headers.Get("Server") != "" {
+	if got := headers.Get("Strict-Transport-Security"); got != "max-age=63072000; includeSubDomains; preload" ||
+		headers.Get("Server") != "" {
 		t.Errorf("Strict-Transport-Security %q, Server %q", got, headers.Get("Server"))
 	}
 
 	api.want(400, "POST", "/api/v1/payments/webhook", map[string]string{})
 	api.want(500, "POST", "/api/v1/payments/paypal/webhook", map[string]string{})
-	if res := api.want(200, "POST", "/api/v1/payments/netopia/webhook", map[string]string{}); res.decode(t)["errorCode"] == nil {
+	if res := api.want(200, "POST", "/api/v1/payments/netopia/webhook",
+		map[string]string{}); res.decode(t)["errorCode"] == nil {
 		t.Errorf("netopia: %s", res.body)
 	}
 
@@ -313,7 +371,8 @@ func TestRoutes(t *testing.T) {
 			{"all-trusted", "10.1.1.1, 10.0.0.3", "10.1.1.1"},
 		} {
 			api.with("X-Forwarded-For", c.forwarded).want(201, "POST", "/api/v1/support/contact", message(c.reference))
-			if got := query(s.db, "SELECT client_ip FROM support_messages WHERE client_reference = '"+c.reference+"'"); got != c.want {
+			if got := query(s.db, "SELECT client_ip FROM support_messages WHERE client_reference = '"+c.reference+
+				"'"); got != c.want {
 				t.Errorf("X-Forwarded-For %q: application saw %s, want %s", c.forwarded, got, c.want)
 			}
 		}
@@ -331,7 +390,8 @@ func TestRoutes(t *testing.T) {
 	})
 	subscription := map[string]string{"email": "reader@x.example", "client_reference": "news-1"}
 	api.want(200, "POST", "/api/v1/newsletter/subscribe", subscription)
-	if again := api.want(200, "POST", "/api/v1/newsletter/subscribe", map[string]string{"email": "Reader@x.example"}); again.decode(t)["already_subscribed"] != true {
+	if again := api.want(200, "POST", "/api/v1/newsletter/subscribe",
+		map[string]string{"email": "Reader@x.example"}); again.decode(t)["already_subscribed"] != true {
 		t.Errorf("second subscription: %s", again.body)
 	}
 
@@ -339,12 +399,16 @@ func TestRoutes(t *testing.T) {
 		account := map[string]string{"email": "c@x.example", "username": "customer", "password": "long enough"}
 		api.want(201, "POST", "/api/v1/auth/register", account)
 		api.want(401, "POST", "/api/v1/auth/login", map[string]string{"identifier": "customer", "password": "wrong"})
-		tokens := api.want(200, "POST", "/api/v1/auth/login", map[string]string{"identifier": "customer", "password": "long enough"}).decode(t)["tokens"].(map[string]any)
+		tokens := api.want(200, "POST", "/api/v1/auth/login", map[string]string{
+			"identifier": "customer",
+			"password":   "long enough",
+		}).decode(t)["tokens"].(map[string]any)
 		api.want(200, "POST", "/api/v1/auth/refresh", map[string]any{"refresh_token": tokens["refresh_token"]})
 		api.want(401, "POST", "/api/v1/auth/refresh", map[string]any{"refresh_token": tokens["access_token"]})
 		api.want(401, "GET", "/api/v1/ops/admin/diagnostics", nil)
 		inside := func(c client) client { return c.with("X-Real-Admin", "198.51.100.20") }
-		inside(api.with("Authorization", "Bearer "+tokens["access_token"].(string))).want(403, "GET", "/api/v1/ops/admin/diagnostics", nil)
+		inside(api.with("Authorization", "Bearer "+tokens["access_token"].(string))).want(403, "GET",
+			"/api/v1/ops/admin/diagnostics", nil)
 
 		content := s.token("content")
 		inside(content).want(200, "GET", "/api/v1/content/admin/media/assets", nil)
@@ -352,20 +416,27 @@ func TestRoutes(t *testing.T) {
 		content.want(403, "GET", "/api/v1/content/admin/media/assets", nil)
 		content.with("X-Admin-IP-Bypass", "open").want(200, "GET", "/api/v1/content/admin/media/assets", nil)
 
-		s.backend.mustExec("python", "-m", "app.cli", "bootstrap-owner", "--email", "o@x.example", "--password", "owner password", "--username", "boss", "--display-name", "Boss")
+		s.backend.mustExec("python", "-m", "app.cli", "bootstrap-owner", "--email", "o@x.example", "--password",
+			"owner password", "--username", "boss", "--display-name", "Boss")
 		login := map[string]string{"email": "o@x.example", "password": "owner password"}
-		bearer := api.want(200, "POST", "/api/v1/auth/login", login).decode(t)["tokens"].(map[string]any)["access_token"].(string)
+		bearer := api.want(200, "POST", "/api/v1/auth/login",
+			login).decode(t)["tokens"].(map[string]any)["access_token"].(string)
 		owner := inside(api.with("Authorization", "Bearer "+bearer))
-		if res := owner.want(403, "GET", "/api/v1/ops/admin/diagnostics", nil); res.decode(t)["code"] != "admin_mfa_required" {
+		if res := owner.want(403, "GET", "/api/v1/ops/admin/diagnostics",
+			nil); res.decode(t)["code"] != "admin_mfa_required" {
 			t.Errorf("owner without MFA: %s", res.body)
 		}
-		secret := owner.want(200, "POST", "/api/v1/auth/me/2fa/setup", map[string]string{"password": "owner password"}).decode(t)["secret"].(string)
+		secret := owner.want(200, "POST", "/api/v1/auth/me/2fa/setup",
+			map[string]string{"password": "owner password"}).decode(t)["secret"].(string)
 		owner.want(200, "POST", "/api/v1/auth/me/2fa/enable", map[string]string{"code": totp(t, secret)})
 		second := api.want(200, "POST", "/api/v1/auth/login", login).decode(t)
 		if second["requires_two_factor"] != true {
 			t.Errorf("login with TOTP: %v", second)
 		}
-		api.want(200, "POST", "/api/v1/auth/login/2fa", map[string]any{"two_factor_token": second["two_factor_token"], "code": totp(t, secret)})
+		api.want(200, "POST", "/api/v1/auth/login/2fa", map[string]any{
+			"two_factor_token": second["two_factor_token"],
+			"code":             totp(t, secret),
+		})
 
 		diagnostics := owner.want(200, "GET", "/api/v1/ops/admin/diagnostics", nil).decode(t)
 		for _, part := range []string{"redis", "storage"} {
@@ -377,7 +448,8 @@ func TestRoutes(t *testing.T) {
 		if system["backup_last_at"] != "yesterday, roughly" || system["db_ready"] != true {
 			t.Errorf("system: %v", system)
 		}
-		if run := owner.want(200, "POST", "/api/v1/admin/shipping/sameday-sync/run", nil).decode(t); run["status"] != "failed" {
+		if run := owner.want(200, "POST", "/api/v1/admin/shipping/sameday-sync/run",
+			nil).decode(t); run["status"] != "failed" {
 			t.Errorf("sync run: %v", run)
 		}
 		owner.want(200, "GET", "/api/v1/admin/shipping/sameday-sync/status", nil)
@@ -425,7 +497,10 @@ func TestCaptchaKeepsScriptsOut(t *testing.T) {
 	c := start(t, append(flags(production("CAPTCHA_ENABLED", "1", "TURNSTILE_SECRET_KEY", "x")), imageRef[Backend])...)
 	api := client{t: t, base: "http://" + c.ip() + ":8000"}
 	eventually(t, "the API answers", 60*time.Second, api.up)
-	if res := api.want(400, "POST", "/api/v1/auth/login", map[string]string{"email": "a@x.example", "password": "p"}); res.decode(t)["detail"] != "CAPTCHA required" {
+	if res := api.want(400, "POST", "/api/v1/auth/login", map[string]string{
+		"email":    "a@x.example",
+		"password": "p",
+	}); res.decode(t)["detail"] != "CAPTCHA required" {
 		t.Errorf("login: %s", res.body)
 	}
 	// This API has no DATABASE_URL either: it runs, and never becomes ready.
@@ -497,7 +572,8 @@ func TestMediaMovesBetweenRootsAndTheWorkerMakesVariants(t *testing.T) {
 	at(true, "private_uploads/variants/"+id+"/thumb-320.jpg")
 	at(false, "private_uploads/trash/"+id+"/wide-picture.png")
 	preview := content.want(200, "GET", assets+"/"+id, nil).decode(t)["preview_url"].(string)
-	if got := s.api.want(200, "GET", preview, nil); got.body != picture.String() || got.header.Get("Cache-Control") != "private, no-store" {
+	if got := s.api.want(200, "GET", preview, nil); got.body != picture.String() ||
+		got.header.Get("Cache-Control") != "private, no-store" {
 		t.Error("the signed preview does not stream the original privately")
 	}
 	s.api.want(403, "GET", strings.Split(preview, "&sig=")[0]+"&sig=wrong", nil)
@@ -526,7 +602,8 @@ func TestWorkerPollsWithoutRedisAndIgnoresSigterm(t *testing.T) {
 	net := network(t)
 	database(t, net)
 	env := flags(production("DATABASE_URL", databaseURL, "RUN_DB_MIGRATIONS", "1"))
-	worker := start(t, append(append([]string{"--network", net}, env...), imageRef[Backend], "python", "-m", "app.workers.media_worker")...)
+	worker := start(t, append(append([]string{"--network", net}, env...), imageRef[Backend], "python", "-m",
+		"app.workers.media_worker")...)
 	eventually(t, "the heartbeat appears", 60*time.Second, func() bool {
 		code, _ := worker.exec("test", "-s", "/tmp/media-worker-heartbeat.json")
 		return code == 0
@@ -548,7 +625,8 @@ func TestServerDrainsOnSigterm(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		fmt.Fprintf(conn, "POST /api/v1/support/contact HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:len(body)-1])
+		fmt.Fprintf(conn, "POST /api/v1/support/contact HTTP/1.1\r\nHost: x\r\nContent-Type: "+
+			"application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:len(body)-1])
 		return conn
 	}
 	refuses := func(address string) bool {
@@ -599,13 +677,16 @@ func TestServerDrainsOnSigterm(t *testing.T) {
 
 func TestServerOptions(t *testing.T) {
 	t.Parallel()
-	if code, out := run(t, append(flags(production()), imageRef[Backend], "uvicorn", "app.main:app", "--timeout-gracefull", "3")...); code != 2 {
+	if code, out := run(t, append(flags(production()), imageRef[Backend], "uvicorn", "app.main:app", "--timeout-gracefull",
+		"3")...); code != 2 {
 		t.Errorf("unknown option: exit %d, want 2: %s", code, out)
 	}
-	if code, out := run(t, append(flags(production("SECRET_KEY", "short")), imageRef[Backend])...); code != 3 || !strings.Contains(out, "SECRET_KEY") {
+	if code, out := run(t, append(flags(production("SECRET_KEY", "short")),
+		imageRef[Backend])...); code != 3 || !strings.Contains(out, "SECRET_KEY") {
 		t.Errorf("refused start: exit %d, want 3: %s", code, out)
 	}
-	c := start(t, append(flags(production()), imageRef[Backend], "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000", "--workers", "2")...)
+	c := start(t, append(flags(production()), imageRef[Backend], "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port",
+		"8000", "--workers", "2")...)
 	api := client{t: t, base: "http://" + c.ip() + ":8000"}
 	eventually(t, "two workers answer", 60*time.Second, api.up)
 	if got := api.want(http.StatusOK, "GET", "/api/v1/health", nil).header.Get("Server"); got != "uvicorn" {

@@ -77,7 +77,10 @@ echo localhost > "$1/etc/hostname"`
 // baseHash names the recipe: a change of any part of it builds a new base.
 func baseHash() string {
 	sum := sha256.New()
-	for _, part := range [][]string{basePackages, excludedPaths, {suite, essentialHook, customizeHook, fmt.Sprint(epoch)}} {
+	for _, part := range [][]string{basePackages, excludedPaths, {
+		suite, essentialHook, customizeHook,
+		fmt.Sprint(epoch),
+	}} {
 		fmt.Fprintf(sum, "%q\n", part)
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:16]
@@ -136,7 +139,8 @@ func base(ctx context.Context, o Options) (v1.Layer, error) {
 			return layer, nil
 		}
 	}
-	fmt.Fprintf(o.Log, "images: building the shared base (%d packages and what they need), about two minutes\n", len(basePackages))
+	fmt.Fprintf(o.Log, "images: building the shared base (%d packages and what they need), about two minutes\n",
+		len(basePackages))
 	partial := layer.path + ".partial"
 	if layer.meta, err = buildBase(ctx, o.Log, partial); err != nil {
 		return nil, errors.Join(fmt.Errorf("build base image: %w", err), os.Remove(partial))
@@ -276,7 +280,10 @@ func aptOptions(ctx context.Context) []string {
 	var options []string
 	for _, line := range strings.Split(string(raw), "\n") {
 		line = strings.TrimSuffix(strings.TrimSpace(line), ";")
-		for _, wanted := range []string{"Acquire::Check-", "Acquire::http::Proxy", "Acquire::https::Proxy", "Acquire::Retries"} {
+		for _, wanted := range []string{
+			"Acquire::Check-", "Acquire::http::Proxy", "Acquire::https::Proxy",
+			"Acquire::Retries",
+		} {
 			if strings.HasPrefix(line, wanted) {
 				options = append(options, line)
 			}

@@ -313,7 +313,8 @@ func flags(env map[string]string) []string {
 // database starts PostgreSQL with the alias db and waits until it serves its final start.
 func database(t *testing.T, network string) container {
 	t.Helper()
-	db := start(t, "--network", network, "--network-alias", "db", "--env", "POSTGRES_PASSWORD=secret", "--env", "POSTGRES_DB=shop", imageRef[Postgres])
+	db := start(t, "--network", network, "--network-alias", "db", "--env", "POSTGRES_PASSWORD=secret", "--env",
+		"POSTGRES_DB=shop", imageRef[Postgres])
 	ready(t, db)
 	return db
 }
@@ -331,5 +332,6 @@ const databaseURL = "postgresql+asyncpg://postgres:secret@db/shop"
 
 func query(db container, sql string) string {
 	db.t.Helper()
-	return db.mustExec("psql", "--username", "postgres", "--dbname", "shop", "--no-align", "--tuples-only", "--command", sql)
+	return db.mustExec("psql", "--username", "postgres", "--dbname", "shop", "--no-align", "--tuples-only", "--command",
+		sql)
 }

@@ -77,7 +77,9 @@ func Build(ctx context.Context, o Options) (map[string]v1.Image, error) {
 
 // Push writes images to a registry and returns references by digest, host/name@sha256:….
 // Layers that the registry has are not sent again.
-func Push(ctx context.Context, built map[string]v1.Image, registryHost string, opts ...remote.Option) (map[string]string, error) {
+func Push(ctx context.Context, built map[string]v1.Image, registryHost string,
+	opts ...remote.Option,
+) (map[string]string, error) {
 	refs := map[string]string{}
 	for _, image := range slices.Sorted(maps.Keys(built)) {
 		digest, err := built[image].Digest()

@@ -26,15 +26,18 @@ func TestPostgresInitialisesOnceAndKeepsItsData(t *testing.T) {
 	args := []string{
 		"--network", net, "--network-alias", "db", "--volume", vol + ":/var/lib/postgresql/data",
 		"--volume", write("password", "from-file\n", 0o644) + ":/run/password:ro",
-		"--volume", write("10-table.sql", "CREATE TABLE seeded (n int); INSERT INTO seeded VALUES (1);", 0o644) + ":/docker-entrypoint-initdb.d/10-table.sql:ro",
-		"--volume", write("20-more.sh", "#!/bin/bash\npsql --username \"$POSTGRES_USER\" --dbname \"$POSTGRES_DB\" -c 'INSERT INTO seeded VALUES (2)'\n", 0o755) + ":/docker-entrypoint-initdb.d/20-more.sh:ro",
+		"--volume", write("10-table.sql", "CREATE TABLE seeded (n int); INSERT INTO seeded VALUES (1);", 0o644) +
+			":/docker-entrypoint-initdb.d/10-table.sql:ro",
+		"--volume", write("20-more.sh", "#!/bin/bash\npsql --username \"$POSTGRES_USER\" --dbname \"$POSTGRES_DB\" -c "+
+			"'INSERT INTO seeded VALUES (2)'\n", 0o755) + ":/docker-entrypoint-initdb.d/20-more.sh:ro",
 		"--env", "POSTGRES_USER=studio", "--env", "POSTGRES_DB=shop", "--env", "POSTGRES_PASSWORD_FILE=/run/password",
 		"--env", "PGDATA=/var/lib/postgresql/data/pgdata", "--env", "POSTGRES_INITDB_ARGS=--data-checksums",
 		imageRef[Postgres], "postgres", "-c", "max_connections=37",
 	}
 	sql := func(c container, statement string) string {
 		t.Helper()
-		return c.mustExec("psql", "--username", "studio", "--dbname", "shop", "--no-align", "--tuples-only", "--command", statement)
+		return c.mustExec("psql", "--username", "studio", "--dbname", "shop", "--no-align", "--tuples-only", "--command",
+			statement)
 	}
 
 	first := start(t, args...)
@@ -55,7 +58,8 @@ func TestPostgresInitialisesOnceAndKeepsItsData(t *testing.T) {
 		t.Errorf("user of the server: got %s, want 999", got)
 	}
 	login := func(password string) (int, string) {
-		return run(t, "--network", net, "--env", "PGPASSWORD="+password, imageRef[Postgres], "psql", "--host", "db", "--username", "studio", "--dbname", "shop", "--command", "SELECT 1")
+		return run(t, "--network", net, "--env", "PGPASSWORD="+password, imageRef[Postgres], "psql", "--host", "db",
+			"--username", "studio", "--dbname", "shop", "--command", "SELECT 1")
 	}
 	if code, out := login("from-file"); code != 0 {
 		t.Errorf("login over the network: exit %d: %s", code, out)
@@ -95,13 +99,15 @@ func TestPostgresRefusesToInitialiseWithoutPassword(t *testing.T) {
 func TestRedisServesTheNetworkAsItsOwnUser(t *testing.T) {
 	t.Parallel()
 	net, vol := network(t), volume(t)
-	server := start(t, "--network", net, "--network-alias", "redis", "--volume", vol+":/data", imageRef[Redis], "redis-server", "--appendonly", "yes")
+	server := start(t, "--network", net, "--network-alias", "redis", "--volume", vol+":/data", imageRef[Redis],
+		"redis-server", "--appendonly", "yes")
 	eventually(t, "redis answers", 60*time.Second, func() bool {
 		_, out := server.exec("redis-cli", "ping")
 		return out == "PONG"
 	})
 	// Protected mode would refuse this: the client is remote and there is no password.
-	if code, out := run(t, "--network", net, imageRef[Redis], "redis-cli", "-h", "redis", "set", "key", "value"); code != 0 || !strings.Contains(out, "OK") {
+	if code, out := run(t, "--network", net, imageRef[Redis], "redis-cli", "-h", "redis", "set", "key",
+		"value"); code != 0 || !strings.Contains(out, "OK") {
 		t.Errorf("set over the network: exit %d: %s", code, out)
 	}
 	if got := server.mustExec("stat", "--format", "%u", "/proc/1"); got != "999" {
@@ -148,8 +154,10 @@ var mainBundle = regexp.MustCompile(`src="(main\.[0-9a-f]{16}\.js)"`)
 func TestStaticFrontendFollowsItsCacheRules(t *testing.T) {
 	t.Parallel()
 	net := network(t)
-	start(t, append(append([]string{"--network", net, "--network-alias", "backend"}, flags(production())...), imageRef[Backend])...)
-	frontend := start(t, "--network", net, "--env", "APP_VERSION=v1\"x\\y", "--env", "SUPPORTED_LOCALES=en, ro,de", "--env", "SENTRY_TRACES_SAMPLE_RATE=lots",
+	start(t, append(append([]string{"--network", net, "--network-alias", "backend"}, flags(production())...),
+		imageRef[Backend])...)
+	frontend := start(t, "--network", net, "--env", "APP_VERSION=v1\"x\\y", "--env", "SUPPORTED_LOCALES=en, ro,de",
+		"--env", "SENTRY_TRACES_SAMPLE_RATE=lots",
 		"--env", "FRONTEND_CLARITY_PROJECT_ID=abc", imageRef[Frontend])
 	web := client{t: t, base: "http://" + frontend.ip()}
 	eventually(t, "nginx answers", 60*time.Second, web.up)
@@ -177,7 +185,10 @@ func TestStaticFrontendFollowsItsCacheRules(t *testing.T) {
 			t.Errorf("%s: Content-Type %q, want %q", c.path, got, c.kind)
 		}
 	}
-	for _, path := range []string{"/media/private/x", "/assets/missing.png", "/main.0123456789abcdef.js", "/media/none.jpg"} {
+	for _, path := range []string{
+		"/media/private/x", "/assets/missing.png", "/main.0123456789abcdef.js",
+		"/media/none.jpg",
+	} {
 		if path != "/media/none.jpg" {
 			web.want(404, "GET", path, nil)
 		}
@@ -186,7 +197,8 @@ func TestStaticFrontendFollowsItsCacheRules(t *testing.T) {
 		res, err := web.try("GET", "/api/v1/health", "", nil)
 		return err == nil && res.status == 200
 	})
-	if robots := web.want(200, "GET", "/robots.txt", nil); !strings.Contains(robots.body, "https://shop.example/sitemap.xml") {
+	if robots := web.want(200, "GET", "/robots.txt", nil); !strings.Contains(robots.body,
+		"https://shop.example/sitemap.xml") {
 		t.Errorf("robots.txt: %s", robots.body)
 	}
 	web.want(404, "GET", "/media/none.jpg", nil)
@@ -233,7 +245,8 @@ func TestSSRAnswersByAllowedHosts(t *testing.T) {
 			t.Errorf("rendered page lacks %q", part)
 		}
 	}
-	if page.header.Get("Content-Security-Policy-Report-Only") == "" || page.header.Get("X-Powered-By") != "Express" || page.header.Get("Cache-Control") != "" {
+	if page.header.Get("Content-Security-Policy-Report-Only") == "" || page.header.Get("X-Powered-By") != "Express" ||
+		page.header.Get("Cache-Control") != "" {
 		t.Errorf("headers of a page: %v", page.header)
 	}
 	found := mainBundle.FindStringSubmatch(page.body)
@@ -245,7 +258,8 @@ func TestSSRAnswersByAllowedHosts(t *testing.T) {
 			t.Errorf("%s: Cache-Control %q", path, got)
 		}
 	}
-	if body := web.want(200, "GET", "/assets/app-config.js", nil).body; !strings.Contains(body, "\n  \"appVersion\": \"abc123\",\n") {
+	if body := web.want(200, "GET", "/assets/app-config.js", nil).body; !strings.Contains(body,
+		"\n  \"appVersion\": \"abc123\",\n") {
 		t.Errorf("runtime configuration: %s", body)
 	}
 	missing := web.with("Host", "shop.example").want(200, "GET", "/assets/missing.png", nil)
@@ -318,10 +332,13 @@ func TestReleasesDifferAndBuildsRepeat(t *testing.T) {
 func TestOnlySourcesOfTheSuiteAreUsed(t *testing.T) {
 	etc, out := t.TempDir(), t.TempDir()
 	for name, content := range map[string]string{
-		"sources.list":                 "# comment\ndeb https://mirror.example/debian bookworm main\ndeb-src https://mirror.example/debian bookworm main\ndeb [arch=amd64] https://mirror.example/debian bookworm-updates main\n",
-		"sources.list.d/other.sources": "Types: deb\nURIs: https://other.example/\nSuites: nodistro\nComponents: main\n\nTypes: deb\nURIs: https://mirror.example/security\nSuites: bookworm-security\nComponents: main\n",
-		"sources.list.d/off.disabled":  "deb https://off.example/ bookworm main\n",
-		"sources.list.d/foreign.list":  "deb https://foreign.example/ trixie main\n",
+		"sources.list": "# comment\ndeb https://mirror.example/debian bookworm main\ndeb-src " +
+			"https://mirror.example/debian bookworm main\ndeb [arch=amd64] https://mirror.example/debian bookworm-updates " +
+			"main\n",
+		"sources.list.d/other.sources": "Types: deb\nURIs: https://other.example/\nSuites: nodistro\nComponents: " +
+			"main\n\nTypes: deb\nURIs: https://mirror.example/security\nSuites: bookworm-security\nComponents: main\n",
+		"sources.list.d/off.disabled": "deb https://off.example/ bookworm main\n",
+		"sources.list.d/foreign.list": "deb https://foreign.example/ trixie main\n",
 	} {
 		path := filepath.Join(etc, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -347,7 +364,8 @@ func TestOnlySourcesOfTheSuiteAreUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "Types: deb\nURIs: https://mirror.example/security\nSuites: bookworm-security\nComponents: main\n" +
-		"deb https://mirror.example/debian bookworm main\ndeb [arch=amd64] https://mirror.example/debian bookworm-updates main\n"
+		"deb https://mirror.example/debian bookworm main\ndeb [arch=amd64] https://mirror.example/debian bookworm-updates " +
+		"main\n"
 	if all.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", all.String(), want)
 	}

@@ -36,7 +36,8 @@ func webFiles(source fs.FS, root, release string) (files []file, template []byte
 	}
 	names := strings.NewReplacer("@MAIN@", bundle("main", ".js"), "@STYLES@", bundle("styles", ".css"))
 	page := names.Replace(read("index.html"))
-	add("index.html", strings.NewReplacer("@SERVER_CONTEXT@", "", "@CANONICAL@", csrCanonical, "@CONTENT@", "").Replace(page))
+	add("index.html", strings.NewReplacer("@SERVER_CONTEXT@", "", "@CANONICAL@", csrCanonical, "@CONTENT@",
+		"").Replace(page))
 	add("ngsw.json", names.Replace(read("ngsw.json")))
 	for _, name := range []string{"manifest.webmanifest", "ngsw-worker.js", "assets/theme-bootstrap.js"} {
 		add(name, read(name))

@@ -50,7 +50,8 @@ func TestServerBootsAndKeepsItsVolumeOverRebootAndReplacement(t *testing.T) {
 		Name: "private", IPRange: private,
 		Subnets: []hcloud.NetworkSubnet{{Type: hcloud.NetworkSubnetTypeCloud, IPRange: private, NetworkZone: "eu-central"}},
 	}))
-	firewall := ok[hcloud.FirewallCreateResult](t)(client.Firewall.Create(ctx, hcloud.FirewallCreateOpts{Name: "web", Rules: allow("22")})).Firewall
+	firewall := ok[hcloud.FirewallCreateResult](t)(client.Firewall.Create(ctx,
+		hcloud.FirewallCreateOpts{Name: "web", Rules: allow("22")})).Firewall
 	created := ok[hcloud.VolumeCreateResult](t)(client.Volume.Create(ctx, hcloud.VolumeCreateOpts{
 		Name: "data", Size: 10, Location: &hcloud.Location{Name: "fsn1"}, Format: hcloud.Ptr("ext4"),
 	}))
@@ -60,7 +61,8 @@ func TestServerBootsAndKeepsItsVolumeOverRebootAndReplacement(t *testing.T) {
 	boot := func(name string) *hcloud.Server {
 		result := ok[hcloud.ServerCreateResult](t)(client.Server.Create(ctx, hcloud.ServerCreateOpts{
 			Name: name, ServerType: &hcloud.ServerType{Name: "cx22"}, Image: &hcloud.Image{Name: "debian-12"},
-			Location: &hcloud.Location{Name: "fsn1"}, UserData: userData(hostPrivate, hostPublic), SSHKeys: []*hcloud.SSHKey{key},
+			Location: &hcloud.Location{Name: "fsn1"}, UserData: userData(hostPrivate,
+				hostPublic), SSHKeys: []*hcloud.SSHKey{key},
 			Firewalls: []*hcloud.ServerCreateFirewall{{Firewall: *firewall}},
 			PublicNet: &hcloud.ServerCreatePublicNet{EnableIPv4: true, IPv4: address},
 		}))
@@ -87,11 +89,13 @@ func TestServerBootsAndKeepsItsVolumeOverRebootAndReplacement(t *testing.T) {
 	}
 
 	// The unit is started before the volume is attached: it waits for the device.
-	c.must(ip, fmt.Sprintf("cat > /etc/systemd/system/mnt-data.mount <<'EOF'\n%sEOF\nsystemctl daemon-reload; systemctl enable mnt-data.mount; systemctl start --no-block mnt-data.mount", fmt.Sprintf(mountUnit, volume.ID)))
+	c.must(ip, fmt.Sprintf("cat > /etc/systemd/system/mnt-data.mount <<'EOF'\n%sEOF\nsystemctl daemon-reload; systemctl "+
+		"enable mnt-data.mount; systemctl start --no-block mnt-data.mount", fmt.Sprintf(mountUnit, volume.ID)))
 	if out, _ := c.ssh(ip, "sleep 1; systemctl is-active mnt-data.mount"); out != "inactive" && out != "activating" {
 		t.Errorf("before the volume is attached the mount unit is %q", out)
 	}
-	c.wait(ok[*hcloud.Action](t)(client.Volume.AttachWithOpts(ctx, volume, hcloud.VolumeAttachOpts{Server: server, Automount: hcloud.Ptr(false)})))
+	c.wait(ok[*hcloud.Action](t)(client.Volume.AttachWithOpts(ctx, volume,
+		hcloud.VolumeAttachOpts{Server: server, Automount: hcloud.Ptr(false)})))
 	c.must(ip, "for i in $(seq 100); do mountpoint -q /mnt/data && break; sleep 0.1; done; mountpoint /mnt/data")
 	c.must(ip, "echo kept > /mnt/data/file && sync && systemctl stop mnt-data.mount")
 	c.must(ip, fmt.Sprintf("mount /dev/disk/by-id/scsi-0HC_Volume_%d /mnt/data && grep -q kept /mnt/data/file", volume.ID))
@@ -110,7 +114,8 @@ func TestServerBootsAndKeepsItsVolumeOverRebootAndReplacement(t *testing.T) {
 	if canReach(ip + ":8080") {
 		t.Error("port 8080 is reachable although no rule allows it")
 	}
-	c.wait(ok[[]*hcloud.Action](t)(client.Firewall.SetRules(ctx, firewall, hcloud.FirewallSetRulesOpts{Rules: allow("22", "8080")}))...)
+	c.wait(ok[[]*hcloud.Action](t)(client.Firewall.SetRules(ctx, firewall,
+		hcloud.FirewallSetRulesOpts{Rules: allow("22", "8080")}))...)
 	if !canReach(ip+":8080") || canReach(ip+":8081") {
 		t.Error("want 8080 open and 8081 closed after the change of rules")
 	}
@@ -126,12 +131,15 @@ func TestServerBootsAndKeepsItsVolumeOverRebootAndReplacement(t *testing.T) {
 	identity := c.must(ip, "cat /proc/sys/kernel/random/boot_id /etc/machine-id; stat -c %Y /etc/written-by-user-data")
 	c.wait(ok[*hcloud.Action](t)(client.Server.Reboot(ctx, server)))
 	t.Logf("reboot until SSH: %s", c.up(ip).Round(100*time.Millisecond))
-	if again := c.must(ip, "cat /proc/sys/kernel/random/boot_id /etc/machine-id; stat -c %Y /etc/written-by-user-data"); again != identity {
+	if again := c.must(ip,
+		"cat /proc/sys/kernel/random/boot_id /etc/machine-id; stat -c %Y /etc/written-by-user-data"); again != identity {
 		// boot_id is the kernel's, which containers share.
 		t.Errorf("the disk did not survive the reboot: %s, was %s", again, identity)
 	}
-	c.must(ip, "for i in $(seq 100); do mountpoint -q /mnt/data && break; sleep 0.1; done; grep -q kept /mnt/data/file && systemctl is-active mnt-data.mount")
-	if out := c.must(ip, "ip -o -4 address; for i in $(seq 100); do docker info --format '{{.Swarm.LocalNodeState}}' && break; sleep 0.2; done"); !strings.Contains(out, wantPrivate+"/24") || !strings.HasSuffix(out, "active") {
+	c.must(ip, "for i in $(seq 100); do mountpoint -q /mnt/data && break; sleep 0.1; done; grep -q kept /mnt/data/file "+
+		"&& systemctl is-active mnt-data.mount")
+	if out := c.must(ip, "ip -o -4 address; for i in $(seq 100); do docker info --format '{{.Swarm.LocalNodeState}}' && "+
+		"break; sleep 0.2; done"); !strings.Contains(out, wantPrivate+"/24") || !strings.HasSuffix(out, "active") {
 		t.Errorf("after the reboot:\n%s", out)
 	}
 	c.must(ip, "for i in $(seq 100); do nc -z 127.0.0.1 8081 && break; sleep 0.1; done; nc -z 127.0.0.1 8081")
@@ -157,11 +165,14 @@ func TestServerBootsAndKeepsItsVolumeOverRebootAndReplacement(t *testing.T) {
 	c.wait(deleted.Action)
 	server = boot("web-2")
 	t.Logf("boot of the second server: %s", c.up(ip).Round(100*time.Millisecond))
-	c.wait(ok[*hcloud.Action](t)(client.Volume.AttachWithOpts(ctx, volume, hcloud.VolumeAttachOpts{Server: server, Automount: hcloud.Ptr(false)})))
-	c.must(ip, fmt.Sprintf("mkdir -p /mnt/data && mount /dev/disk/by-id/scsi-0HC_Volume_%d /mnt/data && grep -q kept /mnt/data/file", volume.ID))
+	c.wait(ok[*hcloud.Action](t)(client.Volume.AttachWithOpts(ctx, volume,
+		hcloud.VolumeAttachOpts{Server: server, Automount: hcloud.Ptr(false)})))
+	c.must(ip, fmt.Sprintf("mkdir -p /mnt/data && mount /dev/disk/by-id/scsi-0HC_Volume_%d /mnt/data && grep -q kept "+
+		"/mnt/data/file", volume.ID))
 	c.must(ip, "umount /mnt/data")
 	c.wait(ok[*hcloud.Action](t)(client.Volume.Resize(ctx, volume, 11)))
-	if size := c.must(ip, fmt.Sprintf("blockdev --getsize64 /dev/disk/by-id/scsi-0HC_Volume_%d", volume.ID)); size != fmt.Sprint(11<<30) {
+	if size := c.must(ip, fmt.Sprintf("blockdev --getsize64 /dev/disk/by-id/scsi-0HC_Volume_%d",
+		volume.ID)); size != fmt.Sprint(11<<30) {
 		t.Errorf("size after the change: %s", size)
 	}
 	c.wait(ok[*hcloud.Action](t)(client.Volume.Detach(ctx, volume)))
@@ -175,7 +186,8 @@ func allow(ports ...string) []hcloud.FirewallRule {
 	var rules []hcloud.FirewallRule
 	for _, port := range ports {
 		rules = append(rules, hcloud.FirewallRule{
-			Direction: hcloud.FirewallRuleDirectionIn, Protocol: hcloud.FirewallRuleProtocolTCP, Port: &port, SourceIPs: []net.IPNet{*everywhere},
+			Direction: hcloud.FirewallRuleDirectionIn, Protocol: hcloud.FirewallRuleProtocolTCP, Port: &port,
+			SourceIPs: []net.IPNet{*everywhere},
 		})
 	}
 	return rules

@@ -67,7 +67,8 @@ var prefixFormat = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
 func New(config Config) (*Docker, error) {
 	var problems []string
 	if !prefixFormat.MatchString(config.Prefix) {
-		problems = append(problems, fmt.Sprintf("Prefix: got %q, want up to 31 lower-case letters, digits and hyphens", config.Prefix))
+		problems = append(problems, fmt.Sprintf("Prefix: got %q, want up to 31 lower-case letters, digits and hyphens",
+			config.Prefix))
 	}
 	if !config.Subnet.IsValid() || !config.Subnet.Addr().Is4() || config.Subnet.Masked() != config.Subnet {
 		problems = append(problems, fmt.Sprintf("Subnet: got %s, want an IPv4 network such as 10.201.64.0/24", config.Subnet))

@@ -32,14 +32,18 @@ func TestCapabilitiesAreThoseOfTheMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if slices.Contains(names, "SYS_RESOURCE") || !slices.Contains(names, "SYS_ADMIN") || !slices.Contains(names, "MKNOD") || len(names) != 37 {
+	if slices.Contains(names, "SYS_RESOURCE") || !slices.Contains(names, "SYS_ADMIN") || !slices.Contains(names,
+		"MKNOD") || len(names) != 37 {
 		t.Errorf("%d capabilities: %v", len(names), names)
 	}
 }
 
 func TestFirewallIsRenderedAsOneTransaction(t *testing.T) {
 	got := renderFirewall(&hetzner.Firewall{Rules: []hetzner.Rule{
-		{Protocol: "tcp", FromPort: 80, ToPort: 90, Sources: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("::/0")}},
+		{Protocol: "tcp", FromPort: 80, ToPort: 90, Sources: []netip.Prefix{
+			netip.MustParsePrefix("198.51.100.0/24"),
+			netip.MustParsePrefix("::/0"),
+		}},
 		{Protocol: "icmp", Sources: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 	}})
 	want := `*mangle

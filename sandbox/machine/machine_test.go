@@ -47,7 +47,10 @@ func newCloud(t *testing.T) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := hostimage.Ensure(ctx, hostimage.Options{CacheDir: filepath.Join(cache, "momentstudio-sandbox"), Log: testLog{t}})
+	image, err := hostimage.Ensure(ctx, hostimage.Options{
+		CacheDir: filepath.Join(cache, "momentstudio-sandbox"),
+		Log:      testLog{t},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +60,8 @@ func newCloud(t *testing.T) *cloud {
 	c := &cloud{t: t, ctx: ctx, dir: t.TempDir()}
 	c.private = netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/24", 128+slot/256, slot%256))
 	c.config = machine.Config{
-		Prefix: fmt.Sprintf("mt-%d", os.Getpid()), Subnet: netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/24", 64+slot/256, slot%256)),
+		Prefix: fmt.Sprintf("mt-%d", os.Getpid()), Subnet: netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/24", 64+slot/256,
+			slot%256)),
 		StateDir: t.TempDir(), Image: image, Certificates: [][]byte{authority(t)},
 		Hosts: map[string]netip.Addr{"registry.sandbox.test": netip.MustParseAddr("192.0.2.7")},
 	}
@@ -134,7 +138,8 @@ func ok[T any](t *testing.T) func(result T, _ *hcloud.Response, err error) T {
 func (c *cloud) keyPair(name string) (private, public string) {
 	c.t.Helper()
 	path := filepath.Join(c.dir, name)
-	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path).CombinedOutput(); err != nil {
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f",
+		path).CombinedOutput(); err != nil {
 		c.t.Fatalf("ssh-keygen: %v: %s", err, out)
 	}
 	body, err := os.ReadFile(path)

@@ -13,9 +13,11 @@ import (
 
 func (d *Docker) ensureNetwork(ctx context.Context, name string, subnet netip.Prefix, internal bool) error {
 	defer d.lock(name)()
-	if have, err := docker(ctx, "network", "inspect", "--format", "{{range .IPAM.Config}}{{.Subnet}}{{end}}", name); err == nil {
+	if have, err := docker(ctx, "network", "inspect", "--format", "{{range .IPAM.Config}}{{.Subnet}}{{end}}",
+		name); err == nil {
 		if have != subnet.String() {
-			return fmt.Errorf("network %s exists with range %s, want %s; clean up the sandbox %s first", name, have, subnet, d.config.Prefix)
+			return fmt.Errorf("network %s exists with range %s, want %s; clean up the sandbox %s first", name, have, subnet,
+				d.config.Prefix)
 		}
 		return nil
 	}
@@ -43,10 +45,12 @@ func (d *Docker) AttachNetwork(ctx context.Context, serverID int64, n hetzner.Ne
 	if err != nil && !strings.Contains(err.Error(), "already exists in network") {
 		return "", fmt.Errorf("server %d: %w", serverID, err)
 	}
-	if err := d.notePrivate(serverID, fmt.Sprintf("- network_id: %d\n  ip: %s\n  network: %s\n", n.ID, ip, n.Range)); err != nil {
+	if err := d.notePrivate(serverID, fmt.Sprintf("- network_id: %d\n  ip: %s\n  network: %s\n", n.ID, ip,
+		n.Range)); err != nil {
 		return "", err
 	}
-	mac, err := docker(ctx, "inspect", "--format", fmt.Sprintf("{{with index .NetworkSettings.Networks %q}}{{.MacAddress}}{{end}}", name), d.Container(serverID))
+	mac, err := docker(ctx, "inspect", "--format", fmt.Sprintf("{{with index .NetworkSettings.Networks "+
+		"%q}}{{.MacAddress}}{{end}}", name), d.Container(serverID))
 	if err != nil {
 		return "", fmt.Errorf("server %d: %w", serverID, err)
 	}

@@ -36,7 +36,8 @@ func (d *Docker) CreateServer(ctx context.Context, s hetzner.Server) error {
 	args := []string{
 		"create", "--name", name, "--hostname", s.Name, "--label", d.label(),
 		"--network", d.publicNetwork(), "--ip", s.PublicIPv4.String(),
-		"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
+		"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt",
+		"systempaths=unconfined",
 		"--device-cgroup-rule", "a *:* rwm", "--cgroupns", "private",
 		"--tmpfs", "/run", "--tmpfs", "/run/lock",
 		"--volume", name + ":/var/lib/docker",

@@ -49,7 +49,11 @@ func TestTheRestServerOnlyTakesAdditions(t *testing.T) {
 		want               int
 	}{
 		{"nobody", http.MethodPost, "/shop/x/?create=true", nil, http.StatusUnauthorized},
-		{"a wrong password", http.MethodPost, "/shop/x/?create=true", map[string]string{"X-User": "shop:other"}, http.StatusUnauthorized},
+		{
+			"a wrong password", http.MethodPost, "/shop/x/?create=true",
+			map[string]string{"X-User": "shop:other"},
+			http.StatusUnauthorized,
+		},
 		{"another's folder", http.MethodPost, "/other/x/?create=true", good, http.StatusUnauthorized},
 		{"a repository of its own", http.MethodPost, "/shop/x/?create=true", good, http.StatusOK},
 		{"a configuration", http.MethodPost, "/shop/x/config", good, http.StatusOK},

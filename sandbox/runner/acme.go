@@ -21,7 +21,9 @@ func newACME(resolver string) (http.Handler, []byte) {
 	os.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
 	quiet := log.New(io.Discard, "", 0)
 	store := db.NewMemoryStore()
-	authority := ca.New(quiet, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "test certificates"}})
+	authority := ca.New(quiet, store, "", "ecdsa", 0, 1, map[string]ca.Profile{
+		"default": {Description: "test certificates"},
+	})
 	validator := va.New(quiet, 80, 443, false, resolver, store)
 	front := wfe.New(quiet, store, validator, authority, []string{"sandbox.invalid"}, false, false, 1, 1)
 	return front.Handler(), authority.GetRootCert(0).PEM()

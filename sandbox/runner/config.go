@@ -73,7 +73,8 @@ func (s Settings) writeConfig(ctx context.Context, env []string, images map[stri
 	} {
 		m, _ := file.Config["momentstudio:"+i.group].(map[string]any)
 		// A reference to another registry is an operator's own: the real application, for example.
-		if now, _ := m[i.field].(string); now == "" || strings.HasPrefix(now, "registry.invalid/") || strings.HasPrefix(now, s.address(registryPort)+"/") {
+		if now, _ := m[i.field].(string); now == "" || strings.HasPrefix(now, "registry.invalid/") || strings.HasPrefix(now,
+			s.address(registryPort)+"/") {
 			set(i.group, i.field, images[i.image])
 		}
 	}
@@ -87,9 +88,13 @@ func (s Settings) writeConfig(ctx context.Context, env []string, images map[stri
 	set("tls", "acmeDirectory", "https://"+s.address(acmePort)+"/dir")
 	set("tls", "acmeRootPem", string(caPEM))
 	set("backup", "rest", map[string]any{
-		"url": "https://" + s.address(restPort) + "/" + backupUser + "/momentstudio", "username": backupUser, "caPem": string(caPEM),
+		"url": "https://" + s.address(restPort) + "/" + backupUser + "/momentstudio", "username": backupUser,
+		"caPem": string(caPEM),
 	})
-	set("backup", "s3", map[string]any{"endpoint": "https://" + s.address(s3Port), "bucket": backupBucket, "prefix": backupPrefix, "caPem": string(caPEM)})
+	set("backup", "s3", map[string]any{
+		"endpoint": "https://" + s.address(s3Port), "bucket": backupBucket,
+		"prefix": backupPrefix, "caPem": string(caPEM),
+	})
 	set("endpoints", "hcloud", "http://"+s.address(hetznerPort)+"/v1")
 	set("endpoints", "cloudflareHost", s.address(cloudflarePort))
 	out, err := yaml.Marshal(file)
@@ -110,7 +115,8 @@ func (s Settings) initStack(ctx context.Context, env []string) (stackFile, error
 		return stackFile{}, fmt.Errorf("make the stack: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), []byte("name: momentstudio\nruntime: go\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), []byte("name: momentstudio\nruntime: go\n"),
+		0o600); err != nil {
 		return stackFile{}, fmt.Errorf("make the stack: %w", err)
 	}
 	commands := [][]string{{"stack", "select", "--create", s.Stack, "--secrets-provider", "passphrase"}}
@@ -125,7 +131,8 @@ func (s Settings) initStack(ctx context.Context, env []string) (stackFile, error
 		commands = append(commands, []string{"config", "set", "--stack", s.Stack, "--secret", "momentstudio:" + v[0], v[1]})
 	}
 	for _, args := range commands {
-		cmd := exec.CommandContext(ctx, lookPath(env, "pulumi"), append(args, "--non-interactive")...) //nolint:gosec // the arguments are ours
+		//nolint:gosec // the arguments are ours
+		cmd := exec.CommandContext(ctx, lookPath(env, "pulumi"), append(args, "--non-interactive")...)
 		cmd.Dir, cmd.Env = dir, env
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return stackFile{}, fmt.Errorf("make the stack: pulumi %s: %w: %s", args[0], err, out)

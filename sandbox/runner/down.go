@@ -50,7 +50,8 @@ func (s Settings) Down(ctx context.Context, log io.Writer, purge bool) error {
 		fmt.Fprintln(log, "removed the sandbox and its build cache")
 		return nil
 	}
-	fmt.Fprintf(log, "removed the sandbox; the build cache %s is kept for the next one (PURGE=1 removes it too)\n", s.Cache)
+	fmt.Fprintf(log, "removed the sandbox; the build cache %s is kept for the next one (PURGE=1 removes it too)\n",
+		s.Cache)
 	return nil
 }
 
@@ -60,7 +61,8 @@ func removeHostImages(ctx context.Context) error {
 		return fmt.Errorf("list host images: %w", err)
 	}
 	for _, id := range strings.Fields(string(out)) {
-		if text, err := exec.CommandContext(ctx, "docker", "rmi", "-f", id).CombinedOutput(); err != nil { //nolint:gosec // an ID of the engine's
+		//nolint:gosec // an ID of the engine's
+		if text, err := exec.CommandContext(ctx, "docker", "rmi", "-f", id).CombinedOutput(); err != nil {
 			return fmt.Errorf("remove host image: %w: %s", err, text)
 		}
 	}

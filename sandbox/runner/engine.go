@@ -29,7 +29,8 @@ func (s Settings) tools(ctx context.Context, log io.Writer) (toolchain.Toolchain
 func (s Settings) Env(t toolchain.Toolchain) []string {
 	env := t.Env(os.Environ())
 	return append(env,
-		"PULUMI_BACKEND_URL=file://"+s.path("state")+"?metadata=skip", // no file beside the state, which a kill could leave empty
+		// no file beside the state, which a kill could leave empty
+		"PULUMI_BACKEND_URL=file://"+s.path("state")+"?metadata=skip",
 		"PULUMI_CONFIG_PASSPHRASE="+passphrase,
 		"HCLOUD_TOKEN="+hetznerToken,
 		"CLOUDFLARE_API_TOKEN="+cloudflareToken,
@@ -73,7 +74,8 @@ func (s Settings) run(ctx context.Context, env []string, out io.Writer, name str
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	if err := cmd.Run(); err != nil {
 		lines := strings.Split(strings.TrimSpace(tail.String()), "\n")
-		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, strings.Join(lines[max(0, len(lines)-15):], "\n"))
+		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err,
+			strings.Join(lines[max(0, len(lines)-15):], "\n"))
 	}
 	return nil
 }

@@ -24,7 +24,10 @@ func (s Settings) prepare(ctx context.Context, log io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the sandbox boots hosts and makes networks: run it as root")
 	}
-	for _, dir := range []string{s.Home, s.Cache, s.path("run"), s.path("log"), s.path("state"), s.path("ca"), s.path("registry")} {
+	for _, dir := range []string{
+		s.Home, s.Cache, s.path("run"), s.path("log"), s.path("state"), s.path("ca"),
+		s.path("registry"),
+	} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("prepare the sandbox: %w", err)
 		}

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// startS3 starts the S3 store, which ends with ctx, or with this process; ended tells when it did. It is there when startS3 returns.
+// startS3 starts the S3 store, which ends with ctx, or with this process; ended tells when it did. It is there when
+// startS3 returns.
 func (s Settings) startS3(ctx context.Context) (ended <-chan error, err error) {
 	config, err := json.Marshal(map[string]any{
 		"directory": s.path("offhost", "s3"), "address": s.address(s3Port),

@@ -22,8 +22,8 @@ import (
 	"github.com/prekzursil/momentstudio-infra/sandbox/offhost"
 )
 
-// Serve runs everything that the sandbox serves until ctx ends: the two emulated clouds, DNS, the
-// registry, the ACME test CA and the places for backups. Hosts keep running when it ends and are found again by the next.
+// Serve runs everything that the sandbox serves until ctx ends: the two emulated clouds, DNS, the registry, the ACME
+// test CA and the places for backups. Hosts keep running when it ends and are found again by the next.
 func (s Settings) Serve(ctx context.Context, hostImage string) error {
 	ca, err := s.loadAuthority()
 	if err != nil {
@@ -58,7 +58,8 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 	if err := s.addRoot(ca.certPEM, acmeRoot); err != nil {
 		return err
 	}
-	images := registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(s.path("registry"))), registry.Logger(log.New(io.Discard, "", 0)))
+	images := registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(s.path("registry"))),
+		registry.Logger(log.New(io.Discard, "", 0)))
 
 	rest, err := offhost.Rest(s.path("offhost", "rest"), backupUser, backupPassword)
 	if err != nil {
@@ -99,7 +100,10 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 			if err != nil {
 				return fmt.Errorf("serve the %s: %w", e.name, err)
 			}
-			listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+			listener = tls.NewListener(listener, &tls.Config{
+				Certificates: []tls.Certificate{pair},
+				MinVersion:   tls.VersionTLS12,
+			})
 		}
 		server := &http.Server{Handler: e.handler, ReadHeaderTimeout: 30 * time.Second}
 		servers = append(servers, server)

@@ -137,7 +137,8 @@ func (s Settings) ensureServing(ctx context.Context, hostImage string) error {
 	if err != nil {
 		return err
 	}
-	ended, err := s.daemon("serve", s.path("run", "sandbox"), "serve", "--settings", string(settings), "--host-image", hostImage)
+	ended, err := s.daemon("serve", s.path("run", "sandbox"), "serve", "--settings", string(settings), "--host-image",
+		hostImage)
 	if err != nil {
 		return err
 	}
@@ -155,7 +156,8 @@ func (s Settings) ensureServing(ctx context.Context, hostImage string) error {
 		}
 	}
 	text, _ := os.ReadFile(s.path("log", "serve.log"))
-	return fmt.Errorf("the sandbox's servers %s; %s ends with:\n%s", what, s.path("log", "serve.log"), text[max(0, len(text)-1500):])
+	return fmt.Errorf("the sandbox's servers %s; %s ends with:\n%s", what, s.path("log", "serve.log"),
+		text[max(0, len(text)-1500):])
 }
 
 func (s Settings) pushImages(ctx context.Context, log io.Writer, refs map[string]string) error {
@@ -168,7 +170,8 @@ func (s Settings) pushImages(ctx context.Context, log io.Writer, refs map[string
 		return err
 	}
 	maps.Copy(refs, pushed)
-	cmd := exec.CommandContext(ctx, filepath.Join(s.Cache, "bin", "images"), "-push", s.address(registryPort)) //nolint:gosec // our own program
+	//nolint:gosec // our own program
+	cmd := exec.CommandContext(ctx, filepath.Join(s.Cache, "bin", "images"), "-push", s.address(registryPort))
 	cmd.Dir = s.Project
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.path("ca", "bundle.pem"))
 	var out, errOut bytes.Buffer

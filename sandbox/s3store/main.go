@@ -1,6 +1,6 @@
-// Command s3store serves one bucket of the sandbox with versitygw, a real S3 server: requests are signed, and a policy says what each
-// key may do. It is a program and a module of its own because the server wants a process to itself (it changes the working directory)
-// and many modules that nothing else needs.
+// Command s3store serves one bucket of the sandbox with versitygw, a real S3 server: requests are signed, and a
+// policy says what each key may do. It is a program and a module of its own because the server wants a process to
+// itself (it changes the working directory) and many modules that nothing else needs.
 package main
 
 import (
@@ -77,14 +77,16 @@ func run(ctx context.Context, path string, owner io.Reader) error {
 }
 
 func (s store) serve(ctx context.Context) error {
-	objects, versions, keys := filepath.Join(s.Directory, "objects"), filepath.Join(s.Directory, "versions"), filepath.Join(s.Directory, "keys")
+	objects, versions, keys := filepath.Join(s.Directory, "objects"), filepath.Join(s.Directory,
+		"versions"), filepath.Join(s.Directory, "keys")
 	for _, dir := range []string{objects, versions, keys} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
 	if err := (meta.XattrMeta{}).Test(objects); err != nil {
-		return fmt.Errorf("%s is on a file system without extended attributes, in which the store keeps what it knows of objects: %w", objects, err)
+		return fmt.Errorf("%s is on a file system without extended attributes, in which the store keeps what it knows of "+
+			"objects: %w", objects, err)
 	}
 	options := posix.PosixOpts{VersioningDir: versions}
 	options.SetNewDirPerm(0o700)
@@ -96,12 +98,16 @@ func (s store) serve(ctx context.Context) error {
 	if err := s.makeBucket(ctx, backend); err != nil {
 		return fmt.Errorf("make bucket %s: %w", s.Bucket, err)
 	}
-	accounts, err := auth.NewInternal(auth.Account{Access: s.Owner.Access, Secret: s.Owner.Secret, Role: auth.RoleAdmin}, keys)
+	accounts, err := auth.NewInternal(auth.Account{Access: s.Owner.Access, Secret: s.Owner.Secret, Role: auth.RoleAdmin},
+		keys)
 	if err != nil {
 		return err
 	}
 	for _, k := range []key{s.Writer, s.Reader} {
-		if err := accounts.CreateAccount(auth.Account{Access: k.Access, Secret: k.Secret, Role: auth.RoleUser}); err != nil && !errors.Is(err, auth.ErrUserExists) {
+		if err := accounts.CreateAccount(auth.Account{
+			Access: k.Access, Secret: k.Secret,
+			Role: auth.RoleUser,
+		}); err != nil && !errors.Is(err, auth.ErrUserExists) {
 			return fmt.Errorf("make key %s: %w", k.Access, err)
 		}
 	}
@@ -134,8 +140,12 @@ func (s store) makeBucket(ctx context.Context, backend *posix.Posix) error {
 	if err != nil {
 		return err
 	}
-	ctx = context.WithValue(ctx, "bucket-owner", auth.Account{Access: s.Owner.Access}) //nolint:revive,staticcheck // the server's own key
-	err = backend.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &s.Bucket, CreateBucketConfiguration: &types.CreateBucketConfiguration{}}, owner)
+	//nolint:revive,staticcheck // the server's own key
+	ctx = context.WithValue(ctx, "bucket-owner", auth.Account{Access: s.Owner.Access})
+	err = backend.CreateBucket(ctx, &s3.CreateBucketInput{
+		Bucket:                    &s.Bucket,
+		CreateBucketConfiguration: &types.CreateBucketConfiguration{},
+	}, owner)
 	var known s3err.S3Error
 	if err != nil && !(errors.As(err, &known) && known.BaseError().Code == "BucketAlreadyOwnedByYou") {
 		return err

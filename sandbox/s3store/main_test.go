@@ -37,7 +37,10 @@ func settings(t *testing.T) (s store, roots *x509.CertPool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +66,10 @@ func settings(t *testing.T) (s store, roots *x509.CertPool) {
 	return store{
 		Directory: filepath.Join(dir, "store"), Address: listener.Addr().String(),
 		CertFile: write("cert.pem", "CERTIFICATE", certificate), KeyFile: write("key.pem", "PRIVATE KEY", privateDER),
-		Bucket: "backups", Prefix: "restic", Owner: key{"OWNER", "owner0secret"}, Writer: key{"WRITER", "writer0secret"}, Reader: key{"READER", "reader0secret"},
+		Bucket: "backups", Prefix: "restic", Owner: key{"OWNER", "owner0secret"}, Writer: key{
+			"WRITER",
+			"writer0secret",
+		}, Reader: key{"READER", "reader0secret"},
 	}, roots
 }
 
@@ -109,13 +115,19 @@ func (s store) as(k key, roots *x509.CertPool) *s3.Client {
 	return s3.New(s3.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String("https://" + s.Address), UsePathStyle: true, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider(k.Access, k.Secret, ""),
-		HTTPClient:  &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}},
+		HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
+			RootCAs:    roots,
+			MinVersion: tls.VersionTLS12,
+		}}},
 	})
 }
 
 func put(t *testing.T, c *s3.Client, name, content string) error {
 	t.Helper()
-	_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("backups"), Key: &name, Body: strings.NewReader(content)})
+	_, err := c.PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: aws.String("backups"), Key: &name,
+		Body: strings.NewReader(content),
+	})
 	return err
 }
 
@@ -132,7 +144,10 @@ func get(t *testing.T, c *s3.Client, name string, version *string) (string, erro
 
 func remove(t *testing.T, c *s3.Client, name string, version *string) error {
 	t.Helper()
-	_, err := c.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String("backups"), Key: &name, VersionId: version})
+	_, err := c.DeleteObject(t.Context(), &s3.DeleteObjectInput{
+		Bucket: aws.String("backups"), Key: &name,
+		VersionId: version,
+	})
 	return err
 }
 
@@ -154,7 +169,10 @@ func TestKeysDoWhatTheirPolicySays(t *testing.T) {
 	start(t, s)
 	owner, writer, reader := s.as(s.Owner, roots), s.as(s.Writer, roots), s.as(s.Reader, roots)
 	const pack, lock = "restic/data/00/pack", "restic/locks/lock"
-	listed, err := writer.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &s.Bucket, Prefix: aws.String("restic/keys/")})
+	listed, err := writer.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
+		Bucket: &s.Bucket,
+		Prefix: aws.String("restic/keys/"),
+	})
 	if err != nil || len(listed.Contents) != 0 {
 		t.Errorf("an empty folder: %v, %v", listed, err)
 	}
@@ -164,7 +182,10 @@ func TestKeysDoWhatTheirPolicySays(t *testing.T) {
 		want string
 	}{
 		{"a key that nobody has", put(t, s.as(key{"NOBODY", "writer0secret"}, roots), pack, "one"), "InvalidAccessKeyId"},
-		{"a secret that is another's", put(t, s.as(key{"WRITER", "reader0secret"}, roots), pack, "one"), "SignatureDoesNotMatch"},
+		{
+			"a secret that is another's", put(t, s.as(key{"WRITER", "reader0secret"}, roots), pack, "one"),
+			"SignatureDoesNotMatch",
+		},
 		{"the host adds", put(t, writer, pack, "one"), ""},
 		{"the host locks", put(t, writer, lock, "mine"), ""},
 		{"the host takes its lock back", remove(t, writer, lock, nil), ""},
@@ -186,7 +207,10 @@ func TestKeysDoWhatTheirPolicySays(t *testing.T) {
 	if err := put(t, writer, pack, "garbage"); err != nil {
 		t.Fatal(err)
 	}
-	versions, err := owner.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: &s.Bucket, Prefix: aws.String(pack)})
+	versions, err := owner.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{
+		Bucket: &s.Bucket,
+		Prefix: aws.String(pack),
+	})
 	if err != nil || len(versions.Versions) != 2 {
 		t.Fatalf("%+v, %v, want two versions", versions, err)
 	}

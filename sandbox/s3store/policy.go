@@ -14,8 +14,8 @@ type statement struct {
 	Resource  []string
 }
 
-// policyOf lets the writer add objects below the prefix and delete locks, and the reader read. What is written over or deleted stays as
-// a version, which neither of them may touch.
+// policyOf lets the writer add objects below the prefix and delete locks, and the reader read. What is written over
+// or deleted stays as a version, which neither of them may touch.
 func policyOf(bucket, prefix, writer, reader string) document {
 	whole := "arn:aws:s3:::" + bucket
 	below := whole + "/" + prefix + "/"

@@ -213,7 +213,8 @@ func TestCloudflarePluginDrivesTheEmulatedAPI(t *testing.T) {
 
 	// An address changes in place; a name is deleted first.
 	s.run("config", "set", "address", "192.0.2.11")
-	if steps := s.steps(); len(steps) != 2 || steps["www"] != "update" || steps["http_request_late_transform"] != "update" {
+	if steps := s.steps(); len(steps) != 2 || steps["www"] != "update" ||
+		steps["http_request_late_transform"] != "update" {
 		t.Errorf("steps for a new address: %v", steps)
 	}
 	s.run("config", "set", "recordName", "web")

@@ -79,7 +79,8 @@ func TestMachineReportsEverythingThatIsMissing(t *testing.T) {
 	}
 	script("pulumi", "echo v3.100.0")
 	_, err := FromMachine(context.Background())
-	for _, part := range []string{`"3.100.0"`, OldestCLI, "pulumi-language-go", "pulumi plugin install resource docker v4.11.2", "cloudflare 5.49.1"} {
+	for _, part := range []string{`"3.100.0"`, OldestCLI, "pulumi-language-go", "pulumi plugin install resource docker " +
+		"v4.11.2", "cloudflare 5.49.1"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in: %v", part, err)
 		}
@@ -151,7 +152,10 @@ func TestVersionsAgree(t *testing.T) {
 			t.Errorf("the engine builds %s %s, the toolchain installs %v", match[1], match[2], Plugins())
 		}
 	}
-	for module, dir := range map[string]string{"github.com/pulumi/pulumi/pkg/v3": "cli", "github.com/pulumi/pulumi/sdk/v3": "langhost"} {
+	for module, dir := range map[string]string{
+		"github.com/pulumi/pulumi/pkg/v3": "cli",
+		"github.com/pulumi/pulumi/sdk/v3": "langhost",
+	} {
 		if _, err := required(filepath.Join(engineDir, dir, "go.mod"), module); err != nil {
 			t.Error(err)
 		}

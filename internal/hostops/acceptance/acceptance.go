@@ -47,11 +47,12 @@ type checker struct {
 	proof   hostspec.AcceptanceReport
 }
 
-// Prove looks at everything that a restored shop must be able to do, the last of it by deleting one of its
+// Run looks at everything that a restored shop must be able to do, the last of it by deleting one of its
 // pictures: it is for shops that are thrown away.
 func Run(ctx context.Context, spec hostspec.Backup, domain string) (hostspec.AcceptanceReport, error) {
 	if !spec.ReadOnly {
-		return hostspec.AcceptanceReport{}, errors.New("this stack is no drill: a proof moves a picture to the trash and removes it for good")
+		return hostspec.AcceptanceReport{}, errors.New("this stack is no drill: a proof moves a picture to the trash and " +
+			"removes it for good")
 	}
 	state, err := journal.Read(hostspec.RestoreJournal)
 	switch {
@@ -60,7 +61,10 @@ func Run(ctx context.Context, spec hostspec.Backup, domain string) (hostspec.Acc
 	case state == nil || !state.Switched || state.Target != hostspec.SideRestored:
 		return hostspec.AcceptanceReport{}, errors.New("no backup was restored here: there is nothing to prove")
 	}
-	p := &checker{state: *state, release: spec.Release, proof: hostspec.AcceptanceReport{Source: state.Source, Manifest: state.Manifest, Phases: state.Phases}}
+	p := &checker{state: *state, release: spec.Release, proof: hostspec.AcceptanceReport{
+		Source:   state.Source,
+		Manifest: state.Manifest, Phases: state.Phases,
+	}}
 	if p.docker, err = docker.Connect(); err != nil {
 		return hostspec.AcceptanceReport{}, err
 	}
@@ -107,7 +111,8 @@ func Run(ctx context.Context, spec hostspec.Backup, domain string) (hostspec.Acc
 	return p.proof, nil
 }
 
-// rows compares with the manifest what is live. The restore compared it before anybody could write; since then there may be more.
+// rows compares with the manifest what is live. The restore compared it before anybody could write; since then there
+// may be more.
 func (p *checker) rows(ctx context.Context) (string, error) {
 	tx, err := p.db.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err != nil {
@@ -152,7 +157,8 @@ func (p *checker) schema(ctx context.Context) (string, error) {
 }
 
 // selectAssets reads the fields of an asset.
-const selectAssets = "SELECT id::text, storage_key, coalesce(checksum_sha256, ''), status::text, visibility::text FROM media_assets"
+const selectAssets = "SELECT id::text, storage_key, coalesce(checksum_sha256, ''), status::text, visibility::text " +
+	"FROM media_assets"
 
 // asset is what the database says of a picture.
 type asset struct {
@@ -181,7 +187,8 @@ func (p *checker) assets(ctx context.Context) ([]asset, error) {
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%w: it has no picture", errNothingThere)
 	}
-	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] }) //nolint:gosec // a sample, and nobody to guess it
+	//nolint:gosec // a sample, and nobody to guess it
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all, nil
 }
 
@@ -232,11 +239,12 @@ func atMost(n int, bad []error) error {
 	return errors.Join(append(bad[:n:n], fmt.Errorf("and %d more", len(bad)-n))...)
 }
 
-// enclosed looks at the networks of every task, and into those of the shop's own code: a network without a way out gives
-// no default route.
+// enclosed looks at the networks of every task, and into those of the shop's own code: a network without a way out
+// gives no default route.
 func (p *checker) enclosed(ctx context.Context) (string, error) {
 	var bad []error
-	all, err := p.docker.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label", "com.docker.swarm.service.name"))})
+	all, err := p.docker.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label",
+		"com.docker.swarm.service.name"))})
 	if err != nil {
 		return "", fmt.Errorf("list the tasks: %w", err)
 	}
@@ -247,7 +255,8 @@ func (p *checker) enclosed(ctx context.Context) (string, error) {
 				return "", fmt.Errorf("look at network %s: %w", name, err)
 			}
 			if !on.Internal {
-				bad = append(bad, fmt.Errorf("a task of %s is on the network %s, which has a way out", c.Labels["com.docker.swarm.service.name"], name))
+				bad = append(bad, fmt.Errorf("a task of %s is on the network %s, which has a way out",
+					c.Labels["com.docker.swarm.service.name"], name))
 			}
 		}
 	}
@@ -271,7 +280,8 @@ func (p *checker) enclosed(ctx context.Context) (string, error) {
 	if seen == 0 {
 		return "", errors.New("no task of the shop runs")
 	}
-	return fmt.Sprintf("%d tasks on networks without a way out, the shop's own %d without a default route", len(all), seen), errors.Join(bad...)
+	return fmt.Sprintf("%d tasks on networks without a way out, the shop's own %d without a default route", len(all),
+		seen), errors.Join(bad...)
 }
 
 // hasDefaultRoute reads /proc/net/route: a header, then a line each with device, destination, gateway, …, mask.
@@ -287,7 +297,8 @@ func hasDefaultRoute(text string) bool {
 
 // tasks are the running containers of a service.
 func (p *checker) tasks(ctx context.Context, service string) ([]string, error) {
-	list, err := p.docker.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label", "com.docker.swarm.service.name="+service))})
+	list, err := p.docker.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label",
+		"com.docker.swarm.service.name="+service))})
 	if err != nil {
 		return nil, fmt.Errorf("list the tasks of %s: %w", service, err)
 	}
@@ -311,7 +322,10 @@ func (p *checker) inBackend(ctx context.Context, command ...string) (string, err
 
 // exec runs a command in a container and returns its standard output.
 func (p *checker) exec(ctx context.Context, id string, command ...string) (string, error) {
-	made, err := p.docker.ContainerExecCreate(ctx, id, container.ExecOptions{Cmd: command, AttachStdout: true, AttachStderr: true})
+	made, err := p.docker.ContainerExecCreate(ctx, id, container.ExecOptions{
+		Cmd: command, AttachStdout: true,
+		AttachStderr: true,
+	})
 	if err != nil {
 		return "", fmt.Errorf("run %s in a container: %w", command[0], err)
 	}
@@ -347,7 +361,8 @@ func (p *checker) login(ctx context.Context) error {
 		return nil
 	}
 	var id string
-	err := p.db.QueryRow(ctx, "SELECT id::text FROM users WHERE role::text IN ('owner', 'admin') ORDER BY role::text DESC, id LIMIT 1").Scan(&id)
+	err := p.db.QueryRow(ctx, "SELECT id::text FROM users WHERE role::text IN ('owner', 'admin') ORDER BY role::text "+
+		"DESC, id LIMIT 1").Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return errors.New("the shop has neither owner nor admin")
 	}

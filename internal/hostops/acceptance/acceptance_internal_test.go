@@ -16,18 +16,21 @@ func TestMoreRowsThanTheManifestSaysAreFineAndFewerAreNot(t *testing.T) {
 		have map[string]int64
 		bad  string
 	}{
-		"the same":             {map[string]int64{"public.users": 2, "public.orders": 3}, ""},
-		"written since":        {map[string]int64{"public.users": 3, "public.orders": 3, "public.new": 1}, ""},
-		"a row is missing":     {map[string]int64{"public.users": 2, "public.orders": 2}, "public.orders has 2 rows, its manifest says 3"},
+		"the same":      {map[string]int64{"public.users": 2, "public.orders": 3}, ""},
+		"written since": {map[string]int64{"public.users": 3, "public.orders": 3, "public.new": 1}, ""},
+		"a row is missing": {map[string]int64{"public.users": 2, "public.orders": 2}, "public.orders has 2 rows, its " +
+			"manifest says 3"},
 		"a table is missing":   {map[string]int64{"public.users": 2}, "public.orders has 0 rows"},
 		"everything is missed": {nil, "public.users has 0 rows"},
 	} {
 		detail, err := compareRows(want, c.have)
-		if (err == nil) != (c.bad == "") || err != nil && !strings.Contains(err.Error(), c.bad) || detail != "5 rows in 2 tables" {
+		if (err == nil) != (c.bad == "") || err != nil && !strings.Contains(err.Error(),
+			c.bad) || detail != "5 rows in 2 tables" {
 			t.Errorf("%s: %q, %v", name, detail, err)
 		}
 	}
-	if _, err := compareRows(map[string]int64{"public.users": 0}, map[string]int64{"public.users": 0}); err == nil || !strings.Contains(err.Error(), "is empty") {
+	if _, err := compareRows(map[string]int64{"public.users": 0}, map[string]int64{"public.users": 0}); err == nil ||
+		!strings.Contains(err.Error(), "is empty") {
 		t.Errorf("an empty database: %v", err)
 	}
 	if _, err := compareRows(nil, nil); !errors.Is(err, errNothingThere) {
@@ -51,7 +54,8 @@ func TestPicturesAreFoundUnderBothRootsAndCompared(t *testing.T) {
 	public := asset{ID: "1", Key: "originals/1/a.png", Checksum: write("uploads/originals/1/a.png", "a")}
 	trashed := asset{ID: "2", Key: "trash/2/b.png", Checksum: write("private_uploads/trash/2/b.png", "b")}
 	write("secret.txt", "outside")
-	if detail, err := comparePictures(root, []asset{public, trashed}); err != nil || detail != "2 originals, 2 of them compared by hash" {
+	if detail, err := comparePictures(root, []asset{public, trashed}); err != nil ||
+		detail != "2 originals, 2 of them compared by hash" {
 		t.Errorf("good ones: %q, %v", detail, err)
 	}
 	changed, lost, climbing := public, public, public
@@ -90,8 +94,11 @@ func TestADefaultRouteIsSeen(t *testing.T) {
 }
 
 func TestASitemapMustListPages(t *testing.T) {
-	const open, end = `<?xml version="1.0" encoding="UTF-8"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">`, `</urlset>`
-	if n, err := countPages(open + "<url><loc>https://shop.example/</loc></url><url><loc>https://shop.example/a</loc></url>" + end); n != 2 || err != nil {
+	const open, end = `<?xml version="1.0" encoding="UTF-8"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">`,
+		`</urlset>`
+	if n, err := countPages(open +
+		"<url><loc>https://shop.example/</loc></url><url><loc>https://shop.example/a</loc></url>" +
+		end); n != 2 || err != nil {
 		t.Errorf("two pages: %d, %v", n, err)
 	}
 	for _, bad := range []string{open + end, "<html></html>", "", open + "<url>"} {

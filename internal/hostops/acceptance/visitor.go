@@ -172,16 +172,17 @@ func (p *checker) media(ctx context.Context) (string, error) {
 			continue
 		}
 		seen++
-		err := p.visitor.ask(ctx, http.MethodGet, (&url.URL{Path: path.Join("/media", a.Key)}).EscapedPath(), func(r *http.Response) error {
-			sum := sha256.New()
-			if _, err := io.Copy(sum, r.Body); err != nil {
-				return err
-			}
-			if have := hex.EncodeToString(sum.Sum(nil)); a.Checksum != "" && have != a.Checksum {
-				return errors.New("that is another content than the database says")
-			}
-			return nil
-		})
+		err := p.visitor.ask(ctx, http.MethodGet, (&url.URL{Path: path.Join("/media", a.Key)}).EscapedPath(),
+			func(r *http.Response) error {
+				sum := sha256.New()
+				if _, err := io.Copy(sum, r.Body); err != nil {
+					return err
+				}
+				if have := hex.EncodeToString(sum.Sum(nil)); a.Checksum != "" && have != a.Checksum {
+					return errors.New("that is another content than the database says")
+				}
+				return nil
+			})
 		if err != nil { // it names the file as a person called it
 			bad = append(bad, fmt.Errorf("the original of %s: %w", a.ID, errors.Unwrap(err)))
 		}
@@ -219,7 +220,8 @@ func (p *checker) list(ctx context.Context) (string, error) {
 				Total *int `json:"total_items"`
 			} `json:"meta"`
 		}
-		if err := p.visitor.ask(ctx, http.MethodGet, assetsPath+q.query, func(r *http.Response) error { return json.NewDecoder(r.Body).Decode(&answer) }); err != nil {
+		if err := p.visitor.ask(ctx, http.MethodGet, assetsPath+q.query,
+			func(r *http.Response) error { return json.NewDecoder(r.Body).Decode(&answer) }); err != nil {
 			return "", err
 		}
 		if answer.Meta.Total == nil || *answer.Meta.Total != q.want {

@@ -30,7 +30,7 @@ type Units interface {
 	Disable(ctx context.Context, unit string) error
 }
 
-// HostApply makes spec true below root and removes the uploaded secrets. It reports each change
+// Run makes spec true below root and removes the uploaded secrets. It reports each change
 // on out, by path only.
 func Run(ctx context.Context, spec hostspec.Apply, root string, units Units, out io.Writer) error {
 	if _, err := os.Stat(root + hostspec.GuardFile); err != nil {
@@ -116,7 +116,9 @@ type applied struct {
 
 // retire stops the timers and removes the files of earlier specifications that this one does not have,
 // and records what this one has. The record comes last: a run that is killed before leaves the old one.
-func retire(ctx context.Context, spec hostspec.Apply, root string, units Units, out io.Writer) (removed int, err error) {
+func retire(ctx context.Context, spec hostspec.Apply, root string, units Units, out io.Writer) (removed int,
+	err error,
+) {
 	var old applied
 	if err := fsutil.ReadJSON(root+hostspec.AppliedFile, &old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, fmt.Errorf("read %s: %w", hostspec.AppliedFile, err)
@@ -171,7 +173,8 @@ func ensureDirectory(path string, d hostspec.Directory) (bool, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return false, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // every sensitive parent is listed before its children
+	//nolint:gosec // every sensitive parent is listed before its children
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return false, err
 	}
 	// Made aside and renamed, so that a killed run never leaves one with the wrong owner.

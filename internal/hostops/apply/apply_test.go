@@ -126,7 +126,10 @@ func TestHostApplyMakesTheSpecificationTrue(t *testing.T) {
 	if want := []string{"daemon-reload", "ssh.service", "systemd-journald.service"}; !slices.Equal(units.calls, want) {
 		t.Errorf("systemd was asked for %q, want %q", units.calls, want)
 	}
-	for _, want := range []string{"directory /mnt/momentstudio/redis\n", "file /etc/momentstudio/secrets/app.env\n", "reloaded ssh.service\n", "2 files changed"} {
+	for _, want := range []string{
+		"directory /mnt/momentstudio/redis\n", "file /etc/momentstudio/secrets/app.env\n",
+		"reloaded ssh.service\n", "2 files changed",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, out)
 		}
@@ -196,7 +199,8 @@ func TestHostApplyTwiceChangesNothingButReloads(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, p := range paths {
-		if info, err := os.Stat(p); err != nil || !os.SameFile(info, before[i]) || !info.ModTime().Equal(before[i].ModTime()) {
+		if info, err := os.Stat(p); err != nil || !os.SameFile(info, before[i]) ||
+			!info.ModTime().Equal(before[i].ModTime()) {
 			t.Errorf("%s was written again (%v)", p, err)
 		}
 	}
@@ -324,7 +328,10 @@ func TestReadSpec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(spec.Directories) != 1 || spec.Directories[0] != (hostspec.Directory{Path: "/a", Mode: 0o700, UID: 999}) || !slices.Equal(spec.Reload, []string{"x.service"}) {
+	if len(spec.Directories) != 1 || spec.Directories[0] != (hostspec.Directory{
+		Path: "/a", Mode: 0o700,
+		UID: 999,
+	}) || !slices.Equal(spec.Reload, []string{"x.service"}) {
 		t.Errorf("got %+v", spec)
 	}
 	put(t, path, `{"directories":`)

@@ -42,7 +42,8 @@ func (Systemd) Disable(ctx context.Context, unit string) error {
 	return withBus(ctx, func(c *dbus.Conn) error {
 		// A run that was killed may have removed the unit already.
 		var gone godbus.Error
-		if err := job(ctx, unit, c.StopUnitContext); errors.As(err, &gone) && gone.Name == "org.freedesktop.systemd1.NoSuchUnit" {
+		if err := job(ctx, unit, c.StopUnitContext); errors.As(err, &gone) &&
+			gone.Name == "org.freedesktop.systemd1.NoSuchUnit" {
 			return nil
 		} else if err != nil {
 			return err
@@ -53,7 +54,9 @@ func (Systemd) Disable(ctx context.Context, unit string) error {
 }
 
 // job runs one of systemd's jobs and waits for its end.
-func job(ctx context.Context, unit string, start func(context.Context, string, string, chan<- string) (int, error)) error {
+func job(ctx context.Context, unit string, start func(context.Context, string, string, chan<- string) (int,
+	error),
+) error {
 	result := make(chan string, 1)
 	if _, err := start(ctx, unit, "replace", result); err != nil {
 		return err

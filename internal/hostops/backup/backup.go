@@ -23,7 +23,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// BackupPaths are where a backup finds and leaves things; they are the host's own.
+// Paths are where a backup finds and leaves things; they are the host's own.
 type Paths struct {
 	Restic string // the program
 	Root   string // prefix of every path of hostspec; empty on a host
@@ -31,21 +31,25 @@ type Paths struct {
 
 const sampleFiles = 20 // files that are read back from a destination, beside dump and manifest
 
-// ErrNotBackedUp is of a run that made nothing that could be stored, ErrNotEverywhere of one that did not reach every destination.
+// ErrNotBackedUp is of a run that made nothing that could be stored, ErrNotEverywhere of one that did not reach every
+// destination.
 var (
 	ErrNotBackedUp   = errors.New("no backup was made")
 	ErrNotEverywhere = errors.New("not every destination has a copy")
 )
 
-// Backup backs the shop up to every destination and reads it back from there. It succeeds only when
-// all of them hold a verified copy; what succeeded stays when another destination fails. A repository that had earlier backups and is
+// Run backs the shop up to every destination and reads it back from there. It succeeds only when all of them hold
+// a verified copy; what succeeded stays when another destination fails. A repository that had earlier backups and is
 // gone is made anew only at the destinations that anew names.
 func Run(ctx context.Context, spec hostspec.Backup, p Paths, anew []string, out io.Writer) error {
 	if spec.ReadOnly {
 		return errors.New("the destinations are another stack's: a drill makes no backup")
 	}
 	now := time.Now().UTC()
-	state := hostspec.BackupRun{ID: now.Format("20060102T150405Z"), Started: now, Destinations: map[string]hostspec.BackupAtDestination{}}
+	state := hostspec.BackupRun{
+		ID: now.Format("20060102T150405Z"), Started: now,
+		Destinations: map[string]hostspec.BackupAtDestination{},
+	}
 	err := run(ctx, spec, p, anew, &state, out)
 	state.Ended = time.Now().UTC()
 	if err != nil {
@@ -57,7 +61,9 @@ func Run(ctx context.Context, spec hostspec.Backup, p Paths, anew []string, out 
 	return errors.Join(err, recordRun(p.Root, state))
 }
 
-func run(ctx context.Context, spec hostspec.Backup, p Paths, anew []string, state *hostspec.BackupRun, out io.Writer) error {
+func run(ctx context.Context, spec hostspec.Backup, p Paths, anew []string, state *hostspec.BackupRun,
+	out io.Writer,
+) error {
 	staging := p.Root + hostspec.BackupStaging
 	for _, dir := range []string{staging, p.Root + hostspec.BackupCheck} { // of killed runs
 		if err := os.RemoveAll(dir); err != nil {
@@ -97,10 +103,13 @@ func run(ctx context.Context, spec hostspec.Backup, p Paths, anew []string, stat
 	return nil
 }
 
-// stage collects what the backup covers. Files are linked before the database is dumped and after it: one that is moved or deleted
-// meanwhile is there as the dump's rows name it, and what the shop writes meanwhile is at most a file that no row names yet. Files move
-// between the two directories, and within the private one, when they are approved, trashed or brought back, so both are looked at twice.
-func stage(ctx context.Context, spec hostspec.Backup, p Paths, files *staged, state *hostspec.BackupRun, out io.Writer) (hostspec.Manifest, error) {
+// stage collects what the backup covers. Files are linked before the database is dumped and after it: one that is
+// moved or deleted meanwhile is there as the dump's rows name it, and what the shop writes meanwhile is at most a
+// file that no row names yet. Files move between the two directories, and within the private one, when they are
+// approved, trashed or brought back, so both are looked at twice.
+func stage(ctx context.Context, spec hostspec.Backup, p Paths, files *staged, state *hostspec.BackupRun,
+	out io.Writer,
+) (hostspec.Manifest, error) {
 	staging := files.dir
 	collect := func(times int) error {
 		for range times {
@@ -112,7 +121,10 @@ func stage(ctx context.Context, spec hostspec.Backup, p Paths, files *staged, st
 		}
 		return nil
 	}
-	m := hostspec.Manifest{Format: 1, ID: state.ID, Stack: spec.Stack, Release: spec.Release, Images: spec.Images, Started: state.Started, Files: map[string]hostspec.FileTree{}}
+	m := hostspec.Manifest{
+		Format: 1, ID: state.ID, Stack: spec.Stack, Release: spec.Release, Images: spec.Images,
+		Started: state.Started, Files: map[string]hostspec.FileTree{},
+	}
 	text, err := os.ReadFile(p.Root + hostspec.AppEnvSecret)
 	if err != nil {
 		return m, fmt.Errorf("read the application's settings: %w", err)
@@ -147,8 +159,9 @@ func stage(ctx context.Context, spec hostspec.Backup, p Paths, files *staged, st
 	}
 	defer engine.Close()
 	d := postgres.Dump{
-		Container: "momentstudio-backup-dump", ClientImage: spec.ClientImage, Network: spec.Network, RegistryAuth: p.Root + hostspec.RegistrySecret,
-		Dir: staging, Name: hostspec.DumpPart, Snapshot: snapshot, Plain: true,
+		Container: "momentstudio-backup-dump", ClientImage: spec.ClientImage, Network: spec.Network,
+		RegistryAuth: p.Root + hostspec.RegistrySecret,
+		Dir:          staging, Name: hostspec.DumpPart, Snapshot: snapshot, Plain: true,
 	}
 	if _, err := d.Make(ctx, engine, conn); err != nil {
 		return m, fmt.Errorf("dump the database: %w", err)
@@ -174,17 +187,21 @@ func stage(ctx context.Context, spec hostspec.Backup, p Paths, files *staged, st
 	if _, err := files.measure(&m); err != nil {
 		return m, err
 	}
-	fmt.Fprintf(out, "backup %s: schema %s, %d tables, a dump of %d bytes, %d files of %d bytes\n", m.ID, m.Revision, len(m.Database.Rows), m.Database.Bytes,
-		m.Files[hostspec.UploadsPart].Files+m.Files[hostspec.PrivatePart].Files, m.Files[hostspec.UploadsPart].Bytes+m.Files[hostspec.PrivatePart].Bytes)
+	fmt.Fprintf(out, "backup %s: schema %s, %d tables, a dump of %d bytes, %d files of %d bytes\n", m.ID, m.Revision,
+		len(m.Database.Rows), m.Database.Bytes,
+		m.Files[hostspec.UploadsPart].Files+m.Files[hostspec.PrivatePart].Files,
+		m.Files[hostspec.UploadsPart].Bytes+m.Files[hostspec.PrivatePart].Bytes)
 	return m, nil
 }
 
-// mostTries is how often a destination is sent what changed while it was sent. What changed is a file of its own from then on, so one
-// more is enough, unless others are written into each time.
+// mostTries is how often a destination is sent what changed while it was sent. What changed is a file of its own from
+// then on, so one more is enough, unless others are written into each time.
 const mostTries = 5
 
 // store puts the staged backup into a repository, reads it back, and removes old snapshots only then.
-func store(ctx context.Context, r restic.Repository, spec hostspec.Backup, files *staged, m *hostspec.Manifest, out io.Writer) (hostspec.BackupAtDestination, error) {
+func store(ctx context.Context, r restic.Repository, spec hostspec.Backup, files *staged, m *hostspec.Manifest,
+	out io.Writer,
+) (hostspec.BackupAtDestination, error) {
 	var at hostspec.BackupAtDestination
 	id, err := r.Open(ctx, spec.OldPasswords, out)
 	if err != nil {
@@ -253,7 +270,8 @@ func fits(ctx context.Context, r restic.Repository, spec hostspec.Backup, stagin
 		return nil
 	}
 	var out bytes.Buffer
-	if err := r.Run(ctx, &out, "backup", "--dry-run", "--json", "--quiet", "--ignore-ctime", "--host", spec.Stack, "--tag", "momentstudio", staging); err != nil {
+	if err := r.Run(ctx, &out, "backup", "--dry-run", "--json", "--quiet", "--ignore-ctime", "--host", spec.Stack, "--tag",
+		"momentstudio", staging); err != nil {
 		return err
 	}
 	s := summaryOf(out.Bytes())
@@ -264,7 +282,8 @@ func fits(ctx context.Context, r restic.Repository, spec hostspec.Backup, stagin
 	if free, err := fsutil.FreeMB(staging); err != nil {
 		return err
 	} else if free < need {
-		return fmt.Errorf("the data volume has %d MB free, and this copy needs %d MB; raise host.volumeSizeGB, or switch backup.local off", free, need)
+		return fmt.Errorf("the data volume has %d MB free, and this copy needs %d MB; raise host.volumeSizeGB, or switch "+
+			"backup.local off", free, need)
 	}
 	return nil
 }

@@ -26,19 +26,21 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// sampleParts are the parts of a repository of which a check by sample reads one. It says which, so that a second look sees the same.
+// sampleParts are the parts of a repository of which a check by sample reads one. It says which, so that a second
+// look sees the same.
 const sampleParts = 10
 
 // secondLook is when a fault is looked at again that may be none.
 var secondLook = 10 * time.Minute
 
-// CheckBackups has every destination's repository checked by restic: its structure, and the content of a
+// Check has every destination's repository checked by restic: its structure, and the content of a
 // sample of its packs, or of all of them. With whole, the newest backup's dump is also restored into a Postgres
 // that is thrown away, and its rows are counted.
 func Check(ctx context.Context, spec hostspec.Backup, program string, whole bool, out io.Writer) error {
 	read := "--read-data"
 	if !whole {
-		read = fmt.Sprintf("--read-data-subset=%d/%d", 1+rand.IntN(sampleParts), sampleParts) //nolint:gosec // a sample, no secret
+		//nolint:gosec // a sample, no secret
+		read = fmt.Sprintf("--read-data-subset=%d/%d", 1+rand.IntN(sampleParts), sampleParts)
 	}
 	var bad []error
 	for i, d := range spec.Destinations {
@@ -57,7 +59,8 @@ func Check(ctx context.Context, spec hostspec.Backup, program string, whole bool
 				return err
 			}
 			defer release()
-			r := restic.Repository{Destination: d, Password: spec.Password, Program: program}.WithPassword(ctx, spec.OldPasswords)
+			r := restic.Repository{Destination: d, Password: spec.Password, Program: program}.WithPassword(ctx,
+				spec.OldPasswords)
 			return check(ctx, r, spec, read, whole, out)
 		}()
 		if err != nil {
@@ -67,7 +70,9 @@ func Check(ctx context.Context, spec hostspec.Backup, program string, whole bool
 	return errors.Join(bad...)
 }
 
-func check(ctx context.Context, r restic.Repository, spec hostspec.Backup, read string, whole bool, out io.Writer) error {
+func check(ctx context.Context, r restic.Repository, spec hostspec.Backup, read string, whole bool,
+	out io.Writer,
+) error {
 	all, err := r.Snapshots(ctx)
 	if err != nil {
 		return err
@@ -75,14 +80,15 @@ func check(ctx context.Context, r restic.Repository, spec hostspec.Backup, read 
 	if len(all) == 0 {
 		return fmt.Errorf("%w: it holds none", restic.ErrNoBackup)
 	}
-	// Without a lock of restic's: one that a killed check left would keep backups out for half an hour. This host's own keeps its backups
-	// away, and of others only those write there who remove old snapshots.
+	// Without a lock of restic's: one that a killed check left would keep backups out for half an hour. This host's own
+	// keeps its backups away, and of others only those write there who remove old snapshots.
 	look := func() error {
 		err := r.Run(ctx, io.Discard, "check", "--quiet", "--no-lock", "--no-cache", read)
 		return restic.Stored{Repo: r, Snapshot: all[len(all)-1]}.Judge(ctx, err)
 	}
 	if err = look(); errors.Is(err, restic.ErrDamaged) && !r.Prune {
-		fmt.Fprintf(out, "%s: %v; others remove old snapshots there, which looks like a fault while it lasts: it is looked at again in %s\n", r.Name, err, secondLook)
+		fmt.Fprintf(out, "%s: %v; others remove old snapshots there, which looks like a fault while it lasts: it is looked "+
+			"at again in %s\n", r.Name, err, secondLook)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -97,7 +103,8 @@ func check(ctx context.Context, r restic.Repository, spec hostspec.Backup, read 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s: %d backups, the newest of %s; restic check %s finds no fault\n", r.Name, len(all), newest.ID, read)
+	fmt.Fprintf(out, "%s: %d backups, the newest of %s; restic check %s finds no fault\n", r.Name, len(all), newest.ID,
+		read)
 	if !whole {
 		return nil
 	}
@@ -105,7 +112,8 @@ func check(ctx context.Context, r restic.Repository, spec hostspec.Backup, read 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s: the dump of %s was restored into a new Postgres: %d rows, as its manifest says\n", r.Name, newest.ID, rows)
+	fmt.Fprintf(out, "%s: the dump of %s was restored into a new Postgres: %d rows, as its manifest says\n", r.Name,
+		newest.ID, rows)
 	return nil
 }
 
@@ -118,7 +126,8 @@ func prove(ctx context.Context, r restic.Repository, spec hostspec.Backup, s res
 		return 0, err
 	}
 	// Beside the dump there are the tables, with their indexes.
-	if err := restic.EnoughRoom(hostspec.DataDir, hostspec.Manifest{Format: m.Format, Database: m.Database}, true); err != nil {
+	if err := restic.EnoughRoom(hostspec.DataDir, hostspec.Manifest{Format: m.Format, Database: m.Database},
+		true); err != nil {
 		return 0, err
 	}
 	engine, err := docker.Connect()
@@ -146,7 +155,8 @@ func prove(ctx context.Context, r restic.Repository, spec hostspec.Backup, s res
 		return 0, err
 	}
 	if sum, _, err := fsutil.HashFile(file.Name()); err != nil || sum != m.Database.SHA256 {
-		return 0, errors.Join(fmt.Errorf("%w: its dump of the database is not the one of its manifest", restic.ErrDamaged), err)
+		return 0, errors.Join(fmt.Errorf("%w: its dump of the database is not the one of its manifest", restic.ErrDamaged),
+			err)
 	}
 	return countInThrowAway(ctx, engine, spec.ClientImage, dir, m.Database)
 }
@@ -162,7 +172,9 @@ pg_restore --no-owner --no-privileges --exit-on-error --dbname restored /check/d
 psql --no-psqlrc --tuples-only --no-align --dbname restored --file /check/count.sql
 pg_ctl --pgdata "$d" --silent --mode immediate stop`
 
-func countInThrowAway(ctx context.Context, engine *client.Client, image, dir string, want hostspec.DatabaseDump) (rows int64, err error) {
+func countInThrowAway(ctx context.Context, engine *client.Client, image, dir string,
+	want hostspec.DatabaseDump,
+) (rows int64, err error) {
 	var count strings.Builder
 	for table := range want.Rows { // quoted by the server that listed them
 		fmt.Fprintf(&count, "SELECT 'rows', $momentstudio$%s$momentstudio$, count(*) FROM %s;\n", table, table)
@@ -186,7 +198,8 @@ func countInThrowAway(ctx context.Context, engine *client.Client, image, dir str
 		return 0, err
 	}
 	if code != 0 {
-		return 0, fmt.Errorf("%w: a new Postgres does not take its dump (exit code %d):\n%s", restic.OrNoRoom(restic.ErrDamaged), code, lines.Last(log.String(), 20))
+		return 0, fmt.Errorf("%w: a new Postgres does not take its dump (exit code %d):\n%s",
+			restic.OrNoRoom(restic.ErrDamaged), code, lines.Last(log.String(), 20))
 	}
 	have := map[string]int64{}
 	for line := range strings.Lines(log.String()) {

@@ -24,7 +24,8 @@ func forget(ctx context.Context, r restic.Repository, spec hostspec.Backup, out 
 		return nil
 	}
 	err = r.Run(ctx, io.Discard, "forget", "--quiet", "--host", spec.Stack, "--tag", "momentstudio", "--group-by", "host",
-		"--keep-within", fmt.Sprintf("%dd", spec.KeepDays), "--keep-daily", strconv.Itoa(spec.KeepDays), "--keep-weekly", "8", "--keep-monthly", "12", "--prune")
+		"--keep-within", fmt.Sprintf("%dd", spec.KeepDays), "--keep-daily", strconv.Itoa(spec.KeepDays), "--keep-weekly", "8",
+		"--keep-monthly", "12", "--prune")
 	if errors.Is(err, restic.ErrLocked) {
 		fmt.Fprintf(out, "%s: old snapshots stay until the next run: %v\n", r.Name, err)
 		return nil
@@ -38,9 +39,9 @@ func forget(ctx context.Context, r restic.Repository, spec hostspec.Backup, out 
 // clockGap is how long nothing may have been backed up before it looks as if a clock had jumped.
 const clockGap = 7 * 24 * time.Hour
 
-// clockDoubt says why sorted snapshots are not to be thrown away by their age; empty when nothing speaks against it. restic
-// counts from the newest that is not still to come: a clock that runs ahead would make all others old, in the night after
-// its jump as well. So nothing goes until the newest keepDays days are without a gap.
+// clockDoubt says why sorted snapshots are not to be thrown away by their age; empty when nothing speaks against it.
+// restic counts from the newest that is not still to come: a clock that runs ahead would make all others old, in the
+// night after its jump as well. So nothing goes until the newest keepDays days are without a gap.
 func clockDoubt(all []restic.Snapshot, now time.Time, keepDays int) string {
 	past := all[:len(all)-len(restic.Future(all, now))]
 	if len(past) == 0 {
@@ -49,7 +50,8 @@ func clockDoubt(all []restic.Snapshot, now time.Time, keepDays int) string {
 	newest := past[len(past)-1].Made()
 	for i := len(past) - 1; i > 0 && newest.Sub(past[i].Made()) < time.Duration(keepDays)*24*time.Hour; i-- {
 		if gap := past[i].Made().Sub(past[i-1].Made()); gap > clockGap {
-			return fmt.Sprintf("there is none between %s and %s; when a clock jumped, those before are younger than they look", past[i-1].ID, past[i].ID)
+			return fmt.Sprintf("there is none between %s and %s; when a clock jumped, those before are younger than they look",
+				past[i-1].ID, past[i].ID)
 		}
 	}
 	return ""

@@ -39,7 +39,10 @@ func Notify(ctx context.Context, n hostspec.Notify, f Failure) error {
 	text := subject + "\n\n" + strings.TrimSpace(f.Detail) + "\n\njournalctl -u " + f.Unit + " on the host shows more.\n"
 	var bad []error
 	if n.Webhook != "" {
-		if err := postJSON(ctx, n.Webhook, map[string]string{"text": text, "stack": f.Stack, "unit": f.Unit, "time": f.Time.UTC().Format(time.RFC3339)}); err != nil {
+		if err := postJSON(ctx, n.Webhook, map[string]string{
+			"text": text, "stack": f.Stack, "unit": f.Unit,
+			"time": f.Time.UTC().Format(time.RFC3339),
+		}); err != nil {
 			bad = append(bad, fmt.Errorf("the webhook: %w", err))
 		}
 	}
@@ -145,7 +148,9 @@ func sendMail(ctx context.Context, m hostspec.Mail, subject, text string, now ti
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "From: %s\r\nTo: %s\r\nDate: %s\r\nSubject: %s\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n%s",
-		m.From, m.To, now.Format(time.RFC1123Z), mime.QEncoding.Encode("utf-8", subject), strings.ReplaceAll(text, "\n", "\r\n"))
+	fmt.Fprintf(w, "From: %s\r\nTo: %s\r\nDate: %s\r\nSubject: %s\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; "+
+		"charset=utf-8\r\n\r\n%s",
+		m.From, m.To, now.Format(time.RFC1123Z), mime.QEncoding.Encode("utf-8", subject), strings.ReplaceAll(text, "\n",
+			"\r\n"))
 	return errors.Join(w.Close(), c.Quit())
 }

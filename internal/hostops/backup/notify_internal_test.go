@@ -71,12 +71,16 @@ func TestEverybodyIsToldOfAFailure(t *testing.T) {
 		Webhook: server.URL + "/hook", CheckIn: server.URL + "/cron/shop/key/?environment=prod",
 		Mail: hostspec.Mail{To: "ops@example.com", From: "The Shop <shop@example.com>", Host: "127.0.0.1", Port: port},
 	}
-	if err := Notify(t.Context(), n, Failure{Stack: "prod", Unit: hostspec.BackupUnit, Detail: "the run failed: disk full", Time: noon, Backup: true}); err != nil {
+	if err := Notify(t.Context(), n, Failure{
+		Stack: "prod", Unit: hostspec.BackupUnit, Detail: "the run failed: disk full",
+		Time: noon, Backup: true,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	text, found := strings.CutPrefix(<-heard, "POST /hook ")
 	var hook map[string]string
-	if err := json.Unmarshal([]byte(text), &hook); !found || err != nil || hook["stack"] != "prod" || hook["unit"] != hostspec.BackupUnit || !strings.Contains(hook["text"], "disk full") {
+	if err := json.Unmarshal([]byte(text), &hook); !found || err != nil || hook["stack"] != "prod" ||
+		hook["unit"] != hostspec.BackupUnit || !strings.Contains(hook["text"], "disk full") {
 		t.Errorf("the webhook got %q (%v)", text, err)
 	}
 	if got := <-heard; got != "GET /cron/shop/key/?environment=prod&status=error " {
@@ -86,7 +90,8 @@ func TestEverybodyIsToldOfAFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := m.Header.Get("Subject"); got != "momentstudio prod: momentstudio-backup.service failed" || m.Header.Get("To") != "ops@example.com" {
+	if got := m.Header.Get("Subject"); got != "momentstudio prod: momentstudio-backup.service failed" ||
+		m.Header.Get("To") != "ops@example.com" {
 		t.Errorf("the mail is %v", m.Header)
 	}
 
@@ -110,7 +115,8 @@ func TestWhoCannotBeToldIsNamedWithoutTheAddress(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	for _, hook := range []string{refusing.URL + "/canary", gone.URL + "/canary", "https://canary\x7f"} {
-		err := Notify(t.Context(), hostspec.Notify{Webhook: hook, CheckIn: taking.URL + "/in"}, Failure{Unit: hostspec.BackupUnit, Backup: true})
+		err := Notify(t.Context(), hostspec.Notify{Webhook: hook, CheckIn: taking.URL + "/in"},
+			Failure{Unit: hostspec.BackupUnit, Backup: true})
 		if err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "the webhook: ") {
 			t.Errorf("%q: %v", hook, err)
 		}
@@ -135,8 +141,16 @@ func TestTheAgeOfABackup(t *testing.T) {
 	}{
 		{"a new volume", hostspec.BackupState{}, noon.Add(-time.Hour), false, "no verified backup yet"},
 		{"never one", hostspec.BackupState{}, noon.Add(-31 * time.Hour), true, "no verified backup yet"},
-		{"last night's", hostspec.BackupState{Verified: verified(noon.Add(-11 * time.Hour))}, noon.Add(-1000 * time.Hour), false, "11h0m0s old"},
-		{"the night's before", hostspec.BackupState{Verified: verified(noon.Add(-35 * time.Hour)), Last: hostspec.BackupRun{Error: "disk full"}}, noon, true, "disk full"},
+		{
+			"last night's",
+			hostspec.BackupState{Verified: verified(noon.Add(-11 * time.Hour))},
+			noon.Add(-1000 * time.Hour),
+			false, "11h0m0s old",
+		},
+		{"the night's before", hostspec.BackupState{
+			Verified: verified(noon.Add(-35 * time.Hour)),
+			Last:     hostspec.BackupRun{Error: "disk full"},
+		}, noon, true, "disk full"},
 		{"one of tomorrow", hostspec.BackupState{Verified: verified(noon.Add(24 * time.Hour))}, noon, true, "-24h0m0s"},
 	} {
 		text, err := Age(spec, c.state, c.volume, noon)

@@ -31,11 +31,29 @@ func TestPlacesAreKnownFromRunsOfBefore(t *testing.T) {
 		state hostspec.BackupState
 		want  hostspec.RepositoryRef
 	}{
-		"nothing":            {hostspec.BackupState{}, hostspec.RepositoryRef{}},
-		"a run of before":    {hostspec.BackupState{Verified: &hostspec.BackupRun{Destinations: map[string]hostspec.BackupAtDestination{"local": {Snapshot: "1"}}}}, here},
-		"one of another":     {hostspec.BackupState{Verified: &hostspec.BackupRun{Destinations: map[string]hostspec.BackupAtDestination{"rest": {Snapshot: "1"}}}}, hostspec.RepositoryRef{}},
-		"one of before, and": {hostspec.BackupState{Verified: &hostspec.BackupRun{Destinations: map[string]hostspec.BackupAtDestination{"local": {Snapshot: "1"}}}, Repositories: map[string]hostspec.RepositoryRef{"rest": {Location: "r", ID: "1"}}}, here},
-		"written down":       {hostspec.BackupState{Repositories: map[string]hostspec.RepositoryRef{"local": {Location: "/old", ID: "1"}}}, hostspec.RepositoryRef{Location: "/old", ID: "1"}},
+		"nothing": {hostspec.BackupState{}, hostspec.RepositoryRef{}},
+		"a run of before": {
+			hostspec.BackupState{
+				Verified: &hostspec.BackupRun{Destinations: map[string]hostspec.BackupAtDestination{"local": {Snapshot: "1"}}},
+			},
+			here,
+		},
+		"one of another": {
+			hostspec.BackupState{
+				Verified: &hostspec.BackupRun{Destinations: map[string]hostspec.BackupAtDestination{"rest": {Snapshot: "1"}}},
+			},
+			hostspec.RepositoryRef{},
+		},
+		"one of before, and": {
+			hostspec.BackupState{
+				Verified:     &hostspec.BackupRun{Destinations: map[string]hostspec.BackupAtDestination{"local": {Snapshot: "1"}}},
+				Repositories: map[string]hostspec.RepositoryRef{"rest": {Location: "r", ID: "1"}},
+			}, here,
+		},
+		"written down": {hostspec.BackupState{Repositories: map[string]hostspec.RepositoryRef{"local": {
+			Location: "/old",
+			ID:       "1",
+		}}}, hostspec.RepositoryRef{Location: "/old", ID: "1"}},
 	} {
 		if got := knownPlace(c.state, r); got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
@@ -58,11 +76,13 @@ func TestAFaultWhereOthersPruneIsLookedAtTwice(t *testing.T) {
 		}
 		source := filepath.Join(t.TempDir(), "file")
 		rewrite(t, source, strings.Repeat("text", 1000))
-		if err := r.Run(t.Context(), io.Discard, "backup", "--quiet", "--host", "shop", "--tag", "momentstudio", "--tag", "20261128T013000Z", source); err != nil {
+		if err := r.Run(t.Context(), io.Discard, "backup", "--quiet", "--host", "shop", "--tag", "momentstudio", "--tag",
+			"20261128T013000Z", source); err != nil {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if err := check(t.Context(), r, hostspec.Backup{}, "--read-data-subset=1/1", false, &out); err != nil || strings.Contains(out.String(), "looked at again") {
+		if err := check(t.Context(), r, hostspec.Backup{}, "--read-data-subset=1/1", false,
+			&out); err != nil || strings.Contains(out.String(), "looked at again") {
 			t.Errorf("%s, a repository without fault: %v\n%s", c.name, err, out.String())
 		}
 		packs, err := filepath.Glob(filepath.Join(r.Repository, "data", "*", "*"))
@@ -79,14 +99,15 @@ func TestAFaultWhereOthersPruneIsLookedAtTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := check(t.Context(), r, hostspec.Backup{}, "--read-data-subset=1/1", false, &out); !errors.Is(err, restic.ErrDamaged) || strings.Count(out.String(), "looked at again") != c.looks {
+		if err := check(t.Context(), r, hostspec.Backup{}, "--read-data-subset=1/1", false, &out); !errors.Is(err,
+			restic.ErrDamaged) || strings.Count(out.String(), "looked at again") != c.looks {
 			t.Errorf("%s, a flipped bit: %v\n%s", c.name, err, out.String())
 		}
 	}
 }
 
-// The guide's promise (docs/guides/back-up.md): all of the last keepDays days stay, and the newest of each of the last eight weeks and
-// twelve months. restic counts days, weeks and months in which there is one.
+// The guide's promise (docs/guides/back-up.md): all of the last keepDays days stay, and the newest of each of the
+// last eight weeks and twelve months. restic counts days, weeks and months in which there is one.
 func TestWhatStaysOverTheMonths(t *testing.T) {
 	r := newRepository(t)
 	if _, err := r.Open(t.Context(), nil, io.Discard); err != nil {
@@ -149,7 +170,8 @@ func TestWhatStaysOverTheMonths(t *testing.T) {
 		t.Errorf("of %d there are left\n%q, want\n%q", len(made), got, want)
 	}
 	var others bytes.Buffer
-	if err := r.Run(t.Context(), &others, "snapshots", "--json", "--tag", "somebody's own"); err != nil || !strings.Contains(others.String(), "somebody's own") {
+	if err := r.Run(t.Context(), &others, "snapshots", "--json", "--tag",
+		"somebody's own"); err != nil || !strings.Contains(others.String(), "somebody's own") {
 		t.Errorf("somebody's own snapshot is gone: %v\n%s", err, others.String())
 	}
 	if err := r.Run(t.Context(), io.Discard, "check", "--read-data"); err != nil {

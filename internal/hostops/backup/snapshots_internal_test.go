@@ -11,7 +11,9 @@ import (
 
 func TestAWrongClockNeitherChoosesNorRemovesBackups(t *testing.T) {
 	all := snapshotsOf("20261124T043000Z", "20261125T043000Z", "20991231T043000Z")
-	if got, err := restic.Pick(all, "latest", noonOfThe25th); !errors.Is(err, restic.ErrNoBackup) || !strings.Contains(err.Error(), "20261125T043000Z") || !strings.Contains(err.Error(), "20991231T043000Z") {
+	if got, err := restic.Pick(all, "latest", noonOfThe25th); !errors.Is(err,
+		restic.ErrNoBackup) || !strings.Contains(err.Error(), "20261125T043000Z") ||
+		!strings.Contains(err.Error(), "20991231T043000Z") {
 		t.Errorf("the latest is %s (%v), and one is still to come", got.ID, err)
 	}
 	if got, err := restic.Pick(all, "20991231T043000Z", noonOfThe25th); err != nil || got.ID != "20991231T043000Z" {
@@ -23,7 +25,8 @@ func TestAWrongClockNeitherChoosesNorRemovesBackups(t *testing.T) {
 	if _, err := restic.Pick(all[2:], "latest", noonOfThe25th); !errors.Is(err, restic.ErrNoBackup) {
 		t.Errorf("only one that is still to come: %v", err)
 	}
-	jumped := snapshotsOf("20261124T043000Z", "20261125T043000Z", "20991231T043000Z", "21000101T043000Z", "21000102T043000Z")
+	jumped := snapshotsOf("20261124T043000Z", "20261125T043000Z", "20991231T043000Z", "21000101T043000Z",
+		"21000102T043000Z")
 	month := snapshotsOf("20261125T043000Z")
 	for day := range 31 {
 		month = append(month, snapshotsOf(time.Date(2100, 1, 1+day, 4, 30, 0, 0, time.UTC).Format(restic.IDLayout))...)

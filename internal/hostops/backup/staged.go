@@ -14,8 +14,9 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// linkTree makes a copy of a directory out of hard links, without what vanishes meanwhile. Called twice, the second call adds
-// what is new. What the application writes into a file later, it writes into the link as well: staged.measure sees to that.
+// linkTree makes a copy of a directory out of hard links, without what vanishes meanwhile. Called twice, the second
+// call adds what is new. What the application writes into a file later, it writes into the link as well:
+// staged.measure sees to that.
 func linkTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -40,7 +41,8 @@ func linkTree(from, to string) error {
 			}
 			return fsutil.CopyDirectory(target, info)
 		case d.Type().IsRegular():
-			if err := os.Link(path, target); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // whatever is swapped in, a link never leaves the data volume
+			//nolint:gosec // whatever is swapped in, a link never leaves the data volume
+			if err := os.Link(path, target); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 			return nil
@@ -50,9 +52,10 @@ func linkTree(from, to string) error {
 	})
 }
 
-// staged is what a backup collected, and how each of its files was when it was read. They are links to the application's own
-// files, and some of those it writes in place: an upload that is still coming in, a variant that is made anew (media_dam.py,
-// storage.py of the application). A file that is written into becomes a file of its own, which nobody else has.
+// staged is what a backup collected, and how each of its files was when it was read. They are links to the
+// application's own files, and some of those it writes in place: an upload that is still coming in, a variant that is
+// made anew (media_dam.py, storage.py of the application). A file that is written into becomes a file of its own,
+// which nobody else has.
 type staged struct {
 	dir  string
 	seen map[string]seenFile // by path
@@ -68,28 +71,29 @@ func (f seenFile) is(info fs.FileInfo) bool {
 	return f.size == info.Size() && f.at.Equal(info.ModTime())
 }
 
-// measure brings a manifest's files to what is staged now. It reads what it has not read, or what was written into since; changed
-// says whether there was any of the latter.
+// measure brings a manifest's files to what is staged now. It reads what it has not read, or what was written into
+// since; changed says whether there was any of the latter.
 func (s *staged) measure(m *hostspec.Manifest) (changed bool, err error) {
 	if s.seen == nil {
 		s.seen = map[string]seenFile{}
 	}
 	for _, part := range hostspec.MediaParts {
-		m.Files[part], err = fsutil.Tally(filepath.Join(s.dir, part), func(path string, d fs.DirEntry) (string, int64, error) {
-			info, err := d.Info()
-			if err != nil {
-				return "", 0, err
-			}
-			f, known := s.seen[path]
-			if !known || !f.is(info) {
-				changed = changed || known
-				if f, err = readSteady(path, known); err != nil {
+		m.Files[part], err = fsutil.Tally(filepath.Join(s.dir, part),
+			func(path string, d fs.DirEntry) (string, int64, error) {
+				info, err := d.Info()
+				if err != nil {
 					return "", 0, err
 				}
-				s.seen[path] = f
-			}
-			return f.sum, f.size, nil
-		})
+				f, known := s.seen[path]
+				if !known || !f.is(info) {
+					changed = changed || known
+					if f, err = readSteady(path, known); err != nil {
+						return "", 0, err
+					}
+					s.seen[path] = f
+				}
+				return f.sum, f.size, nil
+			})
 		if err != nil {
 			return changed, fmt.Errorf("read %s: %w", part, err)
 		}
@@ -137,7 +141,8 @@ const (
 // detach replaces a link by a copy with the same owner, mode and time.
 func detach(path string) error {
 	info, err := os.Stat(path)
-	for until := time.Now().Add(patience); err == nil && time.Since(info.ModTime()).Abs() < quiet && time.Now().Before(until); info, err = os.Stat(path) {
+	for until := time.Now().Add(patience); err == nil && time.Since(info.ModTime()).Abs() < quiet &&
+		time.Now().Before(until); info, err = os.Stat(path) {
 		time.Sleep(quiet / 4)
 	}
 	if err != nil {
@@ -155,7 +160,8 @@ func detach(path string) error {
 	defer os.Remove(to.Name())
 	_, errCopy := io.Copy(to, from)
 	// The owner comes last: what follows would need more rights over somebody else's file.
-	err = errors.Join(errCopy, to.Chmod(info.Mode().Perm()), to.Close(), os.Chtimes(to.Name(), time.Time{}, info.ModTime()))
+	err = errors.Join(errCopy, to.Chmod(info.Mode().Perm()), to.Close(),
+		os.Chtimes(to.Name(), time.Time{}, info.ModTime()))
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
 		err = errors.Join(err, os.Lchown(to.Name(), int(owner.Uid), int(owner.Gid)))
 	}

@@ -45,7 +45,8 @@ func TestWhatIsWrittenIntoIsAFileOfItsOwn(t *testing.T) {
 		}
 		rewrite(t, filepath.Join(root, "same"), "same")
 		rewrite(t, filepath.Join(root, "variant.jpg"), "old")
-		if err := os.Chmod(filepath.Join(root, "variant.jpg"), 0o640); err != nil { //nolint:gosec // the mode is what is tested
+		//nolint:gosec // the mode is what is tested
+		if err := os.Chmod(filepath.Join(root, "variant.jpg"), 0o640); err != nil {
 			t.Fatal(err)
 		}
 		if err := linkTree(root, filepath.Join(s.dir, part)); err != nil {
@@ -73,10 +74,12 @@ func TestWhatIsWrittenIntoIsAFileOfItsOwn(t *testing.T) {
 		t.Errorf("staged is %+v, the manifest has %+v: %v", have, second, err)
 	}
 	var written hostspec.Manifest
-	if err := fsutil.ReadJSON(filepath.Join(s.dir, "manifest.json"), &written); err != nil || written.Files[hostspec.UploadsPart] != second {
+	if err := fsutil.ReadJSON(filepath.Join(s.dir, "manifest.json"),
+		&written); err != nil || written.Files[hostspec.UploadsPart] != second {
 		t.Errorf("on the disk is %+v: %v", written.Files, err)
 	}
-	if info, err := os.Stat(filepath.Join(s.dir, hostspec.UploadsPart, "variant.jpg")); err != nil || info.Mode().Perm() != 0o640 {
+	if info, err := os.Stat(filepath.Join(s.dir, hostspec.UploadsPart,
+		"variant.jpg")); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("the copy's mode: %v, %v", info, err)
 	}
 	// From now on nobody else has it.
@@ -151,7 +154,8 @@ func TestAFailedBackupNeverMovesTheTime(t *testing.T) {
 			t.Errorf("after run %s: %q, want %q", run.run.ID, got, run.want)
 		}
 		state, err := ReadState(root + hostspec.BackupStatus)
-		if err != nil || state.Last.ID != run.run.ID || (state.Verified != nil) != (run.want != "") || state.Verified != nil && state.Verified.Error != "" {
+		if err != nil || state.Last.ID != run.run.ID || (state.Verified != nil) != (run.want != "") ||
+			state.Verified != nil && state.Verified.Error != "" {
 			t.Errorf("after run %s: %+v, %v", run.run.ID, state, err)
 		}
 	}
@@ -170,7 +174,11 @@ func TestABrokenSpecificationIsNotQuoted(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	good, err := json.Marshal(hostspec.Backup{Password: "p", Destinations: []hostspec.Destination{{Name: "local", Repository: "/x"}}}) //nolint:gosec // made up
+	//nolint:gosec // made up
+	good, err := json.Marshal(hostspec.Backup{Password: "p", Destinations: []hostspec.Destination{{
+		Name:       "local",
+		Repository: "/x",
+	}}})
 	if err != nil {
 		t.Fatal(err)
 	}

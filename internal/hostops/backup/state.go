@@ -11,7 +11,8 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// place is where a destination's verified copies are. A run of before places were written down tells only that there are some.
+// place is where a destination's verified copies are. A run of before places were written down tells only that there
+// are some.
 func knownPlace(s hostspec.BackupState, r restic.Repository) hostspec.RepositoryRef {
 	p, known := s.Repositories[r.Name]
 	if !known && s.Verified != nil && s.Verified.Destinations[r.Name].Snapshot != "" {
@@ -47,13 +48,14 @@ func recordRun(root string, run hostspec.BackupRun) error {
 	if run.Error != "" {
 		return nil
 	}
-	if _, err := fsutil.EnsureFile(root+hostspec.LastBackupFile, []byte(run.Started.Format(time.RFC3339)+"\n"), 0o644); err != nil {
+	if _, err := fsutil.EnsureFile(root+hostspec.LastBackupFile, []byte(run.Started.Format(time.RFC3339)+"\n"),
+		0o644); err != nil {
 		return fmt.Errorf("record the run: %w", err)
 	}
 	return nil
 }
 
-// ReadBackupState reads what is known; nothing before the first run.
+// ReadState reads what is known; nothing before the first run.
 func ReadState(path string) (hostspec.BackupState, error) {
 	var state hostspec.BackupState
 	if err := fsutil.ReadJSON(path, &state); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -62,7 +64,7 @@ func ReadState(path string) (hostspec.BackupState, error) {
 	return state, nil
 }
 
-// ReadBackupSpec reads what host-apply wrote.
+// ReadSpec reads what host-apply wrote.
 func ReadSpec(path string) (hostspec.Backup, error) {
 	var spec hostspec.Backup
 	if err := fsutil.ReadJSON(path, &spec); err != nil {
@@ -74,7 +76,7 @@ func ReadSpec(path string) (hostspec.Backup, error) {
 	return spec, nil
 }
 
-// BackupAge says how old the newest verified backup is, and fails when that is more than the spec allows.
+// Age says how old the newest verified backup is, and fails when that is more than the spec allows.
 // Before the first backup it is the age of the data volume.
 func Age(spec hostspec.Backup, state hostspec.BackupState, volume, now time.Time) (string, error) {
 	newest, what := volume, "there is no verified backup yet, and the data volume is"
@@ -89,9 +91,12 @@ func Age(spec hostspec.Backup, state hostspec.BackupState, volume, now time.Time
 	text += "\n"
 	switch limit := time.Duration(spec.MaxAgeHours) * time.Hour; {
 	case age > limit:
-		return text, fmt.Errorf("backups are overdue: backup.maxAgeHours is %d; fix: `journalctl -u momentstudio-backup` tells what stops them, and `systemctl start momentstudio-backup` makes one now", spec.MaxAgeHours)
+		return text, fmt.Errorf("backups are overdue: backup.maxAgeHours is %d; fix: `journalctl -u momentstudio-backup` "+
+			"tells what stops them, and `systemctl start momentstudio-backup` makes one now", spec.MaxAgeHours)
 	case age < -time.Hour:
-		return text, fmt.Errorf("the newest backup is of %s, which is still to come: the host's clock was wrong then, or is now; fix: set it (timedatectl), then make a backup (systemctl start momentstudio-backup)", newest.UTC().Format(time.RFC3339))
+		return text, fmt.Errorf("the newest backup is of %s, which is still to come: the host's clock was wrong then, or "+
+			"is now; fix: set it (timedatectl), then make a backup (systemctl start momentstudio-backup)",
+			newest.UTC().Format(time.RFC3339))
 	}
 	return text, nil
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// sample chooses some of the files, or all when there are few: half of them those that were written last, which no run before has read back,
-// and half by chance.
+// sample chooses some of the files, or all when there are few: half of them those that were written last, which no
+// run before has read back, and half by chance.
 func sample(paths []string) []string {
 	written := map[string]time.Time{}
 	for _, path := range paths {
@@ -36,11 +36,12 @@ func sample(paths []string) []string {
 	return paths[:n]
 }
 
-// verify downloads, past restic's own cache, a snapshot's manifest and dump whole, and a sample of its files, and compares the
-// list of its files with the manifest.
+// verify downloads, past restic's own cache, a snapshot's manifest and dump whole, and a sample of its files, and
+// compares the list of its files with the manifest.
 func verify(ctx context.Context, r restic.Repository, snapshot, staging string, m hostspec.Manifest) error {
 	var manifest bytes.Buffer
-	if err := r.Run(ctx, &manifest, "dump", "--no-lock", "--no-cache", snapshot, filepath.Join(staging, "manifest.json")); err != nil {
+	if err := r.Run(ctx, &manifest, "dump", "--no-lock", "--no-cache", snapshot,
+		filepath.Join(staging, "manifest.json")); err != nil {
 		return err
 	}
 	sent, err := os.ReadFile(filepath.Join(staging, "manifest.json"))
@@ -80,7 +81,8 @@ func verify(ctx context.Context, r restic.Repository, snapshot, staging string, 
 	}
 	for part, want := range m.Files {
 		if have := found[part]; have.Files != want.Files || have.Bytes != want.Bytes {
-			return fmt.Errorf("%s has %d files of %d bytes there, want %d of %d", part, have.Files, have.Bytes, want.Files, want.Bytes)
+			return fmt.Errorf("%s has %d files of %d bytes there, want %d of %d", part, have.Files, have.Bytes, want.Files,
+				want.Bytes)
 		}
 	}
 	for _, path := range sample(paths) {

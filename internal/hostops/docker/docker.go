@@ -26,7 +26,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// connectDocker reaches the host's own engine.
+// Connect reaches the host's own engine.
 func Connect() (*client.Client, error) {
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	if err != nil {
@@ -54,7 +54,7 @@ func authFor(image, file string) (string, error) {
 	return base64.URLEncoding.EncodeToString(text), err
 }
 
-// pull makes an image of the host's own platform present. It returns at once when it is there.
+// Pull makes an image of the host's own platform present. It returns at once when it is there.
 func Pull(ctx context.Context, docker *client.Client, image, authFile string) error {
 	if _, err := docker.ImageInspect(ctx, image); err != nil {
 		auth, err := authFor(image, authFile)
@@ -74,7 +74,8 @@ func Pull(ctx context.Context, docker *client.Client, image, authFile string) er
 		return fmt.Errorf("ask Docker for its platform: %w", err)
 	}
 	if have.Os != host.Os || have.Architecture != host.Arch {
-		return fmt.Errorf("image %s is for %s/%s, and the host is %s/%s: use the digest of the image for the host's platform, or of the index over all of them",
+		return fmt.Errorf("image %s is for %s/%s, and the host is %s/%s: use the digest of the image for the host's "+
+			"platform, or of the index over all of them",
 			image, have.Os, have.Architecture, host.Os, host.Arch)
 	}
 	return nil
@@ -102,7 +103,7 @@ func download(ctx context.Context, docker *client.Client, ref, auth string) erro
 	}
 }
 
-// task is a container that runs to its end.
+// Task is a container that runs to its end.
 type Task struct {
 	Name    string // fixed, so that a killed run's container is found and not doubled
 	Image   string
@@ -114,7 +115,7 @@ type Task struct {
 	Files    map[string]string // put into the container before it starts, owned by root with mode 0400
 }
 
-// run runs a task and returns its exit code. Its log goes to out line by line; the container is
+// Run runs a task and returns its exit code. Its log goes to out line by line; the container is
 // removed at the end.
 func Run(ctx context.Context, docker *client.Client, t Task, out io.Writer) (int64, error) {
 	id, err := Create(ctx, docker, t)
@@ -123,7 +124,8 @@ func Run(ctx context.Context, docker *client.Client, t Task, out io.Writer) (int
 	}
 	defer func() {
 		// What may not be killed goes on, and the next run waits for it.
-		_ = docker.ContainerRemove(context.WithoutCancel(ctx), id, container.RemoveOptions{Force: t.Killable && ctx.Err() != nil})
+		_ = docker.ContainerRemove(context.WithoutCancel(ctx), id, container.RemoveOptions{Force: t.Killable &&
+			ctx.Err() != nil})
 	}()
 	if err := docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
 		return 0, fmt.Errorf("start container %s: %w", t.Name, err)
@@ -139,7 +141,7 @@ func Run(ctx context.Context, docker *client.Client, t Task, out io.Writer) (int
 	return waitFor(ctx, docker, id)
 }
 
-// settle waits for the end of a container that a killed run left, and removes it. It is never killed in the
+// Settle waits for the end of a container that a killed run left, and removes it. It is never killed in the
 // middle of its work.
 func Settle(ctx context.Context, docker *client.Client, name string) error {
 	old, err := docker.ContainerInspect(ctx, name)
@@ -160,7 +162,7 @@ func Settle(ctx context.Context, docker *client.Client, name string) error {
 	return nil
 }
 
-// create makes a task's container.
+// Create makes a task's container.
 func Create(ctx context.Context, docker *client.Client, t Task) (id string, err error) {
 	if err := Settle(ctx, docker, t.Name); err != nil {
 		return "", err
@@ -187,7 +189,10 @@ func Create(ctx context.Context, docker *client.Client, t Task) (id string, err 
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
 		for path, content := range t.Files {
-			head := &tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(path, "/"), Mode: 0o400, Size: int64(len(content))}
+			head := &tar.Header{
+				Typeflag: tar.TypeReg, Name: strings.TrimPrefix(path, "/"), Mode: 0o400,
+				Size: int64(len(content)),
+			}
 			if err := errors.Join(w.WriteHeader(head), fsutil.WriteAll(w, content)); err != nil {
 				return "", fmt.Errorf("pack files for container %s: %w", t.Name, err)
 			}

@@ -16,12 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// WriteAll writes a text.
 func WriteAll(w io.Writer, text string) error {
 	_, err := io.WriteString(w, text)
 	return err
 }
 
-// readJSON reads a file that this program or the Pulumi program wrote. Its error never quotes the
+// ReadJSON reads a file that this program or the Pulumi program wrote. Its error never quotes the
 // content, which may hold secrets.
 func ReadJSON(path string, into any) error {
 	text, err := os.ReadFile(path)
@@ -34,7 +35,7 @@ func ReadJSON(path string, into any) error {
 	return nil
 }
 
-// writeJSON replaces a file of mode 0600 whole.
+// WriteJSON replaces a file of mode 0600 whole.
 func WriteJSON(path string, v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -44,7 +45,7 @@ func WriteJSON(path string, v any) error {
 	return err
 }
 
-// syncDirectories writes the names in directories to the disk.
+// SyncDirectories writes the names in directories to the disk.
 func SyncDirectories(paths ...string) error {
 	for _, path := range paths {
 		dir, err := os.Open(path)
@@ -58,7 +59,7 @@ func SyncDirectories(paths ...string) error {
 	return nil
 }
 
-// freeMB is what a file system has left for root's processes.
+// FreeMB is what a file system has left for root's processes.
 func FreeMB(path string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(path, &s); err != nil {
@@ -67,7 +68,7 @@ func FreeMB(path string) (int64, error) {
 	return int64(s.Bavail) * s.Bsize >> 20, nil //nolint:gosec // far from its limit
 }
 
-// copyDirectory makes a directory with the owner and mode of another.
+// CopyDirectory makes a directory with the owner and mode of another.
 func CopyDirectory(path string, like fs.FileInfo) error {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -80,7 +81,7 @@ func CopyDirectory(path string, like fs.FileInfo) error {
 	return os.Chmod(path, like.Mode().Perm())
 }
 
-// ensureFile is ensureOwned for a file of this process's own user.
+// EnsureFile is ensureOwned for a file of this process's own user.
 func EnsureFile(path string, content []byte, mode os.FileMode) (bool, error) {
 	return EnsureOwned(path, content, mode, os.Getuid())
 }
@@ -97,7 +98,7 @@ func owner(info fs.FileInfo) (uid int, known bool) {
 	return int(stat.Uid), true
 }
 
-// ensureOwned replaces the file whole when content, mode or owner differ, so that a reader sees either the
+// EnsureOwned replaces the file whole when content, mode or owner differ, so that a reader sees either the
 // old or the new one, and a full disk leaves the old.
 func EnsureOwned(path string, content []byte, mode os.FileMode, uid int) (bool, error) {
 	if old, err := os.ReadFile(path); err == nil && string(old) == string(content) {
@@ -106,7 +107,8 @@ func EnsureOwned(path string, content []byte, mode os.FileMode, uid int) (bool, 
 			return false, nil
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // every sensitive parent is a directory of its own, made before
+	//nolint:gosec // every sensitive parent is a directory of its own, made before
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return false, err
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
@@ -125,6 +127,7 @@ func EnsureOwned(path string, content []byte, mode os.FileMode, uid int) (bool, 
 	return true, os.Rename(tmp.Name(), path)
 }
 
+// HashFile returns the SHA-256 of a file in hexadecimal, and its size in bytes.
 func HashFile(path string) (sum string, size int64, err error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -136,5 +139,5 @@ func HashFile(path string) (sum string, size int64, err error) {
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
-// diskReserveMB is what must stay free on every file system.
+// ReserveMB is what must stay free on every file system.
 const ReserveMB = 512

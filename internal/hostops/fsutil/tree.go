@@ -10,13 +10,15 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// measureTree reads every file of a directory.
+// MeasureTree reads every file of a directory.
 func MeasureTree(root string) (hostspec.FileTree, error) {
 	return Tally(root, func(path string, _ fs.DirEntry) (string, int64, error) { return HashFile(path) })
 }
 
-// tally sums up a directory's files, as read tells of each.
-func Tally(root string, read func(path string, d fs.DirEntry) (sum string, size int64, err error)) (hostspec.FileTree, error) {
+// Tally sums up a directory's files, as read tells of each.
+func Tally(root string, read func(path string, d fs.DirEntry) (sum string, size int64, err error)) (hostspec.FileTree,
+	error,
+) {
 	var t hostspec.FileTree
 	list := sha256.New()
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

@@ -14,6 +14,7 @@ import (
 // ErrUnfinished refuses what would meet an earlier restore half done.
 var ErrUnfinished = errors.New("an earlier restore comes first")
 
+// Save writes the journal to the disk, so that a power cut never brings an older one back.
 func Save(s hostspec.RestoreState) error {
 	if err := os.MkdirAll(hostspec.RestoreDir, 0o700); err != nil {
 		return fmt.Errorf("write the restore's journal: %w", err)
@@ -32,11 +33,12 @@ func HalfSwitched(path string) error {
 	if err != nil || s == nil || !s.Prepared || s.Switched {
 		return err
 	}
-	return fmt.Errorf("%w: the one of %s stands in the middle of its switch; fix: `%s restore continue` on the host finishes it, `restore undo` goes back",
+	return fmt.Errorf("%w: the one of %s stands in the middle of its switch; fix: `%s restore continue` on the host "+
+		"finishes it, `restore undo` goes back",
 		ErrUnfinished, s.Source, hostspec.HostopsCommand)
 }
 
-// ReadRestoreState reads the journal; nil without one.
+// Read reads the journal; nil without one.
 func Read(path string) (*hostspec.RestoreState, error) {
 	var s hostspec.RestoreState
 	switch err := fsutil.ReadJSON(path, &s); {

@@ -17,7 +17,10 @@ func TestAHalfSwitchedRestoreIsTold(t *testing.T) {
 	for _, c := range []struct {
 		state *hostspec.RestoreState
 		half  bool
-	}{{nil, false}, {&hostspec.RestoreState{}, false}, {&hostspec.RestoreState{Prepared: true}, true}, {&hostspec.RestoreState{Prepared: true, Switched: true}, false}} {
+	}{{nil, false}, {&hostspec.RestoreState{}, false}, {
+		&hostspec.RestoreState{Prepared: true},
+		true,
+	}, {&hostspec.RestoreState{Prepared: true, Switched: true}, false}} {
 		if c.state != nil {
 			if err := fsutil.WriteJSON(path, c.state); err != nil {
 				t.Fatal(err)
@@ -35,18 +38,26 @@ func TestAJournalIsReadAsItWasWritten(t *testing.T) {
 		t.Errorf("without one: %+v, %v", s, err)
 	}
 	want := hostspec.RestoreState{
-		ID: "1", Prepared: true, Target: hostspec.SideBefore, Databases: map[hostspec.RestoreSide]uint32{hostspec.SideBefore: 5, hostspec.SideRestored: 6}, Manifest: hostspec.Manifest{Started: time.Unix(1, 0).UTC()},
-		Directories: map[string]map[hostspec.RestoreSide]uint64{"uploads": {hostspec.SideBefore: 1 << 63, hostspec.SideRestored: 2}}, Replicas: map[string]uint64{"a": 1},
+		ID: "1", Prepared: true, Target: hostspec.SideBefore, Databases: map[hostspec.RestoreSide]uint32{
+			hostspec.SideBefore: 5, hostspec.SideRestored: 6,
+		}, Manifest: hostspec.Manifest{Started: time.Unix(1, 0).UTC()},
+		Directories: map[string]map[hostspec.RestoreSide]uint64{"uploads": {
+			hostspec.SideBefore:   1 << 63,
+			hostspec.SideRestored: 2,
+		}}, Replicas: map[string]uint64{"a": 1},
 	}
 	if err := fsutil.WriteJSON(path, want); err != nil {
 		t.Fatal(err)
 	}
 	// The lock of an update looks for these words (internal/studio/lock.go).
-	if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), `"prepared": true`) || !strings.Contains(string(text), `"switched": false`) {
+	if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text),
+		`"prepared": true`) || !strings.Contains(string(text), `"switched": false`) {
 		t.Errorf("the journal is %s, %v", text, err)
 	}
 	got, err := Read(path)
-	if err != nil || got.Databases[hostspec.SideRestored] != 6 || got.Directories["uploads"][hostspec.SideBefore] != 1<<63 || got.Target != hostspec.SideBefore || !got.Prepared || got.Switched {
+	if err != nil || got.Databases[hostspec.SideRestored] != 6 ||
+		got.Directories["uploads"][hostspec.SideBefore] != 1<<63 || got.Target != hostspec.SideBefore || !got.Prepared ||
+		got.Switched {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// lineWriter passes whole lines on, each cut at 8 KiB: a longer one would end the Docker provider
+// Writer passes whole lines on, each cut at 8 KiB: a longer one would end the Docker provider
 // of older releases, which reads a job's log by lines of at most 64 KiB.
 type Writer struct {
 	Out io.Writer
@@ -35,6 +35,7 @@ func (w *Writer) Flush() {
 	}
 }
 
+// Last returns the last n lines of a text.
 func Last(text string, n int) string {
 	lines := strings.Split(text, "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")

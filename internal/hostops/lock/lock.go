@@ -15,13 +15,13 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 )
 
-// ErrLocked means that somebody else has the lock right now.
+// ErrHeld means that somebody else has the lock right now.
 var ErrHeld = errors.New("it is somebody else's turn")
 
-// lockPoll is how often whoever waits looks at a lock.
+// LockPoll is how often whoever waits looks at a lock.
 const LockPoll = 2 * time.Second
 
-// LockInTurn waits until it has the lock, and tells once who has it meanwhile.
+// AcquireInTurn waits until it has the lock, and tells once who has it meanwhile.
 func AcquireInTurn(ctx context.Context, path, work, who string, out io.Writer) (release func(), err error) {
 	for told := false; ; told = true {
 		release, err := Acquire(path, work, who)
@@ -39,7 +39,7 @@ func AcquireInTurn(ctx context.Context, path, work, who string, out io.Writer) (
 	}
 }
 
-// Lock takes the lock of a kind of work, or fails at once with who has it. The kernel lets it go when
+// Acquire takes the lock of a kind of work, or fails at once with who has it. The kernel lets it go when
 // the process ends, however it ends. work and who are read by people.
 func Acquire(path, work, who string) (release func(), err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)

@@ -15,7 +15,8 @@ func TestALockIsTakenInTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Acquire(path, "work", "the second"); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), "the first") {
+	if _, err := Acquire(path, "work", "the second"); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(),
+		"the first") {
 		t.Errorf("the second at once: %v", err)
 	}
 	var out strings.Builder
@@ -33,7 +34,8 @@ func TestOneAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Acquire(path, "a release", "somebody else"); err == nil || !strings.Contains(err.Error(), "ana@desk, since noon: a release") {
+	if _, err := Acquire(path, "a release", "somebody else"); err == nil || !strings.Contains(err.Error(),
+		"ana@desk, since noon: a release") {
 		t.Errorf("the second does not learn who is at it: %v", err)
 	}
 	release()

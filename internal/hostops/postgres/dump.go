@@ -19,7 +19,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 )
 
-// dump is one dump of the database to a file.
+// Dump is one dump of the database to a file.
 type Dump struct {
 	Container    string // name of its container, one for each kind of dump
 	ClientImage  string // has pg_dump and pg_restore
@@ -33,7 +33,7 @@ type Dump struct {
 // tooLong is the exit code of a shell whose command wrote more than it may: 128 and SIGXFSZ.
 const tooLong = 128 + 25
 
-// make dumps the database and reads the dump back whole; it returns how many tables have data in it. A
+// Make dumps the database and reads the dump back whole; it returns how many tables have data in it. A
 // partial dump never has the name of a complete one.
 func (d Dump) Make(ctx context.Context, engine *client.Client, conn *pgx.Conn) (tables int, err error) {
 	if err := os.MkdirAll(d.Dir, 0o700); err != nil {
@@ -48,9 +48,11 @@ func (d Dump) Make(ctx context.Context, engine *client.Client, conn *pgx.Conn) (
 		return 0, err
 	}
 	if need := size>>20 + fsutil.ReserveMB; free < need {
-		return 0, fmt.Errorf("the data volume has %d MB free, and a dump of the database may need %d MB; raise host.volumeSizeGB", free, need)
+		return 0, fmt.Errorf("the data volume has %d MB free, and a dump of the database may need %d MB; raise "+
+			"host.volumeSizeGB", free, need)
 	}
-	// Large values are compressed in the database, and a dump may be longer than it: Postgres keeps its reserve all the same.
+	// Large values are compressed in the database, and a dump may be longer than it: Postgres keeps its reserve all the
+	// same.
 	most := (free - fsutil.ReserveMB) << 20
 	if err := docker.Pull(ctx, engine, d.ClientImage, d.RegistryAuth); err != nil {
 		return 0, err
@@ -78,7 +80,8 @@ func (d Dump) Make(ctx context.Context, engine *client.Client, conn *pgx.Conn) (
 		Files: map[string]string{PassFilePath: PassFile(config.Password)},
 	}, &log)
 	if err == nil && code == tooLong {
-		err = fmt.Errorf("the dump is longer than the %d MB that it may take of the %d MB that are free on the data volume; raise host.volumeSizeGB", most>>20, free)
+		err = fmt.Errorf("the dump is longer than the %d MB that it may take of the %d MB that are free on the data "+
+			"volume; raise host.volumeSizeGB", most>>20, free)
 	}
 	if err == nil && code != 0 {
 		err = fmt.Errorf("pg_dump or pg_restore exited with code %d:\n%s", code, log.String())
@@ -93,14 +96,15 @@ func (d Dump) Make(ctx context.Context, engine *client.Client, conn *pgx.Conn) (
 	return tables, publish(filepath.Join(d.Dir, partial), filepath.Join(d.Dir, d.Name))
 }
 
-// pgpassFile holds the password in a container of Postgres' own clients.
+// PassFilePath holds the password in a container of Postgres' own clients.
 const PassFilePath = "/pgpass"
 
+// PassFile is the content of a .pgpass file with this password for every server and database.
 func PassFile(password string) string {
 	return "*:*:*:*:" + strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(password) + "\n"
 }
 
-// clientEnv points Postgres' own clients to where a connection goes.
+// ClientEnv points Postgres' own clients to where a connection goes.
 func ClientEnv(config *pgx.ConnConfig) []string {
 	return []string{
 		"PGHOST=" + config.Host, fmt.Sprintf("PGPORT=%d", config.Port), "PGUSER=" + config.User,
@@ -133,9 +137,10 @@ func publish(partial, name string) error {
 	return fsutil.SyncDirectories(filepath.Dir(name))
 }
 
-// countRows counts the rows of every table in the connection's transaction.
+// CountRows counts the rows of every table in the connection's transaction.
 func CountRows(ctx context.Context, tx pgx.Tx) (map[string]int64, error) {
-	rows, err := tx.Query(ctx, "SELECT quote_ident(schemaname)||'.'||quote_ident(tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog','information_schema') AND schemaname NOT LIKE 'pg_temp%' ORDER BY 1")
+	rows, err := tx.Query(ctx, "SELECT quote_ident(schemaname)||'.'||quote_ident(tablename) FROM pg_tables WHERE "+
+		"schemaname NOT IN ('pg_catalog','information_schema') AND schemaname NOT LIKE 'pg_temp%' ORDER BY 1")
 	if err != nil {
 		return nil, err
 	}

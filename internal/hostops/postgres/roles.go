@@ -81,6 +81,7 @@ func ConnectSuperuser(ctx context.Context, host, file, first string, out io.Writ
 	return conn, nil
 }
 
+// ReadPassword reads a password from its file, without the line end.
 func ReadPassword(path string) (string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -107,7 +108,8 @@ func refused(err error) bool {
 // Connect opens a connection as the superuser, waiting for a server that is just starting until
 // ctx ends. Its errors never hold the password.
 func Connect(ctx context.Context, host string, user, password, database string) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d sslmode=disable connect_timeout=5", host, hostspec.PostgresPort))
+	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d sslmode=disable connect_timeout=5", host,
+		hostspec.PostgresPort))
 	if err != nil {
 		return nil, errors.New("build the connection to Postgres")
 	}
@@ -163,11 +165,13 @@ func ApplyRoles(ctx context.Context, conn *pgx.Conn, r Roles, out io.Writer) err
 		}
 	}
 	var exists bool
-	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", hostspec.DatabaseName).Scan(&exists); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)",
+		hostspec.DatabaseName).Scan(&exists); err != nil {
 		return fmt.Errorf("look for database %s: %w", hostspec.DatabaseName, err)
 	}
 	if !exists {
-		if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{hostspec.DatabaseName}.Sanitize()+" OWNER "+owner); err != nil {
+		if _, err := conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{hostspec.DatabaseName}.Sanitize()+" OWNER "+
+			owner); err != nil {
 			return fmt.Errorf("create database %s: %w", hostspec.DatabaseName, err)
 		}
 		fmt.Fprintln(out, "database", hostspec.DatabaseName)
@@ -193,7 +197,8 @@ func RetireIdle(ctx context.Context, conn *pgx.Conn, r Roles, out io.Writer) err
 		return err
 	}
 	var ended int
-	if err := conn.QueryRow(ctx, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1", idle.role).Scan(&ended); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = $1",
+		idle.role).Scan(&ended); err != nil {
 		return fmt.Errorf("end the connections of role %s: %w", idle.role, err)
 	}
 	fmt.Fprintf(out, "login role %s is closed, %d connections ended\n", idle.role, ended)
@@ -202,7 +207,8 @@ func RetireIdle(ctx context.Context, conn *pgx.Conn, r Roles, out io.Writer) err
 
 func ensureRole(ctx context.Context, conn *pgx.Conn, name string, out io.Writer) error {
 	var exists bool
-	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name).Scan(&exists); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)",
+		name).Scan(&exists); err != nil {
 		return fmt.Errorf("look for role %s: %w", name, err)
 	}
 	if exists {
@@ -222,7 +228,8 @@ func setPassword(ctx context.Context, conn *pgx.Conn, role, password string) err
 		return fmt.Errorf("the password of role %s is empty", role)
 	}
 	var statement string
-	err := conn.QueryRow(ctx, "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", role, password).Scan(&statement)
+	err := conn.QueryRow(ctx, "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", role,
+		password).Scan(&statement)
 	if err == nil {
 		_, err = conn.Exec(ctx, "SET log_statement = 'none'; SET log_min_error_statement = 'panic'; "+statement)
 	}

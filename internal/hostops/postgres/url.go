@@ -14,7 +14,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// revision reads where the schema is; empty for a database without one.
+// Revision reads where the schema is; empty for a database without one.
 func Revision(ctx context.Context, conn *pgx.Conn) (string, error) {
 	var known bool
 	if err := conn.QueryRow(ctx, "SELECT to_regclass('alembic_version') IS NOT NULL").Scan(&known); err != nil || !known {
@@ -30,7 +30,7 @@ func Revision(ctx context.Context, conn *pgx.Conn) (string, error) {
 	return *at, nil
 }
 
-// connectURL connects by the application's own URL.
+// ConnectURL connects by the application's own URL.
 func ConnectURL(ctx context.Context, raw string) (*pgx.Conn, error) {
 	u, err := url.Parse(strings.Replace(raw, "postgresql+asyncpg://", "postgresql://", 1))
 	if err != nil || u.Host == "" {
@@ -55,7 +55,7 @@ func ConnectURL(ctx context.Context, raw string) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// databaseURL reads the database's address from a file that render.DotEnv wrote.
+// URLFromDotEnv reads the database's address from a file that render.DotEnv wrote.
 func URLFromDotEnv(text string) string {
 	for line := range strings.Lines(text) {
 		if v, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "DATABASE_URL="); ok {
@@ -66,7 +66,7 @@ func URLFromDotEnv(text string) string {
 	return ""
 }
 
-// withDatabaseURL is the application's settings with another database in them.
+// DotEnvWithURL is the application's settings with another database in them.
 func DotEnvWithURL(text, url string) string {
 	var out strings.Builder
 	for line := range strings.Lines(text) {
@@ -78,7 +78,7 @@ func DotEnvWithURL(text, url string) string {
 	return out.String()
 }
 
-// databaseName reads it from a URL, and withDatabaseName puts another one there: as text, because a URL that
+// NameOf reads it from a URL, and withDatabaseName puts another one there: as text, because a URL that
 // is parsed and printed again writes some characters of a password in another way.
 func NameOf(raw string) (string, error) {
 	if u, err := url.Parse(raw); err == nil && len(u.Path) > 1 {
@@ -87,6 +87,7 @@ func NameOf(raw string) (string, error) {
 	return "", errors.New("DATABASE_URL in the application's settings names no database") // never quote it
 }
 
+// WithName replaces the database name of a URL.
 func WithName(raw, name string) string {
 	scheme, rest, _ := strings.Cut(raw, "://")
 	authority, path, _ := strings.Cut(rest, "/")

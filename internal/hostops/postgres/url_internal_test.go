@@ -25,7 +25,10 @@ func TestDatabaseURLReadsWhatWasRendered(t *testing.T) {
 		"blanks at both ends":               "  x  ",
 	} {
 		t.Run(name, func(t *testing.T) {
-			text := render.DotEnv(map[string]string{"A": "before", "DATABASE_URL": value, "DATABASE_URL_OLD": "other", "Z": "after"})
+			text := render.DotEnv(map[string]string{
+				"A": "before", "DATABASE_URL": value, "DATABASE_URL_OLD": "other",
+				"Z": "after",
+			})
 			if got := URLFromDotEnv(text); got != value {
 				t.Errorf("got %q, want %q", got, value)
 			}
@@ -42,7 +45,8 @@ func TestDatabaseURLOfAMissingName(t *testing.T) {
 func TestConnectURLNeverShowsThePassword(t *testing.T) {
 	const canary = "canary-77"
 	for _, c := range []struct{ name, url, want string }{
-		{"a server that is not there", "postgresql+asyncpg://u:" + canary + "@127.0.0.1:1/db", "connect to the database at 127.0.0.1 as u"},
+		{"a server that is not there", "postgresql+asyncpg://u:" + canary + "@127.0.0.1:1/db", "connect to the database at " +
+			"127.0.0.1 as u"},
 		{"a broken escape", "postgresql+asyncpg://u:" + canary + "%zz@127.0.0.1/db", "not a URL"},
 		{"no host", "postgresql+asyncpg:///" + canary, "not a URL"},
 		{"a port beyond the last", "postgresql+asyncpg://u:" + canary + "@127.0.0.1:65536/db", "no usable port"},

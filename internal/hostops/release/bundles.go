@@ -42,14 +42,19 @@ var hashedBundle = regexp.MustCompile("^" + hostspec.HashedBundle + "$")
 // keepBundles copies the hashed bundles out of the frontend's image, records the release and drops
 // the bundles of releases older than the newest five. It returns how many bundles the release has.
 func keepBundles(ctx context.Context, engine *client.Client, p Preparation) (int, error) {
-	id, err := docker.Create(ctx, engine, docker.Task{Name: "momentstudio-bundles", Image: p.Frontend, Config: container.Config{Cmd: []string{"true"}}})
+	id, err := docker.Create(ctx, engine, docker.Task{
+		Name: "momentstudio-bundles", Image: p.Frontend,
+		Config: container.Config{Cmd: []string{"true"}},
+	})
 	if err != nil {
 		return 0, err
 	}
-	defer engine.ContainerRemove(context.WithoutCancel(ctx), id, container.RemoveOptions{}) //nolint:errcheck // the next run removes it
+	//nolint:errcheck // the next run removes it
+	defer engine.ContainerRemove(context.WithoutCancel(ctx), id, container.RemoveOptions{})
 	archive, _, err := engine.CopyFromContainer(ctx, id, p.WebRoot)
 	if err != nil {
-		return 0, fmt.Errorf("%s has no directory %s: it is not the shop's frontend, or frontend.mode names the other kind", p.Frontend, p.WebRoot)
+		return 0, fmt.Errorf("%s has no directory %s: it is not the shop's frontend, or frontend.mode names the other kind",
+			p.Frontend, p.WebRoot)
 	}
 	defer archive.Close()
 	names, err := unpackBundles(archive, filepath.Join(p.ReleasesDir, filepath.Base(hostspec.BundlesDir)))
@@ -57,9 +62,13 @@ func keepBundles(ctx context.Context, engine *client.Client, p Preparation) (int
 		return 0, fmt.Errorf("keep the bundles of %s: %w", p.Frontend, err)
 	}
 	if len(names) == 0 {
-		return 0, fmt.Errorf("%s has no file with a hash in its name in %s: it is not the shop's frontend, or frontend.mode names the other kind", p.Frontend, p.WebRoot)
+		return 0, fmt.Errorf("%s has no file with a hash in its name in %s: it is not the shop's frontend, or "+
+			"frontend.mode names the other kind", p.Frontend, p.WebRoot)
 	}
-	record := keptRelease{Release: p.Release, Backend: p.Backend, Frontend: p.Frontend, Bundles: names, Prepared: time.Now().UTC()}
+	record := keptRelease{
+		Release: p.Release, Backend: p.Backend, Frontend: p.Frontend, Bundles: names,
+		Prepared: time.Now().UTC(),
+	}
 	return len(names), recordRelease(p.ReleasesDir, record)
 }
 
@@ -102,7 +111,8 @@ func recordRelease(dir string, record keptRelease) error {
 		return err
 	}
 	sum := sha256.Sum256([]byte(record.Backend + "\n" + record.Frontend))
-	if _, err := fsutil.EnsureFile(filepath.Join(dir, hex.EncodeToString(sum[:8])+".json"), append(text, '\n'), 0o644); err != nil {
+	if _, err := fsutil.EnsureFile(filepath.Join(dir, hex.EncodeToString(sum[:8])+".json"), append(text, '\n'),
+		0o644); err != nil {
 		return fmt.Errorf("record the release: %w", err)
 	}
 	records, paths, err := keptReleases(dir)

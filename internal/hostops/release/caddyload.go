@@ -86,7 +86,8 @@ func loadIntoCaddy(ctx context.Context, socket string, caddyfile []byte, force b
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-		return false, fmt.Errorf("the running Caddy refused the configuration and keeps the old one: %s", strings.TrimSpace(string(body)))
+		return false, fmt.Errorf("the running Caddy refused the configuration and keeps the old one: %s",
+			strings.TrimSpace(string(body)))
 	}
 	return true, nil
 }

@@ -47,7 +47,8 @@ func TestCaddyLoad(t *testing.T) {
 		out     string // part of the log
 		err     string // part of the error; "" means none
 	}{
-		{"no Caddy yet: the files are all there is to do", func(*testing.T, world) {}, "new", "it will start with this configuration", ""},
+		{"no Caddy yet: the files are all there is to do", func(*testing.T, world) {}, "new", "it will start with this " +
+			"configuration", ""},
 		{"a socket that a dead Caddy left", func(t *testing.T, w world) {
 			t.Helper()
 			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(w.to, "admin.sock"), Net: "unix"})
@@ -68,7 +69,8 @@ func TestCaddyLoad(t *testing.T) {
 					t.Errorf("Caddy was asked %s %s at %s with %q", r.Method, r.URL, r.Host, body)
 				}
 				if string(file) != "old" || string(root) != "root" {
-					t.Errorf("while it loads, the Caddyfile is %q and the file beside it %q; want the old one, and the new one that it reads", file, root)
+					t.Errorf("while it loads, the Caddyfile is %q and the file beside it %q; want the old one, and the new one that "+
+						"it reads", file, root)
 				}
 				rw.WriteHeader(http.StatusOK)
 			})

@@ -21,9 +21,12 @@ import (
 const keptDumps = 10
 
 // backup dumps the database beside the migration's own connection.
-func (m Migration) backup(ctx context.Context, docker *client.Client, conn *pgx.Conn, before string, out io.Writer) error {
+func (m Migration) backup(ctx context.Context, docker *client.Client, conn *pgx.Conn, before string,
+	out io.Writer,
+) error {
 	d := postgres.Dump{
-		Container: "momentstudio-migration-dump", ClientImage: m.ClientImage, Network: m.Network, RegistryAuth: m.RegistryAuth, Dir: m.BackupDir,
+		Container: "momentstudio-migration-dump", ClientImage: m.ClientImage, Network: m.Network,
+		RegistryAuth: m.RegistryAuth, Dir: m.BackupDir,
 		Name: time.Now().UTC().Format("20060102T150405Z") + "-" + before + ".dump",
 	}
 	tables, err := d.Make(ctx, docker, conn)

@@ -31,7 +31,7 @@ type Migration struct {
 	Dotenv string // content of the application's .env, instead of EnvFile
 }
 
-// migrationContainer is fixed, so that a killed run's container is found and not doubled.
+// MigrationContainer is fixed, so that a killed run's container is found and not doubled.
 const MigrationContainer = "momentstudio-migration"
 
 // Migrate brings the schema to the head of the image's migrations: under an advisory lock, because
@@ -91,7 +91,8 @@ func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 		return err
 	}
 	if code != 0 {
-		return fmt.Errorf("alembic upgrade head exited with code %d; the schema may be between %s and %s, the old release keeps serving", code, cmp.Or(before, "nothing"), head)
+		return fmt.Errorf("alembic upgrade head exited with code %d; the schema may be between %s and %s, the old release "+
+			"keeps serving", code, cmp.Or(before, "nothing"), head)
 	}
 	after, err := postgres.Revision(ctx, conn)
 	if err != nil {
@@ -101,7 +102,7 @@ func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 	return nil
 }
 
-// knows asks the image for a revision. One that it does not know is a newer release's.
+// Knows asks the image for a revision. One that it does not know is a newer release's.
 func (m Migration) Knows(ctx context.Context, engine *client.Client, revision string) (bool, error) {
 	var log strings.Builder
 	code, err := docker.Run(ctx, engine, m.Alembic("show", revision), &log)
@@ -125,15 +126,19 @@ func (m Migration) ahead(before, head string, out io.Writer) error {
 	}
 	return fmt.Errorf(`the database is at revision %[1]s, which the release's image (%[2]s) does not know: a newer release has migrated it. Nothing was changed, and there are two ways out:
   - this release works with that schema: set release.compatibleRevisions to ["%[1]s"] and update again
-  - it does not: take the schema back with the newer image first (alembic downgrade), as docs/guides/roll-back.md says`, before, head)
+  - it does not: take the schema back with the newer image first (alembic downgrade), as docs/guides/roll-back.md says`,
+		before, head)
 }
 
-// alembic is a command of the release's image. The entrypoint would migrate by itself; the command
+// Alembic is a command of the release's image. The entrypoint would migrate by itself; the command
 // is the one that counts.
 func (m Migration) Alembic(args ...string) docker.Task {
 	t := docker.Task{
 		Name: MigrationContainer, Image: m.Image, Network: m.Network,
-		Config: container.Config{Cmd: append([]string{"alembic"}, args...), Env: []string{"RUN_DB_MIGRATIONS=0", "ENVIRONMENT=production"}},
+		Config: container.Config{
+			Cmd: append([]string{"alembic"}, args...),
+			Env: []string{"RUN_DB_MIGRATIONS=0", "ENVIRONMENT=production"},
+		},
 	}
 	if m.Dotenv != "" {
 		t.Files = map[string]string{hostspec.AppEnvFile: m.Dotenv}
@@ -157,7 +162,8 @@ func (m Migration) head(ctx context.Context, engine *client.Client) (string, err
 		}
 	}
 	if code != 0 || len(heads) != 1 {
-		return "", fmt.Errorf("the release's image names %d newest migrations, want one (alembic heads exited with code %d):\n%s", len(heads), code, log.String())
+		return "", fmt.Errorf("the release's image names %d newest migrations, want one (alembic heads exited with code "+
+			"%d):\n%s", len(heads), code, log.String())
 	}
 	return heads[0], nil
 }

@@ -57,7 +57,8 @@ func Prepare(ctx context.Context, p Preparation, out io.Writer) error {
 	if err := have.enough(p.MemoryMB, needed); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "the host has %d MB of memory, %d MB of disk and %d MB of the data volume free\n", have.memoryMB, have.diskMB, have.volumeMB)
+	fmt.Fprintf(out, "the host has %d MB of memory, %d MB of disk and %d MB of the data volume free\n", have.memoryMB,
+		have.diskMB, have.volumeMB)
 	var bad []error
 	for _, image := range []string{p.Backend, p.Frontend} {
 		bad = append(bad, docker.Pull(ctx, engine, image, p.RegistryAuth))
@@ -110,15 +111,19 @@ func measure(meminfo, volume string) (room, error) {
 func (r room) enough(taskMB, diskMB int) error {
 	var bad []error
 	if need := taskMB + memoryReserveMB; r.memoryMB < need {
-		bad = append(bad, fmt.Errorf("the host has %d MB of memory available, and the update needs %d MB: a new task of up to %d MB starts before the old one stops; raise host.serverType, or lower backend.memoryMB or frontend.memoryMB",
+		bad = append(bad, fmt.Errorf("the host has %d MB of memory available, and the update needs %d MB: a new task of up "+
+			"to %d MB starts before the old one stops; raise host.serverType, or lower backend.memoryMB or frontend.memoryMB",
 			r.memoryMB, need, taskMB))
 	}
 	if r.diskMB < diskMB {
-		bad = append(bad, fmt.Errorf("the host's disk has %d MB free, and the update needs %d MB for images; `docker system df` shows what fills it, and `systemctl start momentstudio-prune.service` removes the images of old releases",
+		bad = append(bad, fmt.Errorf("the host's disk has %d MB free, and the update needs %d MB for images; `docker "+
+			"system df` shows what fills it, and `systemctl start momentstudio-prune.service` removes the images of old "+
+			"releases",
 			r.diskMB, diskMB))
 	}
 	if r.volumeMB < fsutil.ReserveMB {
-		bad = append(bad, fmt.Errorf("the data volume has %d MB free, and the update needs %d MB; raise host.volumeSizeGB", r.volumeMB, fsutil.ReserveMB))
+		bad = append(bad, fmt.Errorf("the data volume has %d MB free, and the update needs %d MB; raise host.volumeSizeGB",
+			r.volumeMB, fsutil.ReserveMB))
 	}
 	return errors.Join(bad...)
 }

@@ -24,8 +24,16 @@ func TestRoomOfTheHost(t *testing.T) {
 		wanted []string // of the error; none: there is room
 	}{
 		{"just enough", room{memoryMB: 512 + memoryReserveMB, diskMB: 2048, volumeMB: fsutil.ReserveMB}, nil},
-		{"a little memory short", room{memoryMB: 511 + memoryReserveMB, diskMB: 2048, volumeMB: 9999}, []string{"639 MB of memory", "640 MB", "host.serverType"}},
-		{"a full disk", room{memoryMB: 9999, diskMB: 2047, volumeMB: 9999}, []string{"2047 MB free", "2048 MB", "momentstudio-prune.service"}},
+		{
+			"a little memory short",
+			room{memoryMB: 511 + memoryReserveMB, diskMB: 2048, volumeMB: 9999},
+			[]string{"639 MB of memory", "640 MB", "host.serverType"},
+		},
+		{
+			"a full disk",
+			room{memoryMB: 9999, diskMB: 2047, volumeMB: 9999},
+			[]string{"2047 MB free", "2048 MB", "momentstudio-prune.service"},
+		},
 		{"everything at once", room{}, []string{"memory", "the host's disk", "the data volume", "host.volumeSizeGB"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -69,7 +77,10 @@ func webRoot(t *testing.T, files map[string]string) *bytes.Buffer {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for name, content := range files {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "html/" + name, Mode: 0o644, Size: int64(len(content))}); err != nil {
+		if err := w.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeReg, Name: "html/" + name, Mode: 0o644,
+			Size: int64(len(content)),
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.Write([]byte(content)); err != nil {
@@ -90,13 +101,17 @@ func TestBundlesOfTheNewestFiveReleasesAreKept(t *testing.T) {
 		t.Helper()
 		own := fmt.Sprintf("main.%016x.js", n)
 		names, err := unpackBundles(webRoot(t, map[string]string{
-			own: fmt.Sprint("release ", n), shared: "same", "index.html": "<html", "assets/deep.0123456789abcdef.js": "deep", "main.js": "no hash",
+			own: fmt.Sprint("release ", n), shared: "same", "index.html": "<html", "assets/deep.0123456789abcdef.js": "deep",
+			"main.js":                     "no hash",
 			"../main.aaaaaaaaaaaaaaaa.js": "outside",
 		}), bundles)
 		if err != nil || !slices.Equal(names, []string{own, shared}) {
 			t.Fatalf("got %q, %v", names, err)
 		}
-		record := keptRelease{Release: fmt.Sprint(n), Backend: fmt.Sprint("b", n), Frontend: fmt.Sprint("f", n), Bundles: names, Prepared: time.Now()}
+		record := keptRelease{
+			Release: fmt.Sprint(n), Backend: fmt.Sprint("b", n), Frontend: fmt.Sprint("f", n),
+			Bundles: names, Prepared: time.Now(),
+		}
 		if err := recordRelease(dir, record); err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +165,9 @@ func TestATruncatedBundleIsWrittenAnew(t *testing.T) {
 func TestImagesInUseAreNeeded(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("a", 64)
 	service := func(image, before string) swarm.Service {
-		s := swarm.Service{Spec: swarm.ServiceSpec{TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: image}}}}
+		s := swarm.Service{
+			Spec: swarm.ServiceSpec{TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: image}}},
+		}
 		if before != "" {
 			s.PreviousSpec = &swarm.ServiceSpec{TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: before}}}
 		}
@@ -159,10 +176,14 @@ func TestImagesInUseAreNeeded(t *testing.T) {
 	needed := neededImages(
 		[]container.Summary{{ImageID: "sha256:job", Image: "ops@sha256:1", State: "exited"}},
 		[]swarm.Service{service("backend@sha256:2", "backend@sha256:1"), service("caddy@sha256:1", "")},
-		[]keptRelease{{Backend: "ghcr.io/shop/backend:1.2@" + digest, Frontend: "shop/frontend@" + digest}}, []string{"docker.io/library/postgres@" + digest})
+		[]keptRelease{{
+			Backend:  "ghcr.io/shop/backend:1.2@" + digest,
+			Frontend: "shop/frontend@" + digest,
+		}}, []string{"docker.io/library/postgres@" + digest})
 	for _, want := range []string{
 		"sha256:job", "ops@sha256:1", "backend@sha256:2", "backend@sha256:1", "caddy@sha256:1",
-		"ghcr.io/shop/backend@" + digest, "docker.io/shop/frontend@" + digest, "postgres@" + digest, // as the engine tells them
+		// as the engine tells them
+		"ghcr.io/shop/backend@" + digest, "docker.io/shop/frontend@" + digest, "postgres@" + digest,
 	} {
 		if !needed[canonical(want)] {
 			t.Errorf("%s would be removed", want)
@@ -179,7 +200,8 @@ func TestImagesInUseAreNeeded(t *testing.T) {
 func TestOldDumpsGoAndPartialOnesToo(t *testing.T) {
 	dir := t.TempDir()
 	for n := range 12 {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("202611%02dT000000Z-0158_x.dump", 10+n)), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("202611%02dT000000Z-0158_x.dump", 10+n)), nil,
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

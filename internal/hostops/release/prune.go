@@ -55,7 +55,8 @@ func Prune(ctx context.Context, releasesDir string, keep []string, out io.Writer
 	var bad []error
 	removed := 0
 	for _, i := range images {
-		if needed[i.ID] || slices.ContainsFunc(append(i.RepoDigests, i.RepoTags...), func(r string) bool { return needed[canonical(r)] }) {
+		if needed[i.ID] || slices.ContainsFunc(append(i.RepoDigests, i.RepoTags...),
+			func(r string) bool { return needed[canonical(r)] }) {
 			continue
 		}
 		if _, err := engine.ImageRemove(ctx, i.ID, image.RemoveOptions{Force: true, PruneChildren: true}); err != nil {
@@ -70,7 +71,9 @@ func Prune(ctx context.Context, releasesDir string, keep []string, out io.Writer
 
 // neededImages lists image IDs and references in use. A release's images are kept whether they run or not:
 // a rollback must not depend on a registry.
-func neededImages(containers []container.Summary, services []swarm.Service, releases []keptRelease, keep []string) map[string]bool {
+func neededImages(containers []container.Summary, services []swarm.Service, releases []keptRelease,
+	keep []string,
+) map[string]bool {
 	needed := map[string]bool{}
 	need := func(refs ...string) {
 		for _, r := range refs {

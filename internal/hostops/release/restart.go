@@ -29,7 +29,8 @@ func RestartBackend(ctx context.Context, out io.Writer) error {
 	return restartBackend(ctx, func(context.Context, *client.Client) (bool, error) { return true, nil }, out)
 }
 
-// ShowBackup does so when the API began before the newest backup was written down: a maintenance, or a failure, kept it then.
+// ShowBackup does so when the API began before the newest backup was written down: a maintenance, or a failure, kept
+// it then.
 func ShowBackup(ctx context.Context, out io.Writer) error {
 	noted, err := os.Stat(hostspec.LastBackupFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,7 +56,8 @@ func ShowBackup(ctx context.Context, out io.Writer) error {
 
 // backendBegan is when the oldest of the API's running tasks began; zero without any.
 func backendBegan(ctx context.Context, engine *client.Client) (oldest time.Time, err error) {
-	running, err := engine.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label", "com.docker.swarm.service.name="+hostspec.BackendService))})
+	running, err := engine.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label",
+		"com.docker.swarm.service.name="+hostspec.BackendService))})
 	if err != nil {
 		return oldest, fmt.Errorf("list the API's tasks: %w", err)
 	}
@@ -79,7 +81,9 @@ func backendBegan(ctx context.Context, engine *client.Client) (oldest time.Time,
 }
 
 // restartBackend starts the API anew unless it is not needed any more when its turn comes.
-func restartBackend(ctx context.Context, needed func(context.Context, *client.Client) (bool, error), out io.Writer) error {
+func restartBackend(ctx context.Context, needed func(context.Context, *client.Client) (bool, error),
+	out io.Writer,
+) error {
 	who := "a restart of the API after a backup, since " + time.Now().UTC().Format(time.RFC3339)
 	release, err := lock.AcquireInTurn(ctx, hostspec.ServicesLock, "a change of the services", who, out)
 	if err != nil {
@@ -102,18 +106,21 @@ func restartBackend(ctx context.Context, needed func(context.Context, *client.Cl
 		return fmt.Errorf("read the service %s: %w", hostspec.BackendService, err)
 	}
 	if !slices.Contains(service.Spec.TaskTemplate.ContainerSpec.Env, "MAINTENANCE_MODE=1") {
-		switch in, err := inMaintenance(ctx, fmt.Sprintf("http://%s:%d/api/v1/theme", hostspec.BackendHost, hostspec.BackendPort)); {
+		switch in, err := inMaintenance(ctx, fmt.Sprintf("http://%s:%d/api/v1/theme", hostspec.BackendHost,
+			hostspec.BackendPort)); {
 		case err != nil:
 			return err
 		case in:
-			fmt.Fprintln(out, "the shop is in maintenance, switched on by hand, and a restart would end that: the API shows the backup within an hour of its end")
+			fmt.Fprintln(out, "the shop is in maintenance, switched on by hand, and a restart would end that: the API shows "+
+				"the backup within an hour of its end")
 			return nil
 		}
 	}
 	before := service.UpdateStatus
 	spec := service.Spec
 	spec.TaskTemplate.ForceUpdate++
-	if _, err := engine.ServiceUpdate(ctx, service.ID, service.Version, spec, swarm.ServiceUpdateOptions{RegistryAuthFrom: swarm.RegistryAuthFromSpec}); err != nil {
+	if _, err := engine.ServiceUpdate(ctx, service.ID, service.Version, spec,
+		swarm.ServiceUpdateOptions{RegistryAuthFrom: swarm.RegistryAuthFromSpec}); err != nil {
 		return fmt.Errorf("restart the API: %w", err)
 	}
 	for {
@@ -134,7 +141,8 @@ func restartBackend(ctx context.Context, needed func(context.Context, *client.Cl
 
 // updateEnded judges the state of an update that began after the one before.
 func updateEnded(before, now *swarm.UpdateStatus) (bool, error) {
-	if now == nil || before != nil && before.StartedAt != nil && now.StartedAt != nil && now.StartedAt.Equal(*before.StartedAt) {
+	if now == nil || before != nil && before.StartedAt != nil && now.StartedAt != nil &&
+		now.StartedAt.Equal(*before.StartedAt) {
 		return false, nil // it has not begun
 	}
 	switch now.State {

@@ -21,7 +21,10 @@ func TestTheEndOfARestart(t *testing.T) {
 		done, fails bool
 	}{
 		{"nothing yet", nil, nil, false, false},
-		{"the update before", status(began, swarm.UpdateStateCompleted), status(began, swarm.UpdateStateCompleted), false, false},
+		{
+			"the update before", status(began, swarm.UpdateStateCompleted), status(began, swarm.UpdateStateCompleted), false,
+			false,
+		},
 		{"under way", nil, status(later, swarm.UpdateStateUpdating), false, false},
 		{"done", status(began, swarm.UpdateStateCompleted), status(later, swarm.UpdateStateCompleted), true, false},
 		{"rolled back", nil, status(later, swarm.UpdateStateRollbackCompleted), false, true},

@@ -42,7 +42,7 @@ var (
 	errAnother       = errors.New("another repository is where the one with the earlier backups was")
 )
 
-// repository is a destination and the password that opens it.
+// Repository is a destination and the password that opens it.
 type Repository struct {
 	hostspec.Destination
 	Password string
@@ -50,7 +50,7 @@ type Repository struct {
 	Expected hostspec.RepositoryRef // where a verified copy was before; none when there was none
 }
 
-// location is where it is, without credentials.
+// Location is where it is, without credentials.
 func (r Repository) Location() string {
 	kind, rest, _ := strings.Cut(r.Repository, ":")
 	if u, err := url.Parse(rest); err == nil && u.User != nil {
@@ -60,7 +60,7 @@ func (r Repository) Location() string {
 	return r.Repository
 }
 
-// restic runs one command and returns what it printed. Location, credentials and password reach it through
+// Run runs one command and returns what it printed. Location, credentials and password reach it through
 // pipes: arguments and environments can be read by others.
 func (r Repository) Run(ctx context.Context, stdout io.Writer, args ...string) error {
 	secrets := []string{r.Repository, r.Password}
@@ -122,12 +122,13 @@ func (r Repository) Run(ctx context.Context, stdout io.Writer, args ...string) e
 	return fmt.Errorf("restic %s: %w: %s", args[0], err, lines.Last(withoutFrames(text), 5))
 }
 
-// open makes the repository when there is none and there was none before, and replaces earlier generations' passwords: the new
-// key is added before an old one is removed, so that a killed run leaves one that works, and the next run
-// removes what that one left. It returns the repository's ID.
+// Open makes the repository when there is none and there was none before, and replaces earlier generations'
+// passwords: the new key is added before an old one is removed, so that a killed run leaves one that works, and the
+// next run removes what that one left. It returns the repository's ID.
 func (r Repository) Open(ctx context.Context, old []string, out io.Writer) (id string, err error) {
 	expected := r.Expected.Location == r.Location()
-	giveUp := fmt.Sprintf("fix: bring back what was at %s, or give it up: %s backup --anew %s", r.Location(), hostspec.HostopsCommand, r.Name)
+	giveUp := fmt.Sprintf("fix: bring back what was at %s, or give it up: %s backup --anew %s", r.Location(),
+		hostspec.HostopsCommand, r.Name)
 	id, err = r.identify(ctx)
 	switch {
 	case errors.Is(err, errNoRepository) && expected:
@@ -159,7 +160,8 @@ func (r Repository) Open(ctx context.Context, old []string, out io.Writer) (id s
 		case err != nil && (r.Prune || ctx.Err() != nil):
 			return "", fmt.Errorf("remove stale locks: %w", err)
 		case err != nil: // a destination that refuses even that
-			fmt.Fprintf(out, "%s: stale locks could not be removed, and an exclusive one would stop this backup: %v\n", r.Name, err)
+			fmt.Fprintf(out, "%s: stale locks could not be removed, and an exclusive one would stop this backup: %v\n", r.Name,
+				err)
 		}
 	}
 	for _, password := range old {
@@ -187,7 +189,8 @@ func (r Repository) Open(ctx context.Context, old []string, out io.Writer) (id s
 		}
 	}
 	if !works {
-		return "", fmt.Errorf("%w, nor with one of the %d before it: it is another stack's, or its password was changed elsewhere", ErrWrongPassword, len(old))
+		return "", fmt.Errorf("%w, nor with one of the %d before it: it is another stack's, or its password was changed "+
+			"elsewhere", ErrWrongPassword, len(old))
 	}
 	return id, nil
 }
@@ -257,14 +260,15 @@ func (r Repository) removeKeyOf(ctx context.Context, before Repository, out io.W
 		case r.Prune:
 			return fmt.Errorf("remove the old key: %w", err)
 		default:
-			fmt.Fprintf(out, "%s: the new password works, and the old one still does: its key %.8s could not be removed by this host, which may only add; remove it with the credentials that prune there\n", r.Name, k.ID)
+			fmt.Fprintf(out, "%s: the new password works, and the old one still does: its key %.8s could not be removed by "+
+				"this host, which may only add; remove it with the credentials that prune there\n", r.Name, k.ID)
 		}
 	}
 	return nil
 }
 
-// withoutFrames leaves out the places in restic's source that it prints below some of its errors: a function, and below it the
-// file, behind a tab.
+// withoutFrames leaves out the places in restic's source that it prints below some of its errors: a function, and
+// below it the file, behind a tab.
 func withoutFrames(text string) string {
 	var kept []string
 	for line := range strings.Lines(text) {
@@ -277,7 +281,7 @@ func withoutFrames(text string) string {
 	return strings.TrimSpace(strings.Join(kept, ""))
 }
 
-// repositoryOf finds a destination by its name; without one, the first that is not on the data volume.
+// Find finds a destination by its name; without one, the first that is not on the data volume.
 func Find(ctx context.Context, spec hostspec.Backup, name, program string) (Repository, error) {
 	chosen := slices.IndexFunc(spec.Destinations, func(d hostspec.Destination) bool {
 		return d.Name == name || name == "" && !strings.HasPrefix(d.Repository, "/")
@@ -288,7 +292,8 @@ func Find(ctx context.Context, spec hostspec.Backup, name, program string) (Repo
 	if chosen < 0 || len(spec.Destinations) == 0 {
 		return Repository{}, fmt.Errorf("%w: %w", ErrNoBackup, HasDestination(spec, name))
 	}
-	return Repository{Destination: spec.Destinations[chosen], Password: spec.Password, Program: program}.WithPassword(ctx, spec.OldPasswords), nil
+	return Repository{Destination: spec.Destinations[chosen], Password: spec.Password, Program: program}.WithPassword(ctx,
+		spec.OldPasswords), nil
 }
 
 // HasDestination is an error that names those there are when a spec has none of that name.
@@ -303,7 +308,7 @@ func HasDestination(spec hostspec.Backup, name string) error {
 	return fmt.Errorf("no destination is named %q; there are %s", name, strings.Join(names, ", "))
 }
 
-// withPassword takes an earlier generation's password when the newest does not open the repository yet: the
+// WithPassword takes an earlier generation's password when the newest does not open the repository yet: the
 // next backup is what replaces it there.
 func (r Repository) WithPassword(ctx context.Context, old []string) Repository {
 	if !errors.Is(r.opens(ctx), ErrWrongPassword) {

@@ -38,15 +38,23 @@ func TestOpeningARepository(t *testing.T) {
 		fault     string
 	}{
 		{"is there", "OLD=12", true, []string{"repo new cat config --no-lock"}, ""},
-		{"is there, and a killed run left the old key", "", true, []string{"repo old key list --json --no-lock", "repo new key remove bb"}, ""},
+		{"is there, and a killed run left the old key", "", true, []string{
+			"repo old key list --json --no-lock",
+			"repo new key remove bb",
+		}, ""},
 		{"loses stale locks", "OLD=12", true, []string{"repo new unlock --quiet"}, ""},
 		{"is made", "NEW=10", true, []string{"repo new cat config --no-lock", "repo new init"}, ""},
 		{"is away", "NEW=1", true, []string{"repo new cat config --no-lock"}, "exit status 1"},
 		{"gets the new password", "NEW=12", true, []string{
-			"repo new cat config --no-lock", "repo old cat config --no-lock", "repo old key add --new-password-file", "repo old key list --json --no-lock", "repo new key remove bb",
+			"repo new cat config --no-lock", "repo old cat config --no-lock", "repo old key add --new-password-file",
+			"repo old key list --json --no-lock", "repo new key remove bb",
 		}, ""},
 		{"keeps the old key where nothing is deleted", "NEW=12 REMOVE=1", false, []string{"repo new key remove bb"}, ""},
-		{"must lose the old key elsewhere", "NEW=12 REMOVE=1", true, []string{"repo new key remove bb"}, "remove the old key"},
+		{
+			"must lose the old key elsewhere", "NEW=12 REMOVE=1", true,
+			[]string{"repo new key remove bb"},
+			"remove the old key",
+		},
 		{"is somebody else's", "NEW=12 OLD=12", true, nil, "nor with one of the 1 before it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -60,7 +68,10 @@ func TestOpeningARepository(t *testing.T) {
 				name, value, _ := strings.Cut(pair, "=")
 				env[name] = value
 			}
-			r := Repository{Destination: hostspec.Destination{Name: "x", Repository: "repo", Env: env, Prune: c.prune}, Password: "new", Program: program}
+			r := Repository{
+				Destination: hostspec.Destination{Name: "x", Repository: "repo", Env: env, Prune: c.prune},
+				Password:    "new", Program: program,
+			}
 			var out strings.Builder
 			_, err := r.Open(t.Context(), []string{"old"}, &out)
 			if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
@@ -72,7 +83,8 @@ func TestOpeningARepository(t *testing.T) {
 					t.Errorf("restic was not asked for %q:\n%s", want, text)
 				}
 			}
-			if strings.Contains(string(text), "remove aa") || c.fault != "" && slices.Contains(strings.Split(string(text), "\n"), "repo new init") {
+			if strings.Contains(string(text), "remove aa") || c.fault != "" && slices.Contains(strings.Split(string(text), "\n"),
+				"repo new init") {
 				t.Errorf("restic was asked for too much:\n%s", text)
 			}
 		})
@@ -85,9 +97,16 @@ func TestWhatResticSaysIsShownWithoutSecrets(t *testing.T) {
 	if err := os.WriteFile(program, []byte(fakeRestic), 0o700); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
 	}
-	r := Repository{Destination: hostspec.Destination{Repository: "repo", Env: map[string]string{"LOG": filepath.Join(dir, "log"), "PATH": os.Getenv("PATH"), "KEY": "canary"}}, Password: "new", Program: program}
+	r := Repository{Destination: hostspec.Destination{
+		Repository: "repo",
+		Env: map[string]string{
+			"LOG": filepath.Join(dir, "log"), "PATH": os.Getenv("PATH"),
+			"KEY": "canary",
+		},
+	}, Password: "new", Program: program}
 	err := r.Run(t.Context(), &strings.Builder{}, "backup")
-	if err == nil || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), " new ") || !strings.Contains(err.Error(), "[secret] refused [secret]") {
+	if err == nil || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(),
+		" new ") || !strings.Contains(err.Error(), "[secret] refused [secret]") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -113,7 +132,8 @@ func TestARepositoryThatIsGoneIsNotMadeAnew(t *testing.T) {
 	if err := os.RemoveAll(r.Repository); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Open(t.Context(), nil, io.Discard); !errors.Is(err, errGone) || !strings.Contains(err.Error(), "--anew local") {
+	if _, err := r.Open(t.Context(), nil, io.Discard); !errors.Is(err, errGone) || !strings.Contains(err.Error(),
+		"--anew local") {
 		t.Errorf("one that is gone: %v", err)
 	}
 	if _, err := os.Stat(r.Repository); err == nil {
@@ -126,7 +146,8 @@ func TestARepositoryThatIsGoneIsNotMadeAnew(t *testing.T) {
 	if err != nil || other == id {
 		t.Fatalf("a new place: %q, %v", other, err)
 	}
-	if _, err := r.Open(t.Context(), nil, io.Discard); !errors.Is(err, errAnother) || !strings.Contains(err.Error(), "--anew local") {
+	if _, err := r.Open(t.Context(), nil, io.Discard); !errors.Is(err, errAnother) || !strings.Contains(err.Error(),
+		"--anew local") {
 		t.Errorf("another one in its place: %v", err)
 	}
 	r.Expected.ID = "" // an older run wrote it down

@@ -7,7 +7,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// enoughRoom checks that the data volume takes the files, the dump and, when the database lies there too,
+// EnoughRoom checks that the data volume takes the files, the dump and, when the database lies there too,
 // its tables with their indexes, and a gigabyte of write-ahead log. Tables and indexes are given three times
 // our own dump, which is not compressed, and twelve times an old archive's, which is.
 func EnoughRoom(volume string, m hostspec.Manifest, local bool) error {
@@ -24,12 +24,13 @@ func EnoughRoom(volume string, m hostspec.Manifest, local bool) error {
 		return err
 	}
 	if need = need>>20 + fsutil.ReserveMB; free < need {
-		return fmt.Errorf("%w: the data volume has %d MB free, and it may need %d MB beside the live data; raise host.volumeSizeGB", ErrNoRoom, free, need)
+		return fmt.Errorf("%w: the data volume has %d MB free, and it may need %d MB beside the live data; raise "+
+			"host.volumeSizeGB", ErrNoRoom, free, need)
 	}
 	return nil
 }
 
-// orNoRoom names a full disk as the cause of what fails on one.
+// OrNoRoom names a full disk as the cause of what fails on one.
 func OrNoRoom(cause error) error {
 	if free, err := fsutil.FreeMB(hostspec.DataDir); err == nil && free < 16 {
 		return fmt.Errorf("%w: the data volume is full", ErrNoRoom)

@@ -51,7 +51,8 @@ func joinSFTP(ctx context.Context, s hostspec.SSH, in io.Reader, out io.Writer) 
 		return err
 	}
 	conn, channels, requests, err := ssh.NewClientConn(raw, s.Address, &ssh.ClientConfig{
-		User: s.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.FixedHostKey(pinned), HostKeyAlgorithms: algorithms,
+		User: s.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.FixedHostKey(pinned),
+		HostKeyAlgorithms: algorithms,
 	})
 	if err != nil {
 		_ = raw.Close()

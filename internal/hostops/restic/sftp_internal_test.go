@@ -28,7 +28,8 @@ func sshPair(t *testing.T) (privatePEM string, signer ssh.Signer, authorized str
 	if signer, err = ssh.NewSignerFromKey(private); err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(block)), signer, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+	return string(pem.EncodeToMemory(block)), signer,
+		strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 }
 
 // echoServer is an SSH server whose SFTP says everything back.
@@ -102,7 +103,10 @@ func TestSFTPIsReachedWithThePinnedKeyOnly(t *testing.T) {
 		s := good
 		c.spoil(&s)
 		var out bytes.Buffer
-		err := ConnectSFTP(t.Context(), hostspec.Backup{Destinations: []hostspec.Destination{{Name: "local"}, {Name: "sftp", SSH: &s}}}, "sftp", strings.NewReader("to and fro"), &out)
+		err := ConnectSFTP(t.Context(), hostspec.Backup{Destinations: []hostspec.Destination{
+			{Name: "local"},
+			{Name: "sftp", SSH: &s},
+		}}, "sftp", strings.NewReader("to and fro"), &out)
 		if c.want == "" {
 			if err != nil || out.String() != "to and fro" {
 				t.Errorf("%s: %q, %v", name, out.String(), err)
@@ -113,7 +117,8 @@ func TestSFTPIsReachedWithThePinnedKeyOnly(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
-	if err := ConnectSFTP(t.Context(), hostspec.Backup{Destinations: []hostspec.Destination{{Name: "local"}}}, "local", nil, nil); err == nil {
+	if err := ConnectSFTP(t.Context(), hostspec.Backup{Destinations: []hostspec.Destination{{Name: "local"}}}, "local",
+		nil, nil); err == nil {
 		t.Error("a destination without SSH is connected to")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
+// IDLayout is the form of a backup ID: the UTC time of its beginning.
 const IDLayout = "20060102T150405Z"
 
 // Snapshot is a backup in a repository.
@@ -24,14 +25,16 @@ type Snapshot struct {
 	Path     string // of its staging directory
 }
 
-// made is the time that the backup's ID tells; the zero time when it tells none.
+// Made is the time that the backup's ID tells; the zero time when it tells none.
 func (s Snapshot) Made() time.Time {
 	t, _ := time.Parse(IDLayout, s.ID)
 	return t
 }
 
 // Snapshots lists the backups of a destination, oldest first.
-func Snapshots(ctx context.Context, spec hostspec.Backup, from, program string) (destination string, all []Snapshot, err error) {
+func Snapshots(ctx context.Context, spec hostspec.Backup, from, program string) (destination string, all []Snapshot,
+	err error,
+) {
 	repo, err := Find(ctx, spec, from, program)
 	if err != nil {
 		return "", nil, err
@@ -42,6 +45,7 @@ func Snapshots(ctx context.Context, spec hostspec.Backup, from, program string) 
 
 var backupID = regexp.MustCompile(`^\d{8}T\d{6}Z$`)
 
+// Snapshots lists the backups in the repository, oldest first. Without a repository the error is ErrNoBackup.
 func (r Repository) Snapshots(ctx context.Context) ([]Snapshot, error) {
 	if err := r.opens(ctx); errors.Is(err, errNoRepository) {
 		return nil, fmt.Errorf("%w: %w", ErrNoBackup, err)
@@ -75,15 +79,19 @@ func (r Repository) Snapshots(ctx context.Context) ([]Snapshot, error) {
 // clockTolerance is how far two machines' clocks may be apart.
 const clockTolerance = time.Hour
 
-// future are those of sorted backups that are still to come: they were made by a clock that was wrong.
+// Future are those of sorted backups that are still to come: they were made by a clock that was wrong.
 func Future(all []Snapshot, now time.Time) []Snapshot {
 	limit := now.Add(clockTolerance).UTC().Format(IDLayout)
-	first, _ := slices.BinarySearchFunc(all, limit, func(s Snapshot, limit string) int { return strings.Compare(s.ID, limit) })
+	first, _ := slices.BinarySearchFunc(all, limit, func(s Snapshot,
+		limit string,
+	) int {
+		return strings.Compare(s.ID, limit)
+	})
 	return all[first:]
 }
 
-// pick chooses among backups, which are sorted: "latest", an ID, or the newest that is not younger than a time. There is no
-// latest while one is of a time that is still to come: which of them holds the newest data, nobody can tell.
+// Pick chooses among backups, which are sorted: "latest", an ID, or the newest that is not younger than a time. There
+// is no latest while one is of a time that is still to come: which of them holds the newest data, nobody can tell.
 func Pick(all []Snapshot, want string, now time.Time) (Snapshot, error) {
 	if len(all) == 0 {
 		return Snapshot{}, fmt.Errorf("%w: it holds none", ErrNoBackup)
@@ -91,11 +99,13 @@ func Pick(all []Snapshot, want string, now time.Time) (Snapshot, error) {
 	later := Future(all, now)
 	past := all[:len(all)-len(later)]
 	if want == "latest" && len(later) > 0 {
-		text := fmt.Sprintf("the latest cannot be told: %d of them are of a time that is still to come, as %s, so the clock is wrong here (timedatectl) or was where they were made", len(later), later[len(later)-1].ID)
+		text := fmt.Sprintf("the latest cannot be told: %d of them are of a time that is still to come, as %s, so the "+
+			"clock is wrong here (timedatectl) or was where they were made", len(later), later[len(later)-1].ID)
 		if len(past) > 0 {
 			text += "; the newest of before is " + past[len(past)-1].ID
 		}
-		return Snapshot{}, fmt.Errorf("%w: %s; fix: name one by its ID, or remove those that are wrong (docs/guides/back-up.md)", ErrNoBackup, text)
+		return Snapshot{}, fmt.Errorf("%w: %s; fix: name one by its ID, or remove those that are wrong "+
+			"(docs/guides/back-up.md)", ErrNoBackup, text)
 	}
 	if want == "latest" {
 		return past[len(past)-1], nil
@@ -118,12 +128,15 @@ func Pick(all []Snapshot, want string, now time.Time) (Snapshot, error) {
 		break
 	}
 	if then.IsZero() && !backupID.MatchString(want) {
-		return Snapshot{}, fmt.Errorf(`%w: %q is neither "latest" nor a backup's ID nor a time such as 2026-11-25T04:30Z or 2026-11-25`, ErrNoBackup, want)
+		return Snapshot{},
+			fmt.Errorf(`%w: %q is neither "latest" nor a backup's ID nor a time such as 2026-11-25T04:30Z or 2026-11-25`,
+				ErrNoBackup, want)
 	}
 	for _, s := range slices.Backward(past) {
 		if !then.IsZero() && s.ID <= then.Format(IDLayout) {
 			return s, nil
 		}
 	}
-	return Snapshot{}, fmt.Errorf("%w: %s; the oldest is %s, the newest %s", ErrNoBackup, want, all[0].ID, all[len(all)-1].ID)
+	return Snapshot{}, fmt.Errorf("%w: %s; the oldest is %s, the newest %s", ErrNoBackup, want, all[0].ID,
+		all[len(all)-1].ID)
 }

@@ -49,7 +49,10 @@ func snapshotsOf(ids ...string) (all []Snapshot) {
 }
 
 func TestTheDestinationOfARestore(t *testing.T) {
-	local, rest := hostspec.Destination{Name: "local", Repository: hostspec.LocalRepo}, hostspec.Destination{Name: "rest", Repository: "rest:https://x/"}
+	local, rest := hostspec.Destination{Name: "local", Repository: hostspec.LocalRepo}, hostspec.Destination{
+		Name:       "rest",
+		Repository: "rest:https://x/",
+	}
 	for _, c := range []struct {
 		have       []hostspec.Destination
 		name, want string

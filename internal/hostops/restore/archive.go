@@ -25,7 +25,8 @@ import (
 type source interface {
 	Name() string                                            // for people
 	Describe(ctx context.Context) (hostspec.Manifest, error) // what it holds; no file is kept
-	Fetch(ctx context.Context, dir string) error             // puts uploads, private_uploads and db.dump into a new directory
+	// puts uploads, private_uploads and db.dump into a new directory
+	Fetch(ctx context.Context, dir string) error
 }
 
 // find resolves what the restore is told to take.
@@ -233,7 +234,8 @@ func compare(dir string, m *hostspec.Manifest) error {
 			m.Files[part] = want
 		}
 		if have != want {
-			return fmt.Errorf("%w: %s has %d files of %d bytes, its manifest says %d of %d, or their contents differ", restic.ErrDamaged, part, have.Files, have.Bytes, want.Files, want.Bytes)
+			return fmt.Errorf("%w: %s has %d files of %d bytes, its manifest says %d of %d, or their contents differ",
+				restic.ErrDamaged, part, have.Files, have.Bytes, want.Files, want.Bytes)
 		}
 	}
 	return nil

@@ -59,7 +59,8 @@ func openDatabases(ctx context.Context) (*databases, error) {
 		d.admin, err = postgres.Connect(ctx, hostspec.PostgresHost, hostspec.SuperuserName, password, "postgres")
 	case errors.Is(err, fs.ErrNotExist):
 		if d.live == "postgres" {
-			return nil, errors.New("the application's database is the server's own database postgres, which cannot be renamed: move it to one of its own first")
+			return nil, errors.New("the application's database is the server's own database postgres, which cannot be " +
+				"renamed: move it to one of its own first")
 		}
 		d.admin, err = postgres.ConnectURL(ctx, postgres.WithName(d.urlLive, "postgres"))
 	}
@@ -68,9 +69,11 @@ func openDatabases(ctx context.Context) (*databases, error) {
 	}
 	var may bool
 	if err := d.admin.QueryRow(ctx, `SELECT (SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user)
-		AND (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = $1)`, d.live).Scan(&may); err != nil || !may {
+		AND (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = $1)`, d.live).Scan(&may); err != nil ||
+		!may {
 		d.close(ctx)
-		return nil, errors.Join(fmt.Errorf("the role that restores may not create databases, or does not own %s: a restore needs both", d.live), err)
+		return nil, errors.Join(fmt.Errorf("the role that restores may not create databases, or does not own %s: a restore "+
+			"needs both", d.live), err)
 	}
 	return d, nil
 }
@@ -83,11 +86,13 @@ const restoreContainer = "momentstudio-restore-load"
 // noneAside fails when the database beside the live one is there.
 func (d *databases) noneAside(ctx context.Context) error {
 	var there bool
-	if err := d.admin.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", d.aside).Scan(&there); err != nil {
+	if err := d.admin.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)",
+		d.aside).Scan(&there); err != nil {
 		return fmt.Errorf("look for database %s: %w", d.aside, err)
 	}
 	if there {
-		return fmt.Errorf("%w: there is a database %s, and no journal says of which; fix: look at it, and when nobody needs it, drop it by hand (DROP DATABASE)", journal.ErrUnfinished, d.aside)
+		return fmt.Errorf("%w: there is a database %s, and no journal says of which; fix: look at it, and when nobody "+
+			"needs it, drop it by hand (DROP DATABASE)", journal.ErrUnfinished, d.aside)
 	}
 	return nil
 }
@@ -112,9 +117,15 @@ func (d *databases) load(ctx context.Context, engine *client.Client, spec hostsp
 		Killable: true, Name: restoreContainer, Image: spec.ClientImage, Network: spec.Network,
 		Config: container.Config{
 			User: "0:0", Entrypoint: []string{"pg_restore"}, Env: postgres.ClientEnv(conn.Config()),
-			Cmd: []string{"--no-password", "--no-owner", "--no-privileges", "--exit-on-error", "--jobs=2", "--dbname=" + d.aside, "/restore/" + hostspec.DumpPart},
+			Cmd: []string{
+				"--no-password", "--no-owner", "--no-privileges", "--exit-on-error", "--jobs=2", "--dbname=" + d.aside,
+				"/restore/" + hostspec.DumpPart,
+			},
 		},
-		Host:  container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeBind, Source: hostspec.RestoreFiles, Target: "/restore", ReadOnly: true}}},
+		Host: container.HostConfig{Mounts: []mount.Mount{{
+			Type: mount.TypeBind, Source: hostspec.RestoreFiles,
+			Target: "/restore", ReadOnly: true,
+		}}},
 		Files: map[string]string{postgres.PassFilePath: postgres.PassFile(conn.Config().Password)},
 	}, &log)
 	if err != nil {
@@ -124,7 +135,8 @@ func (d *databases) load(ctx context.Context, engine *client.Client, spec hostsp
 		return fmt.Errorf("the database went away while the dump was loaded:\n%s", lines.Last(log.String(), 20))
 	}
 	if code != 0 {
-		return fmt.Errorf("%w: pg_restore exited with code %d:\n%s", restic.OrNoRoom(restic.ErrDamaged), code, lines.Last(log.String(), 20))
+		return fmt.Errorf("%w: pg_restore exited with code %d:\n%s", restic.OrNoRoom(restic.ErrDamaged), code,
+			lines.Last(log.String(), 20))
 	}
 	tx, err := conn.Begin(ctx)
 	if err != nil {
@@ -144,7 +156,9 @@ func (d *databases) load(ctx context.Context, engine *client.Client, spec hostsp
 }
 
 // migrate brings the new database to the release's schema. The revision of an old archive is known only here.
-func (d *databases) migrate(ctx context.Context, engine *client.Client, m release.Migration, manifest *hostspec.Manifest, out io.Writer) error {
+func (d *databases) migrate(ctx context.Context, engine *client.Client, m release.Migration,
+	manifest *hostspec.Manifest, out io.Writer,
+) error {
 	conn, err := postgres.ConnectURL(ctx, d.urlAside)
 	if err != nil {
 		return err
@@ -188,7 +202,8 @@ func accepts(ctx context.Context, m release.Migration, engine *client.Client, ma
 	if err != nil || known {
 		return err
 	}
-	return fmt.Errorf("%w: its revision %s is unknown to the image %s; fix: deploy the release that it was made with (%s) first, or take an older backup; nothing was changed",
+	return fmt.Errorf("%w: its revision %s is unknown to the image %s; fix: deploy the release that it was made with "+
+		"(%s) first, or take an older backup; nothing was changed",
 		ErrNewerSchema, manifest.Revision, m.Image, cmp.Or(manifest.Release, "its archive does not say which"))
 }
 
@@ -232,8 +247,10 @@ func (d *databases) exchange(ctx context.Context, want uint32) error {
 			return errors.Join(fmt.Errorf("neither %s nor %s is the database that the journal names", d.live, d.aside), err)
 		}
 		// What this does not end, somebody else's, makes the renaming fail and be tried again.
-		_, _ = d.admin.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ($1, $2) AND backend_type = 'client backend'", d.live, d.aside)
-		_, err := d.admin.Exec(ctx, fmt.Sprintf("BEGIN; ALTER DATABASE %[1]s RENAME TO %[3]s; ALTER DATABASE %[2]s RENAME TO %[1]s; ALTER DATABASE %[3]s RENAME TO %[2]s; COMMIT", live, aside, between))
+		_, _ = d.admin.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ($1, $2) AND "+
+			"backend_type = 'client backend'", d.live, d.aside)
+		_, err := d.admin.Exec(ctx, fmt.Sprintf("BEGIN; ALTER DATABASE %[1]s RENAME TO %[3]s; ALTER DATABASE %[2]s RENAME "+
+			"TO %[1]s; ALTER DATABASE %[3]s RENAME TO %[2]s; COMMIT", live, aside, between))
 		if err == nil {
 			continue // look whether it is the wanted one now
 		}
@@ -251,7 +268,8 @@ func (d *databases) exchange(ctx context.Context, want uint32) error {
 }
 
 func (d *databases) dropAside(ctx context.Context) error {
-	if _, err := d.admin.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{d.aside}.Sanitize()+" WITH (FORCE)"); err != nil {
+	if _, err := d.admin.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{d.aside}.Sanitize()+
+		" WITH (FORCE)"); err != nil {
 		return fmt.Errorf("drop database %s: %w", d.aside, err)
 	}
 	return nil

@@ -47,7 +47,7 @@ func timed(s *hostspec.RestoreState, name string, out io.Writer, work func() err
 	return err
 }
 
-// Restore brings database and files of a backup beside the live ones, proves them there, and only then stops
+// Run brings database and files of a backup beside the live ones, proves them there, and only then stops
 // what writes and switches. What was live before stays until Drop.
 func Run(ctx context.Context, r Restoration, out io.Writer) error {
 	old, err := journal.Read(hostspec.RestoreJournal)
@@ -57,11 +57,13 @@ func Run(ctx context.Context, r Restoration, out io.Writer) error {
 	switch {
 	case old == nil, !old.Prepared:
 	case old.Dropping:
-		return fmt.Errorf("%w: what the one of %s left aside is being removed; fix: `restore drop` finishes that", journal.ErrUnfinished, old.Source)
+		return fmt.Errorf("%w: what the one of %s left aside is being removed; fix: `restore drop` finishes that",
+			journal.ErrUnfinished, old.Source)
 	case !old.Switched:
 		return journal.HalfSwitched(hostspec.RestoreJournal)
 	default:
-		return fmt.Errorf("%w: what the one of %s left aside is still kept; fix: `restore drop` removes it for good, `restore undo` goes back to it", journal.ErrUnfinished, old.Source)
+		return fmt.Errorf("%w: what the one of %s left aside is still kept; fix: `restore drop` removes it for good, "+
+			"`restore undo` goes back to it", journal.ErrUnfinished, old.Source)
 	}
 	engine, err := docker.Connect()
 	if err != nil {
@@ -103,7 +105,9 @@ func Run(ctx context.Context, r Restoration, out io.Writer) error {
 }
 
 // prepare does all that leaves the shop alone.
-func (r Restoration) prepare(ctx context.Context, state *hostspec.RestoreState, engine *client.Client, db *databases, out io.Writer) error {
+func (r Restoration) prepare(ctx context.Context, state *hostspec.RestoreState, engine *client.Client, db *databases,
+	out io.Writer,
+) error {
 	src, err := r.find(ctx)
 	if err != nil {
 		return err
@@ -130,7 +134,8 @@ func (r Restoration) prepare(ctx context.Context, state *hostspec.RestoreState, 
 	if err := restic.EnoughRoom(hostspec.DataDir, state.Manifest, db.local); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s: schema %s, %d files of %d MB, a dump of %d MB\n", state.Source, cmp.Or(state.Manifest.Revision, "as its dump says"),
+	fmt.Fprintf(out, "%s: schema %s, %d files of %d MB, a dump of %d MB\n", state.Source,
+		cmp.Or(state.Manifest.Revision, "as its dump says"),
 		state.Manifest.FileCount(), state.Manifest.FileBytes()>>20, state.Manifest.Database.Bytes>>20)
 	if err := r.Confirm(state.Source); err != nil {
 		return err
@@ -141,13 +146,22 @@ func (r Restoration) prepare(ctx context.Context, state *hostspec.RestoreState, 
 	if err := timed(state, "fetch", out, func() error { return src.Fetch(ctx, hostspec.RestoreFiles) }); err != nil {
 		return err
 	}
-	if err := timed(state, "compare with the manifest", out, func() error { return compare(hostspec.RestoreFiles, &state.Manifest) }); err != nil {
+	if err := timed(state, "compare with the manifest", out, func() error {
+		return compare(hostspec.RestoreFiles,
+			&state.Manifest)
+	}); err != nil {
 		return err
 	}
-	if err := timed(state, "load the database", out, func() error { return db.load(ctx, engine, r.Spec, state.Manifest) }); err != nil {
+	if err := timed(state, "load the database", out, func() error {
+		return db.load(ctx, engine, r.Spec,
+			state.Manifest)
+	}); err != nil {
 		return err
 	}
-	if err := timed(state, "migrate", out, func() error { return db.migrate(ctx, engine, migration, &state.Manifest, out) }); err != nil {
+	if err := timed(state, "migrate", out, func() error {
+		return db.migrate(ctx, engine, migration, &state.Manifest,
+			out)
+	}); err != nil {
 		return err
 	}
 	return seal(ctx, state, db)
@@ -155,8 +169,13 @@ func (r Restoration) prepare(ctx context.Context, state *hostspec.RestoreState, 
 
 // migrationAside migrates the database that is not live, with the image that serves: after an update that
 // failed, that is not the one that was asked for.
-func migrationAside(ctx context.Context, engine *client.Client, spec hostspec.Backup, db *databases) (release.Migration, error) {
-	m := release.Migration{ClientImage: spec.ClientImage, Network: spec.Network, RegistryAuth: hostspec.RegistrySecret, Dotenv: db.dotenvAside}
+func migrationAside(ctx context.Context, engine *client.Client, spec hostspec.Backup, db *databases) (release.Migration,
+	error,
+) {
+	m := release.Migration{
+		ClientImage: spec.ClientImage, Network: spec.Network, RegistryAuth: hostspec.RegistrySecret,
+		Dotenv: db.dotenvAside,
+	}
 	service, _, err := engine.ServiceInspectWithRaw(ctx, hostspec.BackendService, swarm.ServiceInspectOptions{})
 	if err != nil {
 		return m, fmt.Errorf("read the service %s: %w", hostspec.BackendService, err)
@@ -192,7 +211,7 @@ func seal(ctx context.Context, s *hostspec.RestoreState, db *databases) (err err
 	return journal.Save(*s)
 }
 
-// ContinueRestore finishes a switch that was interrupted, to the side that it was to make serve or to the given
+// Continue finishes a switch that was interrupted, to the side that it was to make serve or to the given
 // one.
 func Continue(ctx context.Context, spec hostspec.Backup, to hostspec.RestoreSide, out io.Writer) error {
 	return resume(ctx, spec, func(s *hostspec.RestoreState) (hostspec.RestoreSide, error) {
@@ -203,7 +222,7 @@ func Continue(ctx context.Context, spec hostspec.Backup, to hostspec.RestoreSide
 	}, out)
 }
 
-// UndoRestore makes the state of before the restore serve again; what the shop wrote since then stays
+// Undo makes the state of before the restore serve again; what the shop wrote since then stays
 // aside, with what was restored.
 func Undo(ctx context.Context, spec hostspec.Backup, out io.Writer) error {
 	return resume(ctx, spec, func(s *hostspec.RestoreState) (hostspec.RestoreSide, error) {
@@ -214,7 +233,9 @@ func Undo(ctx context.Context, spec hostspec.Backup, out io.Writer) error {
 	}, out)
 }
 
-func resume(ctx context.Context, spec hostspec.Backup, side func(*hostspec.RestoreState) (hostspec.RestoreSide, error), out io.Writer) error {
+func resume(ctx context.Context, spec hostspec.Backup, side func(*hostspec.RestoreState) (hostspec.RestoreSide, error),
+	out io.Writer,
+) error {
 	state, err := journal.Read(hostspec.RestoreJournal)
 	if err != nil {
 		return err
@@ -251,13 +272,14 @@ func resume(ctx context.Context, spec hostspec.Backup, side func(*hostspec.Resto
 		}
 		if err := db.migrate(ctx, engine, migration, &hostspec.Manifest{}, out); err != nil {
 			// Its kind is not passed on: it is no backup that is to blame, and nothing else can be taken.
-			return fmt.Errorf("bring the database of the side %q to the schema of the release that is deployed: %v; fix: deploy the release that served it, then again (`restore status` shows where it stands)", target, err) //nolint:errorlint // see above
+			return fmt.Errorf("bring the database of the side %q to the schema of the release that is deployed: %v; fix: "+
+				"deploy the release that served it, then again (`restore status` shows where it stands)", target, err)
 		}
 	}
 	return switchTo(ctx, state, target, engine, db, out)
 }
 
-// DropRestore removes the side that does not serve, for good.
+// Drop removes the side that does not serve, for good.
 func Drop(ctx context.Context, spec hostspec.Backup, out io.Writer) error {
 	state, err := journal.Read(hostspec.RestoreJournal)
 	if err != nil {
@@ -268,7 +290,8 @@ func Drop(ctx context.Context, spec hostspec.Backup, out io.Writer) error {
 		return nil
 	}
 	if state.Prepared && !state.Switched {
-		return fmt.Errorf("%w: it stands in the middle of its switch; fix: `restore continue` finishes it, `restore undo` goes back", journal.ErrUnfinished)
+		return fmt.Errorf("%w: it stands in the middle of its switch; fix: `restore continue` finishes it, `restore undo` "+
+			"goes back", journal.ErrUnfinished)
 	}
 	db, err := openDatabases(ctx)
 	if err != nil {

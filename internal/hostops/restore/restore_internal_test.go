@@ -28,7 +28,10 @@ func oldArchive(t *testing.T, files map[string]string) string {
 	packed := gzip.NewWriter(&b)
 	w := tar.NewWriter(packed)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		head := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o640, Size: int64(len(files[name])), Uid: os.Getuid(), Gid: os.Getgid()}
+		head := &tar.Header{
+			Typeflag: tar.TypeReg, Name: name, Mode: 0o640, Size: int64(len(files[name])), Uid: os.Getuid(),
+			Gid: os.Getgid(),
+		}
 		if to, found := strings.CutPrefix(files[name], "-> "); found {
 			head.Typeflag, head.Linkname, head.Size = tar.TypeLink, to, 0
 			files[name] = ""
@@ -69,7 +72,8 @@ func TestAnArchiveOfTheOldScripts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.Release != "0123456" || m.ID != "20260101T000000Z" || m.FileCount() != 3 || m.FileBytes() != 4 || m.Database.Bytes != 5 {
+		if m.Release != "0123456" || m.ID != "20260101T000000Z" || m.FileCount() != 3 || m.FileBytes() != 4 ||
+			m.Database.Bytes != 5 {
 			t.Errorf("described as %+v", m)
 		}
 		dir := filepath.Join(t.TempDir(), "files")
@@ -93,7 +97,8 @@ func TestADamagedArchiveIsRefused(t *testing.T) {
 	for _, missing := range []string{"db.dump", "private_uploads/", "manifest.txt"} {
 		files := oldLayout()
 		delete(files, missing)
-		if _, err := (archive{oldArchive(t, files)}).Describe(t.Context()); !errors.Is(err, restic.ErrDamaged) || !strings.Contains(err.Error(), missing) {
+		if _, err := (archive{oldArchive(t, files)}).Describe(t.Context()); !errors.Is(err,
+			restic.ErrDamaged) || !strings.Contains(err.Error(), missing) {
 			t.Errorf("without %s: %v", missing, err)
 		}
 	}
@@ -104,7 +109,10 @@ func TestADamagedArchiveIsRefused(t *testing.T) {
 	}
 	flipped := slices.Clone(text)
 	flipped[len(flipped)-6] ^= 1 // of the checksum at the end
-	for name, content := range map[string][]byte{"cut": text[:len(text)/2], "without its checksum": text[:len(text)-4], "flipped": flipped, "empty": nil} {
+	for name, content := range map[string][]byte{
+		"cut": text[:len(text)/2], "without its checksum": text[:len(text)-4],
+		"flipped": flipped, "empty": nil,
+	} {
 		if err := os.WriteFile(whole, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -124,12 +132,13 @@ func TestNothingLeavesTheDirectoryOfARestore(t *testing.T) {
 	if err := (archive{oldArchive(t, files)}).Fetch(t.Context(), dir); err != nil {
 		t.Logf("refused: %v", err)
 	}
-	err := filepath.WalkDir(filepath.Dir(filepath.Dir(filepath.Dir(dir))), func(path string, _ os.DirEntry, err error) error {
-		if filepath.Base(path) == "outside" {
-			t.Errorf("%s was written", path)
-		}
-		return err
-	})
+	err := filepath.WalkDir(filepath.Dir(filepath.Dir(filepath.Dir(dir))),
+		func(path string, _ os.DirEntry, err error) error {
+			if filepath.Base(path) == "outside" {
+				t.Errorf("%s was written", path)
+			}
+			return err
+		})
 	if err != nil {
 		t.Error(err)
 	}
@@ -213,7 +222,8 @@ func TestTasksThatHaveEndedDoNotCount(t *testing.T) {
 	}
 	alive, running := countTasks([]swarm.Task{
 		at(swarm.TaskStateRunning, swarm.TaskStateRunning), at(swarm.TaskStateRunning, swarm.TaskStateShutdown),
-		at(swarm.TaskStateStarting, swarm.TaskStateRunning), at(swarm.TaskStateFailed, swarm.TaskStateShutdown), at(swarm.TaskStateShutdown, swarm.TaskStateShutdown),
+		at(swarm.TaskStateStarting, swarm.TaskStateRunning), at(swarm.TaskStateFailed,
+			swarm.TaskStateShutdown), at(swarm.TaskStateShutdown, swarm.TaskStateShutdown),
 	})
 	if alive != 3 || running != 1 {
 		t.Errorf("%d alive, %d running; want 3 and 1", alive, running)
@@ -246,7 +256,8 @@ func TestRedisIsToldAndItsRefusalIsAnError(t *testing.T) {
 	if err := tellRedis(t.Context(), server.Addr().String(), []string{"FLUSHDB"}); err != nil || <-heard != "FLUSHDB" {
 		t.Errorf("flush: %v", err)
 	}
-	if err := tellRedis(t.Context(), server.Addr().String(), []string{"RPUSH q 1"}); err == nil || !strings.Contains(err.Error(), "OOM") {
+	if err := tellRedis(t.Context(), server.Addr().String(), []string{"RPUSH q 1"}); err == nil ||
+		!strings.Contains(err.Error(), "OOM") {
 		t.Errorf("a full Redis: %v", err)
 	}
 }

@@ -30,7 +30,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// writers are the services that write into the database or the files; the frontend is one of them, because a
+// Writers are the services that write into the database or the files; the frontend is one of them, because a
 // rendering one asks the API for what it then keeps.
 var Writers = []string{hostspec.BackendService, "momentstudio-media-worker", "momentstudio-frontend"}
 
@@ -39,7 +39,9 @@ const settleTime = 5 * time.Minute
 
 // switchTo makes one side of the restore serve. Every step looks first whether it is done, so that a
 // killed run is finished, or turned back, by the next.
-func switchTo(ctx context.Context, state *hostspec.RestoreState, target hostspec.RestoreSide, engine *client.Client, db *databases, out io.Writer) error {
+func switchTo(ctx context.Context, state *hostspec.RestoreState, target hostspec.RestoreSide, engine *client.Client,
+	db *databases, out io.Writer,
+) error {
 	if err := bothThere(ctx, state, db); err != nil {
 		return err
 	}
@@ -65,7 +67,8 @@ func switchTo(ctx context.Context, state *hostspec.RestoreState, target hostspec
 			return err
 		}
 		for part, sides := range state.Directories {
-			if err := exchangeDirectories(filepath.Join(hostspec.DataDir, part), filepath.Join(hostspec.RestoreFiles, part), sides[target]); err != nil {
+			if err := exchangeDirectories(filepath.Join(hostspec.DataDir, part), filepath.Join(hostspec.RestoreFiles, part),
+				sides[target]); err != nil {
 				return err
 			}
 		}
@@ -84,16 +87,20 @@ func switchTo(ctx context.Context, state *hostspec.RestoreState, target hostspec
 		})
 	}
 	if err != nil {
-		return errors.Join(err, journal.Save(*state), errors.New("the restore stands in the middle of its switch: once the cause is mended, `restore continue` finishes it, and `restore undo` or `restore continue --to restored` choose a side"))
+		return errors.Join(err, journal.Save(*state), errors.New("the restore stands in the middle of its switch: once the "+
+			"cause is mended, `restore continue` finishes it, and `restore undo` or `restore continue --to restored` choose a "+
+			"side"))
 	}
 	state.Switched = true
 	if err := journal.Save(*state); err != nil {
 		return err
 	}
 	if target == hostspec.SideRestored {
-		fmt.Fprintf(out, "the shop serves %s; what it replaced is kept: `restore drop` removes it for good, `restore undo` goes back to it\n", state.Source)
+		fmt.Fprintf(out, "the shop serves %s; what it replaced is kept: `restore drop` removes it for good, `restore undo` "+
+			"goes back to it\n", state.Source)
 	} else {
-		fmt.Fprintf(out, "the shop serves what it had before the restore of %s; what was restored, and written since, is kept until `restore drop`\n", state.Source)
+		fmt.Fprintf(out, "the shop serves what it had before the restore of %s; what was restored, and written since, is "+
+			"kept until `restore drop`\n", state.Source)
 	}
 	return nil
 }
@@ -123,10 +130,12 @@ func scale(ctx context.Context, engine *client.Client, services []string, want f
 		if err != nil {
 			return fmt.Errorf("read the service %s: %w", name, err)
 		}
-		if n := want(name); s.Spec.Mode.Replicated == nil || s.Spec.Mode.Replicated.Replicas == nil || *s.Spec.Mode.Replicated.Replicas != n {
+		if n := want(name); s.Spec.Mode.Replicated == nil || s.Spec.Mode.Replicated.Replicas == nil ||
+			*s.Spec.Mode.Replicated.Replicas != n {
 			spec := s.Spec
 			spec.Mode = swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &n}}
-			if _, err := engine.ServiceUpdate(ctx, s.ID, s.Version, spec, swarm.ServiceUpdateOptions{RegistryAuthFrom: swarm.RegistryAuthFromSpec}); err != nil {
+			if _, err := engine.ServiceUpdate(ctx, s.ID, s.Version, spec,
+				swarm.ServiceUpdateOptions{RegistryAuthFrom: swarm.RegistryAuthFromSpec}); err != nil {
 				return fmt.Errorf("scale the service %s to %d: %w", name, n, err)
 			}
 		}
@@ -166,7 +175,10 @@ func settled(ctx context.Context, engine *client.Client, name string, want uint6
 
 // countTasks tells how many tasks have not ended, and how many of these run as they should.
 func countTasks(tasks []swarm.Task) (alive, running uint64) {
-	ended := []swarm.TaskState{swarm.TaskStateComplete, swarm.TaskStateShutdown, swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateRemove, swarm.TaskStateOrphaned}
+	ended := []swarm.TaskState{
+		swarm.TaskStateComplete, swarm.TaskStateShutdown, swarm.TaskStateFailed,
+		swarm.TaskStateRejected, swarm.TaskStateRemove, swarm.TaskStateOrphaned,
+	}
 	for _, t := range tasks {
 		if slices.Contains(ended, t.Status.State) {
 			continue
@@ -204,8 +216,10 @@ func bothThere(ctx context.Context, s *hostspec.RestoreState, db *databases) err
 		return err
 	}
 	a, b := have[hostspec.SideBefore], have[hostspec.SideRestored] // whichever is live
-	if want := s.Databases; (a != want[hostspec.SideBefore] || b != want[hostspec.SideRestored]) && (a != want[hostspec.SideRestored] || b != want[hostspec.SideBefore]) {
-		return fmt.Errorf("the databases %s and %s are not the two that the journal names: nothing was changed", db.live, db.aside)
+	if want := s.Databases; (a != want[hostspec.SideBefore] || b != want[hostspec.SideRestored]) &&
+		(a != want[hostspec.SideRestored] || b != want[hostspec.SideBefore]) {
+		return fmt.Errorf("the databases %s and %s are not the two that the journal names: nothing was changed", db.live,
+			db.aside)
 	}
 	for part, sides := range s.Directories {
 		a, errLive := inode(filepath.Join(hostspec.DataDir, part))
@@ -213,7 +227,8 @@ func bothThere(ctx context.Context, s *hostspec.RestoreState, db *databases) err
 		if err := errors.Join(errLive, errAside); err != nil {
 			return err
 		}
-		if (a != sides[hostspec.SideBefore] || b != sides[hostspec.SideRestored]) && (a != sides[hostspec.SideRestored] || b != sides[hostspec.SideBefore]) {
+		if (a != sides[hostspec.SideBefore] || b != sides[hostspec.SideRestored]) && (a != sides[hostspec.SideRestored] ||
+			b != sides[hostspec.SideBefore]) {
 			return fmt.Errorf("%s and the directory aside are not the two that the journal names: nothing was changed", part)
 		}
 	}

@@ -130,7 +130,8 @@ func report(w io.Writer, s runner.Settings, r runner.Result, total time.Duration
 	}
 	fmt.Fprintf(t, "  total\t%6.1f s\n", total.Seconds())
 	_ = t.Flush()
-	fmt.Fprintf(w, "\nhttps://%[1]s/ is up. Try:\n  curl --cacert %[2]s --resolve %[1]s:443:%[3]s https://%[1]s/api/v1/health/ready\n\n%[4]s",
+	fmt.Fprintf(w, "\nhttps://%[1]s/ is up. Try:\n  curl --cacert %[2]s --resolve %[1]s:443:%[3]s "+
+		"https://%[1]s/api/v1/health/ready\n\n%[4]s",
 		runner.Domain, s.CAFile(), out.Address, out.Text)
 	return nil
 }

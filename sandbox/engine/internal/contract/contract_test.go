@@ -92,7 +92,9 @@ func (w *walk) inputs(fields shim.SchemaMap, infos map[string]*info.Schema, stru
 	w.inputsAt(w.path, fields, infos, structName, depth)
 }
 
-func (w *walk) inputsAt(path string, fields shim.SchemaMap, infos map[string]*info.Schema, structName string, depth int) {
+func (w *walk) inputsAt(path string, fields shim.SchemaMap, infos map[string]*info.Schema, structName string,
+	depth int,
+) {
 	want := maps.Clone(w.sdk.structs[structName])
 	fields.Range(func(tfName string, field shim.Schema) bool {
 		if !field.Optional() && !field.Required() && depth == 0 {

@@ -77,7 +77,10 @@ func loadSDK(t *testing.T, release plugin.Release) sdk {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no sources of %s in %s: %v", module.path, downloaded.Dir, err)
 	}
-	s := sdk{structs: map[string]map[string]string{}, comments: map[string]map[string]string{}, resources: map[string]sdkResource{}}
+	s := sdk{
+		structs: map[string]map[string]string{}, comments: map[string]map[string]string{},
+		resources: map[string]sdkResource{},
+	}
 	for _, name := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {

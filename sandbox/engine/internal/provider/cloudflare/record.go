@@ -151,7 +151,8 @@ func existingRecord(ctx context.Context, client *cloudflare.API, zone *cloudflar
 		return "", fmt.Errorf("list records: %w", err)
 	}
 	if len(found) != 1 {
-		return "", fmt.Errorf("attempted to override existing record however didn't find an exact match: %d records", len(found))
+		return "", fmt.Errorf("attempted to override existing record however didn't find an exact match: %d records",
+			len(found))
 	}
 	return found[0].ID, nil
 }

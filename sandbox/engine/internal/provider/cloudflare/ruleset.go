@@ -145,7 +145,8 @@ func rulesetImport(_ context.Context, d *schema.ResourceData, _ any) ([]*schema.
 	parts := strings.Split(d.Id(), "/")
 	owners := map[string]string{"zone": "zone_id", "account": "account_id"}
 	if len(parts) != 3 || owners[parts[0]] == "" {
-		return nil, fmt.Errorf("import ID: got %q, want zone/<zone ID>/<ruleset ID> or account/<account ID>/<ruleset ID>", d.Id())
+		return nil, fmt.Errorf("import ID: got %q, want zone/<zone ID>/<ruleset ID> or account/<account ID>/<ruleset ID>",
+			d.Id())
 	}
 	d.SetId(parts[2])
 	if err := d.Set(owners[parts[0]], parts[1]); err != nil {

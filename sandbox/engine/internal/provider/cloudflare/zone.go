@@ -49,7 +49,8 @@ func zoneRead(ctx context.Context, d *schema.ResourceData, meta any) diag.Diagno
 			return diag.FromErr(fmt.Errorf("look up zone %q: %w", name, err))
 		}
 		if len(found.Result) != 1 {
-			return diag.FromErr(fmt.Errorf("look up zone %q: got %d zones, want one; check the name and what the token may read", name, len(found.Result)))
+			return diag.FromErr(fmt.Errorf("look up zone %q: got %d zones, want one; check the name and what the token may read",
+				name, len(found.Result)))
 		}
 		id = found.Result[0].ID
 	}

@@ -84,7 +84,8 @@ func silence(r *schema.Resource) {
 // have: unset, it is sent as false and overrules daemon.json.
 func leaveInitToTheEngine(service *schema.Resource) {
 	nested := func(r *schema.Resource, field string) *schema.Resource {
-		return r.Schema[field].Elem.(*schema.Resource) //nolint:forcetypeassert // a changed upstream must stop the build's test
+		//nolint:forcetypeassert // a changed upstream must stop the build's test
+		return r.Schema[field].Elem.(*schema.Resource)
 	}
 	delete(nested(nested(service, "task_spec"), "container_spec").Schema, "init")
 }
