@@ -3,8 +3,10 @@ package runner
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,10 +15,21 @@ import (
 	"github.com/prekzursil/momentstudio-infra/sandbox/toolchain"
 )
 
-// tools returns the Pulumi engine of the sandbox, built on first use.
+// tools returns the Pulumi engine of the sandbox. A CLI of the machine that is not good enough is named with the
+// reason, and one is built on first use.
 func (s Settings) tools(ctx context.Context, log io.Writer) (toolchain.Toolchain, error) {
-	if s.Host {
-		return toolchain.FromMachine(ctx)
+	if s.CLI != BuiltPulumi {
+		t, err := toolchain.FromMachine(ctx, filepath.Join(s.Cache, "pulumi-home"), log)
+		if err == nil {
+			fmt.Fprintln(log, "using", t.CLI)
+			return t, nil
+		}
+		if s.CLI == HostPulumi {
+			return t, err
+		}
+		if !errors.Is(err, toolchain.ErrNoPulumi) {
+			fmt.Fprintf(log, "building a Pulumi CLI, because %v\n", err)
+		}
 	}
 	return toolchain.Ensure(ctx, toolchain.Options{
 		EngineDir:  filepath.Join(s.Project, "sandbox", "engine"),
@@ -27,15 +40,27 @@ func (s Settings) tools(ctx context.Context, log io.Writer) (toolchain.Toolchain
 
 // Env is the environment in which `pulumi` works on the sandbox's stack.
 func (s Settings) Env(t toolchain.Toolchain) []string {
-	env := t.Env(os.Environ())
-	return append(env,
-		// no file beside the state, which a kill could leave empty
-		"PULUMI_BACKEND_URL=file://"+s.path("state")+"?metadata=skip",
+	env := append(t.Env(os.Environ()),
 		"PULUMI_CONFIG_PASSPHRASE="+passphrase,
 		"HCLOUD_TOKEN="+hetznerToken,
 		"CLOUDFLARE_API_TOKEN="+cloudflareToken,
 		"SSL_CERT_FILE="+s.path("ca", "bundle.pem"),
 	)
+	if s.FileState {
+		// Without metadata no file lies beside the state, which a kill could leave empty.
+		return append(env, "PULUMI_BACKEND_URL=file://"+s.path("state")+"?metadata=skip")
+	}
+	return append(env,
+		"PULUMI_BACKEND_URL="+s.StateURL(),
+		"AWS_ACCESS_KEY_ID="+StateOperator.Access, "AWS_SECRET_ACCESS_KEY="+StateOperator.Secret,
+		"AWS_EC2_METADATA_DISABLED=true",
+	)
+}
+
+// StateURL is the bucket of the states in the sandbox's S3 store, as the CLI takes it.
+func (s Settings) StateURL() string {
+	return "s3://" + StateBucket + "?region=us-east-1&use_path_style=true&endpoint=" +
+		url.QueryEscape("https://"+s.address(s3Port))
 }
 
 // PrintEnv writes the environment as shell commands, for an operator who wants to use the CLI.

@@ -18,7 +18,8 @@ func (s Settings) startS3(ctx context.Context) (ended <-chan error, err error) {
 	config, err := json.Marshal(map[string]any{
 		"directory": s.path("offhost", "s3"), "address": s.address(s3Port),
 		"certFile": s.path("ca", "server.pem"), "keyFile": s.path("ca", "server-key.pem"),
-		"bucket": backupBucket, "prefix": backupPrefix, "owner": BackupOwner, "writer": backupWriter, "reader": BackupReader,
+		"bucket": backupBucket, "prefix": backupPrefix, "owner": BackupOwner, "writer": backupWriter,
+		"reader": BackupReader, "state": StateBucket, "operator": StateOperator,
 	})
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ package runner
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -19,32 +20,62 @@ type Settings struct {
 	PrivateNetwork netip.Prefix // the stack's private network; the engine refuses overlapping ones
 	Project        string       // the clone: where Pulumi.yaml lies
 	Stack          string       // name of the Pulumi stack
-	Host           bool         // use the machine's own pulumi instead of building one
+	CLI            PulumiChoice // which CLI; default: the machine's own if it is new enough, otherwise a built one
+	FileState      bool         // keep the state in Home instead of the sandbox's S3 store
 }
 
-// FromEnvironment reads the settings: SANDBOX_NAME, SANDBOX_HOME, SANDBOX_CACHE, SANDBOX_SUBNET,
-// and SANDBOX_PULUMI=host for the machine's own CLI. project is the clone's root.
+// PulumiChoice says which Pulumi CLI, language host and plugins the sandbox uses.
+type PulumiChoice string
+
+// The values of SANDBOX_PULUMI.
+const (
+	AnyPulumi   PulumiChoice = ""
+	BuiltPulumi PulumiChoice = "built" // built from the pinned modules in sandbox/engine
+	HostPulumi  PulumiChoice = "host"  // the machine's own, from PATH
+)
+
+// FromEnvironment reads SANDBOX_NAME, SANDBOX_HOME, SANDBOX_CACHE, SANDBOX_SUBNET, SANDBOX_PRIVATE_NETWORK,
+// SANDBOX_PULUMI (built or host) and SANDBOX_STATE (s3 or file), and reports everything that is wrong with them.
+// project is the clone's root.
 func FromEnvironment(project string) (Settings, error) {
 	name := cmp.Or(os.Getenv("SANDBOX_NAME"), "sandbox")
 	s := Settings{
-		Name:           name,
-		Home:           cmp.Or(os.Getenv("SANDBOX_HOME"), "/var/lib/momentstudio-"+name),
-		Cache:          cmp.Or(os.Getenv("SANDBOX_CACHE"), "/var/cache/momentstudio-sandbox"),
-		PrivateNetwork: netip.MustParsePrefix("10.77.0.0/16"),
-		Project:        project,
-		Stack:          "sandbox",
-		Host:           os.Getenv("SANDBOX_PULUMI") == "host",
+		Name:    name,
+		Home:    cmp.Or(os.Getenv("SANDBOX_HOME"), "/var/lib/momentstudio-"+name),
+		Cache:   cmp.Or(os.Getenv("SANDBOX_CACHE"), "/var/cache/momentstudio-sandbox"),
+		Project: project,
+		Stack:   "sandbox",
+		CLI:     PulumiChoice(os.Getenv("SANDBOX_PULUMI")),
 	}
-	var err error
-	s.Subnet, err = netip.ParsePrefix(cmp.Or(os.Getenv("SANDBOX_SUBNET"), "10.201.64.0/24"))
+	var errSubnet, errPrivate, errPulumi, errState error
+	s.Subnet, errSubnet = network("SANDBOX_SUBNET", "10.201.64.0/24", 26)
+	s.PrivateNetwork, errPrivate = network("SANDBOX_PRIVATE_NETWORK", "10.77.0.0/16", 24)
+	if errSubnet == nil && errPrivate == nil && s.Subnet.Overlaps(s.PrivateNetwork) {
+		errPrivate = fmt.Errorf("SANDBOX_SUBNET %s and SANDBOX_PRIVATE_NETWORK %s overlap", s.Subnet, s.PrivateNetwork)
+	}
+	if s.CLI != AnyPulumi && s.CLI != BuiltPulumi && s.CLI != HostPulumi {
+		errPulumi = fmt.Errorf("SANDBOX_PULUMI: got %q, want built, host or nothing", string(s.CLI))
+	}
+	switch state := cmp.Or(os.Getenv("SANDBOX_STATE"), "s3"); state {
+	case "s3":
+	case "file":
+		s.FileState = true
+	default:
+		errState = fmt.Errorf("SANDBOX_STATE: got %q, want s3 or file", state)
+	}
+	return s, errors.Join(errSubnet, errPrivate, errPulumi, errState)
+}
+
+// network reads an IPv4 network from a variable. bits is the longest prefix that has room for what lies in it.
+func network(variable, standard string, bits int) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(cmp.Or(os.Getenv(variable), standard))
 	if err != nil {
-		return s, fmt.Errorf("SANDBOX_SUBNET: %w", err)
+		return p, fmt.Errorf("%s: %w", variable, err)
 	}
-	if s.Subnet.Bits() > 26 || !s.Subnet.Addr().Is4() {
-		return s, fmt.Errorf("SANDBOX_SUBNET: got %s, want an IPv4 network of /26 or larger", s.Subnet)
+	if p.Bits() > bits || !p.Addr().Is4() {
+		return p, fmt.Errorf("%s: got %s, want an IPv4 network of /%d or larger", variable, p, bits)
 	}
-	s.Subnet = s.Subnet.Masked()
-	return s, nil
+	return p.Masked(), nil
 }
 
 // Gateway is this machine's address in the sandbox's internet; everything that the sandbox serves
@@ -88,6 +119,7 @@ const (
 	backupPassword  = "sandbox0rest0password"
 	backupBucket    = "momentstudio-backups"
 	backupPrefix    = "restic"
+	StateBucket     = "momentstudio-state"
 )
 
 // S3Key opens the sandbox's S3 store.
@@ -101,4 +133,6 @@ var (
 	backupWriter = S3Key{"SANDBOX0WRITER0KEY", "sandbox0writer0secret"}
 	BackupReader = S3Key{"SANDBOX0READER0KEY", "sandbox0reader0secret"}
 	BackupOwner  = S3Key{"SANDBOX0OWNER0KEY", "sandbox0owner0secret"}
+	// StateOperator reads and writes the states of stacks.
+	StateOperator = S3Key{"SANDBOX0OPERATOR", "sandbox0operator0secret"}
 )

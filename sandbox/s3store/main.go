@@ -1,4 +1,4 @@
-// Command s3store serves one bucket of the sandbox with versitygw, a real S3 server: requests are signed, and a
+// Command s3store serves the sandbox's buckets with versitygw, a real S3 server: requests are signed, and a
 // policy says what each key may do. It is a program and a module of its own because the server wants a process to
 // itself (it changes the working directory) and many modules that nothing else needs.
 package main
@@ -36,6 +36,8 @@ type store struct {
 	Owner     key    `json:"owner"`  // may do everything
 	Writer    key    `json:"writer"` // adds to the repository, as a host does
 	Reader    key    `json:"reader"` // reads it, as a drill does
+	State     string `json:"state"`    // a second bucket, for the states of stacks
+	Operator  key    `json:"operator"` // reads and writes the states
 }
 
 type key struct {
@@ -95,15 +97,17 @@ func (s store) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.makeBucket(ctx, backend); err != nil {
-		return fmt.Errorf("make bucket %s: %w", s.Bucket, err)
+	for _, bucket := range []string{s.Bucket, s.State} {
+		if err := s.makeBucket(ctx, backend, bucket); err != nil {
+			return fmt.Errorf("make bucket %s: %w", bucket, err)
+		}
 	}
 	accounts, err := auth.NewInternal(auth.Account{Access: s.Owner.Access, Secret: s.Owner.Secret, Role: auth.RoleAdmin},
 		keys)
 	if err != nil {
 		return err
 	}
-	for _, k := range []key{s.Writer, s.Reader} {
+	for _, k := range []key{s.Writer, s.Reader, s.Operator} {
 		if err := accounts.CreateAccount(auth.Account{
 			Access: k.Access, Secret: k.Secret,
 			Role: auth.RoleUser,
@@ -111,15 +115,20 @@ func (s store) serve(ctx context.Context) error {
 			return fmt.Errorf("make key %s: %w", k.Access, err)
 		}
 	}
-	policy, err := json.Marshal(policyOf(s.Bucket, s.Prefix, s.Writer.Access, s.Reader.Access))
-	if err != nil {
-		return err
-	}
-	if err := auth.ValidatePolicyDocument(policy, s.Bucket, accounts); err != nil {
-		return fmt.Errorf("the bucket's policy: %w", err)
-	}
-	if err := backend.PutBucketPolicy(ctx, s.Bucket, policy); err != nil {
-		return fmt.Errorf("the bucket's policy: %w", err)
+	for bucket, policy := range map[string]document{
+		s.Bucket: policyOf(s.Bucket, s.Prefix, s.Writer.Access, s.Reader.Access),
+		s.State:  statePolicy(s.State, s.Operator.Access),
+	} {
+		text, err := json.Marshal(policy)
+		if err != nil {
+			return err
+		}
+		if err := auth.ValidatePolicyDocument(text, bucket, accounts); err != nil {
+			return fmt.Errorf("the policy of bucket %s: %w", bucket, err)
+		}
+		if err := backend.PutBucketPolicy(ctx, bucket, text); err != nil {
+			return fmt.Errorf("the policy of bucket %s: %w", bucket, err)
+		}
 	}
 	err = embedgw.RunVersityGW(ctx, backend, &embedgw.Config{
 		RootUserAccess: s.Owner.Access, RootUserSecret: s.Owner.Secret, IAMService: accounts,
@@ -135,7 +144,7 @@ func (s store) serve(ctx context.Context) error {
 }
 
 // makeBucket makes the bucket when there is none. What is deleted or written over in it stays there as a version.
-func (s store) makeBucket(ctx context.Context, backend *posix.Posix) error {
+func (s store) makeBucket(ctx context.Context, backend *posix.Posix, bucket string) error {
 	owner, err := json.Marshal(auth.ACL{Owner: s.Owner.Access})
 	if err != nil {
 		return err
@@ -143,12 +152,12 @@ func (s store) makeBucket(ctx context.Context, backend *posix.Posix) error {
 	//nolint:revive,staticcheck // the server's own key
 	ctx = context.WithValue(ctx, "bucket-owner", auth.Account{Access: s.Owner.Access})
 	err = backend.CreateBucket(ctx, &s3.CreateBucketInput{
-		Bucket:                    &s.Bucket,
+		Bucket:                    &bucket,
 		CreateBucketConfiguration: &types.CreateBucketConfiguration{},
 	}, owner)
 	var known s3err.S3Error
 	if err != nil && !(errors.As(err, &known) && known.BaseError().Code == "BucketAlreadyOwnedByYou") {
 		return err
 	}
-	return backend.PutBucketVersioning(ctx, s.Bucket, types.BucketVersioningStatusEnabled)
+	return backend.PutBucketVersioning(ctx, bucket, types.BucketVersioningStatusEnabled)
 }

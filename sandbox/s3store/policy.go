@@ -28,3 +28,15 @@ func policyOf(bucket, prefix, writer, reader string) document {
 		{"Allow", reader, []string{"s3:GetObject"}, []string{below + "*"}},
 	}}
 }
+
+// statePolicy lets the operator keep states in the bucket. Old versions stay, and the operator may read them.
+func statePolicy(bucket, operator string) document {
+	whole := "arn:aws:s3:::" + bucket
+	return document{Version: "2012-10-17", Statement: []statement{
+		{"Allow", operator, []string{"s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketVersions"}, []string{whole}},
+		{"Allow", operator, []string{
+			"s3:GetObject", "s3:GetObjectVersion", "s3:PutObject",
+			"s3:DeleteObject",
+		}, []string{whole + "/*"}},
+	}}
+}

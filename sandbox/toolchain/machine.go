@@ -4,64 +4,65 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// OldestCLI is the oldest release of the CLI that is known to run the program.
-const OldestCLI = "3.228.0"
+// OldestCLI is the oldest release of the CLI that the program accepts (internal/engine has the reason; a test of the
+// repository compares the two).
+const OldestCLI = "3.256.0"
 
-// FromMachine returns the machine's own Pulumi instead of a built one: the first pulumi on
-// PATH with the plugins of PULUMI_HOME. It reports everything that is missing at once: a CLI
-// older than OldestCLI, the language host, each plugin that is not installed in the version
-// that the program asks for.
-func FromMachine(ctx context.Context) (Toolchain, error) {
+// ErrNoPulumi says that the machine has no CLI.
+var ErrNoPulumi = errors.New("no pulumi on PATH")
+
+// FromMachine returns the machine's own Pulumi instead of a built one: the first pulumi on PATH, which installs its
+// plugins itself into home. Its error names a CLI older than OldestCLI, a missing language host, and each plugin that
+// cannot be installed.
+func FromMachine(ctx context.Context, home string, log io.Writer) (Toolchain, error) {
 	cli, err := exec.LookPath("pulumi")
 	if err != nil {
-		return Toolchain{}, errors.New("no pulumi on PATH; install it, or let the sandbox build its own")
+		return Toolchain{}, fmt.Errorf("%w. Fix: install it, or let the sandbox build its own", ErrNoPulumi)
+	}
+	output, err := exec.CommandContext(ctx, cli, "version").Output()
+	if err != nil {
+		return Toolchain{}, fmt.Errorf("%s version: %w", cli, err)
+	}
+	if version := strings.TrimPrefix(strings.TrimSpace(string(output)), "v"); !atLeast(version, OldestCLI) {
+		return Toolchain{}, fmt.Errorf("%s has version %q, want %s or newer", cli, version, OldestCLI)
+	}
+	t := Toolchain{CLI: cli, BinDir: filepath.Dir(cli), PulumiHome: home}
+	if _, err := exec.LookPath("pulumi-language-go"); err != nil {
+		if _, err := os.Stat(filepath.Join(t.BinDir, "pulumi-language-go")); err != nil {
+			return Toolchain{}, fmt.Errorf("there is no pulumi-language-go on PATH or in %s", t.BinDir)
+		}
 	}
 	var problems []error
-	output, err := exec.CommandContext(ctx, cli, "version").Output()
-	switch version := strings.TrimPrefix(strings.TrimSpace(string(output)), "v"); {
-	case err != nil:
-		problems = append(problems, fmt.Errorf("%s version: %w", cli, err))
-	case !atLeast(version, OldestCLI):
-		problems = append(problems, fmt.Errorf("%s: got version %q, want %s or newer", cli, version, OldestCLI))
-	}
-	binDir := filepath.Dir(cli)
-	if _, err := exec.LookPath("pulumi-language-go"); err != nil {
-		if _, err := os.Stat(filepath.Join(binDir, "pulumi-language-go")); err != nil {
-			problems = append(problems, fmt.Errorf("no pulumi-language-go on PATH or beside %s", cli))
-		}
-	}
-	home, err := machineHome()
-	if err != nil {
-		return Toolchain{}, err
-	}
 	for _, p := range Plugins() {
-		if _, err := os.Stat(filepath.Join(pluginDir(home, p), p.binary())); err != nil {
-			problems = append(problems, fmt.Errorf("plugin %s %s is not in %s; run: pulumi plugin install resource %s v%s",
-				p.Name, p.Version, home, p.Name, p.Version))
-		}
+		problems = append(problems, t.download(ctx, p, log))
 	}
-	if len(problems) > 0 {
-		return Toolchain{}, fmt.Errorf("the machine's own Pulumi cannot run the sandbox:\n%w", errors.Join(problems...))
-	}
-	return Toolchain{CLI: cli, BinDir: binDir, PulumiHome: home}, nil
+	return t, errors.Join(problems...)
 }
 
-func machineHome() (string, error) {
-	if home := os.Getenv("PULUMI_HOME"); home != "" {
-		return home, nil
+// download makes the CLI install a plugin into the toolchain's home, unless it is there.
+func (t Toolchain) download(ctx context.Context, p Plugin, log io.Writer) error {
+	if _, err := os.Stat(filepath.Join(pluginDir(t.PulumiHome, p), p.binary())); err == nil {
+		return nil
 	}
-	user, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("find PULUMI_HOME: %w", err)
+	fmt.Fprintf(log, "installing plugin %s %s\n", p.Name, p.Version)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	//nolint:gosec // our own names
+	cmd := exec.CommandContext(ctx, t.CLI, "plugin", "install", "resource", p.Name, "v"+p.Version)
+	cmd.Env = append(os.Environ(), "PULUMI_HOME="+t.PulumiHome)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("plugin %s %s cannot be installed: %w: %s", p.Name, p.Version, err, tail(string(out), 3))
 	}
-	return filepath.Join(user, ".pulumi"), nil
+	return nil
 }
 
 // atLeast compares versions of three numbers. What follows a dash or a plus is left out of

@@ -1,7 +1,8 @@
 package toolchain
 
 import (
-	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -55,8 +56,8 @@ func TestStampFollowsSourcesOnly(t *testing.T) {
 
 func TestVersionsAreComparedByNumber(t *testing.T) {
 	for version, want := range map[string]bool{
-		"3.228.0": true, "3.250.0": true, "3.1000.0": true, "4.0.0": true, "3.228.0-alpha.1": true,
-		"3.227.9": false, "3.99.0": false, "2.300.0": false, "": false, "dev": false,
+		"3.256.0": true, "3.274.1": true, "3.1000.0": true, "4.0.0": true, "3.256.0-alpha.1": true,
+		"3.255.9": false, "3.99.0": false, "2.300.0": false, "": false, "dev": false,
 	} {
 		if got := atLeast(version, OldestCLI); got != want {
 			t.Errorf("%q: got %v, want %v", version, got, want)
@@ -64,40 +65,45 @@ func TestVersionsAreComparedByNumber(t *testing.T) {
 	}
 }
 
-func TestMachineReportsEverythingThatIsMissing(t *testing.T) {
+func TestThePulumiOfTheMachineIsUsedWhenItIsGoodEnough(t *testing.T) {
 	bin, home := t.TempDir(), t.TempDir()
 	t.Setenv("PATH", bin)
-	t.Setenv("PULUMI_HOME", home)
-	if _, err := FromMachine(context.Background()); err == nil || !strings.Contains(err.Error(), "no pulumi on PATH") {
-		t.Errorf("without a CLI: %v", err)
-	}
 	script := func(name, body string) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	script("pulumi", "echo v3.100.0")
-	_, err := FromMachine(context.Background())
-	for _, part := range []string{`"3.100.0"`, OldestCLI, "pulumi-language-go", "pulumi plugin install resource docker " +
-		"v4.11.2", "cloudflare 5.49.1"} {
-		if err == nil || !strings.Contains(err.Error(), part) {
-			t.Errorf("%q is not in: %v", part, err)
-		}
+	find := func() (Toolchain, error) { return FromMachine(t.Context(), home, io.Discard) }
+	if _, err := find(); !errors.Is(err, ErrNoPulumi) {
+		t.Errorf("without a CLI: %v", err)
 	}
 	script("pulumi", "echo v3.250.0")
+	if _, err := find(); err == nil || !strings.Contains(err.Error(), `"3.250.0", want `+OldestCLI) {
+		t.Errorf("with an older CLI: %v", err)
+	}
+	script("pulumi", `case "$1" in version) echo v3.274.1 ;; *) echo "no network" >&2; exit 1 ;; esac`)
+	if _, err := find(); err == nil || !strings.Contains(err.Error(), "pulumi-language-go") {
+		t.Errorf("without a language host: %v", err)
+	}
 	script("pulumi-language-go", "")
+	_, err := find()
 	for _, p := range Plugins() {
-		if err := os.MkdirAll(pluginDir(home, p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(pluginDir(home, p), p.binary()), nil, 0o600); err != nil {
-			t.Fatal(err)
+		if err == nil || !strings.Contains(err.Error(), "plugin "+p.Name+" "+p.Version) ||
+			!strings.Contains(err.Error(), "no network") {
+			t.Errorf("plugin %s cannot be installed, and the error does not say so: %v", p.Name, err)
 		}
 	}
-	found, err := FromMachine(context.Background())
-	if err != nil || found.CLI != filepath.Join(bin, "pulumi") || found.PulumiHome != home {
-		t.Errorf("complete machine: %+v, %v", found, err)
+	script("pulumi", `case "$1" in
+version) echo v3.274.1 ;;
+plugin) d="$PULUMI_HOME/plugins/resource-$4-$5"; /bin/mkdir -p "$d" && : > "$d/pulumi-resource-$4" ;;
+esac`)
+	for range 2 { // the second time, nothing is installed
+		found, err := find()
+		if err != nil || found.CLI != filepath.Join(bin, "pulumi") || found.PulumiHome != home {
+			t.Errorf("a complete machine: %+v, %v", found, err)
+		}
+		script("pulumi", "[ \"$1\" = version ] && echo v3.274.1")
 	}
 }
 
