@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/prekzursil/momentstudio-infra/internal/commandline"
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/apply"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/backup"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
@@ -89,7 +90,7 @@ func main() {
 	code, do := told(err)
 	fmt.Fprintln(os.Stderr, "hostops:", err)
 	if do != "" {
-		fmt.Fprintln(os.Stderr, "what to do:", do)
+		fmt.Fprintln(os.Stderr, fault.Fix(do))
 	}
 	if errors.As(err, &overheard{}) {
 		time.Sleep(hearing)

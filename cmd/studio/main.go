@@ -4,6 +4,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -86,7 +87,7 @@ func command() *cobra.Command {
 }
 
 func upCommand(cli *engine.Stack) *cobra.Command {
-	var ca string
+	var ca, result string
 	cmd := &cobra.Command{
 		Use: "up", Short: "Update the stack and check that the site serves it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -94,11 +95,28 @@ func upCommand(cli *engine.Stack) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return update.Run(cmd.Context(), *cli, roots)
+			report, err := update.Run(cmd.Context(), *cli, roots)
+			return errors.Join(err, writeJSON(result, report))
 		},
 	}
 	updateFlags(cmd, cli, &ca)
+	cmd.Flags().StringVar(&result, "json", "", "file to write to what was changed, and whether it was verified")
 	return cmd
+}
+
+// writeJSON writes a result to the file that a flag names; an empty path writes nothing.
+func writeJSON(path string, result any) error {
+	if path == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil { //nolint:gosec // names and counts only
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
 }
 
 func recoverCommand(cli *engine.Stack) *cobra.Command {

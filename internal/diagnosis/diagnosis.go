@@ -1,11 +1,14 @@
-// Package diagnosis says in a person's words why an update failed: which resource, what the cloud or the host
-// answered, and what to do. It reads what the engine printed; the providers' own errors are written for programmers.
+// Package diagnosis explains why an update failed: which resource, what the cloud or the host answered, and how to fix
+// it. It is the one package of the desk that matches texts of other programs (Hetzner, Cloudflare, Docker, the Pulumi
+// CLI), where these have no code or structure; each text has a test with the program's own answer.
 package diagnosis
 
 import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
 )
 
 // Failure is one resource that could not be changed.
@@ -15,59 +18,63 @@ type Failure struct {
 	Message  string // as it was printed, without the library's places in its source
 }
 
+// Diagnostic is one message of the engine's event log.
+type Diagnostic struct {
+	URN      string `json:"urn"` // empty, or the stack's own, for what the program itself says
+	Severity string `json:"severity"`
+	Message  string `json:"message"`
+}
+
 var (
-	header  = regexp.MustCompile(`^\s{1,4}(\S+) \((\S+)\):$`)
-	library = regexp.MustCompile(`sdk-v2/provider2?\.go:\d+: |sdk\.helper_schema: |error from makeRequest: |waiting for RPCs: |marshaling properties: |awaiting input property "\w+": |: provider=\w+@[\w.+-]+`)
-	frame   = regexp.MustCompile(`^((update|preview|refresh|destroy) failed|(an unhandled error occurred: )?program failed:|\d+ errors? occurred:|)$`)
+	library = regexp.MustCompile(`sdk-v2/provider2?\.go:\d+: |sdk\.helper_schema: |error from makeRequest: |` +
+		`waiting for RPCs: |marshaling properties: |awaiting input property "\w+": |: provider=\w+@[\w.+-]+`)
+	frame = regexp.MustCompile(`^((update|preview|refresh|destroy) failed|(an unhandled error occurred: )?` +
+		`program failed:|\d+ errors? occurred:|)$`)
 )
 
-// Failures reads the diagnostics of what the CLI printed (pkg/backend/display: a header for each resource, and what
-// was said of it below).
-func Failures(output string) (all []Failure) {
-	_, text, found := strings.Cut(output, "\nDiagnostics:\n")
-	if !found {
-		return nil
-	}
-	var now *Failure
-	failed := false
-	end := func() {
-		if now != nil && failed && strings.TrimSpace(now.Message) != "" {
-			now.Message = strings.TrimSpace(now.Message)
-			all = append(all, *now)
+// stackType is the type of the resource that stands for the program.
+const stackType = "pulumi:pulumi:Stack"
+
+// Failures collects the errors of a run by resource, in the order in which they were first seen, without the places in
+// the providers' sources and without what is said twice. What the program itself says comes last: it often repeats.
+func Failures(log []Diagnostic) (all []Failure) {
+	at := map[string]int{}
+	for _, d := range log {
+		if d.Severity != "error" {
+			continue
 		}
-		now, failed = nil, false
-	}
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if m := header.FindStringSubmatch(line); m != nil {
-			end()
-			now = &Failure{Type: m[1], Resource: m[2]}
-			if m[1] == "pulumi:pulumi:Stack" {
-				now.Resource = ""
+		i, seen := at[d.URN]
+		if !seen {
+			i, at[d.URN] = len(all), len(all)
+			all = append(all, ofURN(d.URN))
+		}
+		for line := range strings.Lines(d.Message) {
+			line = strings.TrimSpace(library.ReplaceAllString(strings.TrimRight(line, "\n"), ""))
+			line = strings.TrimPrefix(strings.TrimPrefix(line, "error: "), "* ")
+			if !frame.MatchString(line) && !strings.Contains(all[i].Message, line) {
+				all[i].Message += line + "\n"
 			}
-			continue
-		}
-		// the next part: outputs, resources
-		if line != "" && !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "\t") {
-			end()
-			break
-		}
-		if now == nil {
-			continue
-		}
-		line = strings.TrimSpace(library.ReplaceAllString(line, ""))
-		if rest, is := strings.CutPrefix(line, "error: "); is {
-			line, failed = rest, true
-		}
-		line = strings.TrimPrefix(line, "* ")
-		if failed && !frame.MatchString(line) && !strings.Contains(now.Message, line) { // each provider says it twice
-			now.Message += line + "\n"
 		}
 	}
-	end()
-	// What is of the program comes last: it often only repeats.
+	all = slices.DeleteFunc(all, func(f Failure) bool { return strings.TrimSpace(f.Message) == "" })
+	for i := range all {
+		all[i].Message = strings.TrimSpace(all[i].Message)
+	}
 	slices.SortStableFunc(all, func(a, b Failure) int { return rank(a) - rank(b) })
 	return all
+}
+
+// ofURN names the resource of a URN: "urn:pulumi:STACK::PROJECT::PARENT$TYPE::NAME".
+func ofURN(urn string) Failure {
+	parts := strings.Split(urn, "::")
+	if len(parts) < 4 {
+		return Failure{}
+	}
+	kind := parts[2][strings.LastIndex(parts[2], "$")+1:]
+	if kind == stackType {
+		return Failure{Type: kind}
+	}
+	return Failure{Type: kind, Resource: parts[len(parts)-1]}
 }
 
 func rank(f Failure) int {
@@ -98,8 +105,8 @@ func Words(all []Failure, otherwise string) string {
 		t := &told{names: f.Resource}
 		if means, do, ok := Explain(f); ok {
 			t.means, t.says, t.do = means, first, do
-		} else if said, do, ok := strings.Cut(f.Message, "what to do: "); ok {
-			t.means, t.do = strings.TrimSpace(said), strings.TrimSpace(do)
+		} else if said, do, ok := fault.Split(f.Message); ok {
+			t.means, t.do = said, do
 		} else if f.Resource == "" && len(list) > 0 {
 			continue
 		} else {
@@ -122,7 +129,7 @@ func Words(all []Failure, otherwise string) string {
 		if t.says != "" {
 			b.WriteString("    it says: " + t.says + "\n")
 		}
-		b.WriteString("    what to do: " + t.do + "\n")
+		b.WriteString("    " + fault.Fix(t.do) + "\n")
 	}
 	return strings.TrimRight(b.String(), "\n")
 }

@@ -1,52 +1,51 @@
 package diagnosis_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/prekzursil/momentstudio-infra/internal/diagnosis"
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
 )
 
-// printed is what the CLI prints at the end of an update that failed (release 3.250).
-const printed = `Updating (sandbox):
- +  hcloud:index:PrimaryIp host-address **creating failed** error: 1 error occurred:
-Diagnostics:
-  hcloud:index:Volume (host-data):
-    error:   sdk-v2/provider2.go:572: sdk.helper_schema: name is already used (uniqueness_error, sandbox-1795780695585291948): provider=hcloud@1.32.1
-    error: 1 error occurred:
-    	* name is already used (uniqueness_error, sandbox-1795780695585291948)
+const stack = "urn:pulumi:sandbox::momentstudio::"
 
-  pulumi:pulumi:Stack (momentstudio-sandbox):
-    warning: Pulumi.sandbox.yaml: backend.replicas is 1, but 5 schedulers are on
-    error: update failed
+// logged are the diagnostics of an update that failed, as the engine's event log has them (release 3.274).
+var logged = []diagnosis.Diagnostic{
+	{
+		URN: stack + "momentstudio:host:Host$hcloud:index/volume:Volume::host-data", Severity: "error",
+		Message: "  sdk-v2/provider2.go:572: sdk.helper_schema: name is already used (uniqueness_error, " +
+			"sandbox-1795780695585291948): provider=hcloud@1.32.1\n",
+	},
+	{URN: stack + "pulumi:pulumi:Stack::momentstudio-sandbox", Severity: "warning", Message: "backend.replicas is 1\n"},
+	{URN: stack + "pulumi:pulumi:Stack::momentstudio-sandbox", Severity: "error", Message: "update failed\n"},
+	{
+		URN: stack + "momentstudio:host:Host$hcloud:index/network:Network::host-network", Severity: "error",
+		Message: "  sdk-v2/provider2.go:572: sdk.helper_schema: Post \"http://10.201.65.1:8080/v1/networks\": EOF: " +
+			"provider=hcloud@1.32.1\n",
+	},
+	{
+		URN: stack + "momentstudio:host:Host$hcloud:index/volume:Volume::host-data", Severity: "error",
+		Message: "1 error occurred:\n\t* name is already used (uniqueness_error, sandbox-1795780695585291948)\n\n",
+	},
+	{
+		URN: stack + "momentstudio:host:Host$hcloud:index/firewall:Firewall::host-firewall", Severity: "error",
+		Message: "1 error occurred:\n\t* Post \"http://10.201.65.1:8080/v1/firewalls\": EOF\n\n",
+	},
+	{
+		URN: stack + "momentstudio:app:App$docker:index/service:Service::app-backend", Severity: "error",
+		Message: "the thing is broken\nin an unknown way\n",
+	},
+}
 
-  hcloud:index:Network (host-network):
-    error:   sdk-v2/provider2.go:572: sdk.helper_schema: Post "http://10.201.65.1:8080/v1/networks": EOF: provider=hcloud@1.32.1
-    error: 1 error occurred:
-    	* Post "http://10.201.65.1:8080/v1/networks": EOF
-
-  hcloud:index:Firewall (host-firewall):
-    error:   sdk-v2/provider2.go:572: sdk.helper_schema: Post "http://10.201.65.1:8080/v1/firewalls": EOF: provider=hcloud@1.32.1
-    error: 1 error occurred:
-    	* Post "http://10.201.65.1:8080/v1/firewalls": EOF
-
-  docker:index:Service (app-backend):
-    error: the thing is broken
-    in an unknown way
-
-Resources:
-    + 2 created
-
-Duration: 2s
-`
-
-func TestFailuresAreReadFromWhatTheEnginePrints(t *testing.T) {
-	got := diagnosis.Failures(printed)
+func TestFailuresAreReadFromTheEventLog(t *testing.T) {
+	got := diagnosis.Failures(logged)
 	want := []diagnosis.Failure{
-		{"host-data", "hcloud:index:Volume", "name is already used (uniqueness_error, sandbox-1795780695585291948)"},
-		{"host-network", "hcloud:index:Network", `Post "http://10.201.65.1:8080/v1/networks": EOF`},
-		{"host-firewall", "hcloud:index:Firewall", `Post "http://10.201.65.1:8080/v1/firewalls": EOF`},
-		{"app-backend", "docker:index:Service", "the thing is broken\nin an unknown way"},
+		{"host-data", "hcloud:index/volume:Volume", "name is already used (uniqueness_error, sandbox-1795780695585291948)"},
+		{"host-network", "hcloud:index/network:Network", `Post "http://10.201.65.1:8080/v1/networks": EOF`},
+		{"host-firewall", "hcloud:index/firewall:Firewall", `Post "http://10.201.65.1:8080/v1/firewalls": EOF`},
+		{"app-backend", "docker:index/service:Service", "the thing is broken\nin an unknown way"},
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%d failures: %+v", len(got), got)
@@ -56,21 +55,20 @@ func TestFailuresAreReadFromWhatTheEnginePrints(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got[i], want[i])
 		}
 	}
-	for _, none := range []string{"", "Updating:\nResources:\n    3 unchanged\n", "\nDiagnostics:\n  " +
-		"pulumi:pulumi:Stack (s):\n    warning: only this\n"} {
+	for _, none := range [][]diagnosis.Diagnostic{nil, {logged[1]}, {logged[2]}} {
 		if got := diagnosis.Failures(none); len(got) != 0 {
-			t.Errorf("%q: %+v", none, got)
+			t.Errorf("%v: %+v", none, got)
 		}
 	}
 }
 
 func TestAllFailuresAreToldThoseOfOneCauseTogether(t *testing.T) {
-	got := diagnosis.Words(diagnosis.Failures(printed), "ask")
+	got := diagnosis.Words(diagnosis.Failures(logged), "ask")
 	for _, want := range []string{
 		"  - host-data: something that this stack did not make has this name\n    it says: name is already used",
 		"  - host-network, host-firewall: Hetzner's API did not answer\n    it says: Post " +
-			"\"http://10.201.65.1:8080/v1/networks\": EOF\n    what to do: ",
-		"  - app-backend: the thing is broken\n    in an unknown way\n    what to do: ask",
+			"\"http://10.201.65.1:8080/v1/networks\": EOF\n    Fix: ",
+		"  - app-backend: the thing is broken\n    in an unknown way\n    Fix: ask",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("it does not say\n%s\nbut\n%s", want, got)
@@ -83,18 +81,18 @@ func TestAllFailuresAreToldThoseOfOneCauseTogether(t *testing.T) {
 
 // What the program says itself has its own way out, once; the engine's words around it are left out.
 func TestTheProgramsOwnErrorKeepsItsWayOut(t *testing.T) {
-	text := "\nDiagnostics:\n  pulumi:pulumi:Stack (s):\n    error: an unhandled error occurred: program failed:\n    1 " +
-		"error occurred:\n    \t* waiting for RPCs: marshaling properties: awaiting input property \"image\": job " +
-		"app-migrate exited with code 3: canary\n      the end of its log:\n        canary\n      what to do: mend the " +
-		"cause\n"
-	got := diagnosis.Words(diagnosis.Failures(text), "ask")
+	own := func(text string) diagnosis.Diagnostic {
+		return diagnosis.Diagnostic{URN: stack + "pulumi:pulumi:Stack::s", Severity: "error", Message: text}
+	}
+	got := diagnosis.Words(diagnosis.Failures([]diagnosis.Diagnostic{own("an unhandled error occurred: program failed:\n1 " +
+		"error occurred:\n\t* waiting for RPCs: marshaling properties: awaiting input property \"image\": job " +
+		"app-migrate exited with code 3: canary\n  the end of its log:\n    canary\n  " + fault.Fix("mend the cause"))}), "ask")
 	if !strings.Contains(got, "job app-migrate exited with code 3") || !strings.Contains(got,
-		"canary") || strings.Count(got, "what to do: ") != 1 || strings.Contains(got, "error occurred") ||
+		"canary") || strings.Count(got, "Fix: ") != 1 || strings.Contains(got, "error occurred") ||
 		strings.Contains(got, "RPCs") {
 		t.Errorf("got\n%s", got)
 	}
-	both := strings.TrimSuffix(printed, "\nResources:\n    + 2 created\n\nDuration: 2s\n") +
-		"\n  pulumi:pulumi:Stack (other):\n    error: an unhandled error occurred: waiting for RPCs\n"
+	both := append(slices.Clone(logged), own("an unhandled error occurred: waiting for RPCs"))
 	if got := diagnosis.Words(diagnosis.Failures(both), "ask"); strings.Contains(got, "RPCs") {
 		t.Errorf("what only repeats is told:\n%s", got)
 	}
@@ -149,5 +147,27 @@ func TestCausesAreKnownByWhatTheCloudsAndTheHostAnswer(t *testing.T) {
 	}
 	if _, _, ok := diagnosis.Explain(diagnosis.Failure{Type: "random:index:RandomUuid", Message: "EOF"}); ok {
 		t.Error("what has no cloud is explained by one")
+	}
+}
+
+// The refusal is what the CLI prints (pkg/backend/diy/lock.go).
+func TestTheHolderOfAStatesLockIsRead(t *testing.T) {
+	const refusal = "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or " +
+		"delete the lock file with `pulumi cancel`.\n" +
+		"  s3://bucket/.pulumi/locks/organization/momentstudio/prod/6e7e.json: created by root@here (pid 4711) at " +
+		"2026-11-27T10:00:00Z"
+	holders, locked := diagnosis.StateLock(refusal)
+	want := diagnosis.Holder{User: "root", Host: "here", PID: 4711, Since: "2026-11-27T10:00:00Z"}
+	if !locked || len(holders) != 1 || holders[0] != want {
+		t.Errorf("got %+v, %v", holders, locked)
+	}
+	for output, want := range map[string]bool{
+		"error: the stack is currently locked by 1 lock(s).":                       true,
+		"error: [409] Conflict: Another update is currently in progress. To learn": true,
+		"error: something else": false, "": false,
+	} {
+		if holders, locked := diagnosis.StateLock(output); locked != want || len(holders) != 0 {
+			t.Errorf("%q: got %v, %v", output, holders, locked)
+		}
 	}
 }

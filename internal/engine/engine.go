@@ -4,6 +4,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/diagnosis"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/process"
 )
@@ -58,24 +60,49 @@ func (c Stack) Command(ctx context.Context, args ...string) *exec.Cmd {
 
 // Run runs one CLI command with its output shown.
 func (c Stack) Run(ctx context.Context, args ...string) error {
-	_, err := c.RunShown(ctx, args...)
-	return err
+	return c.run(ctx, func() *exec.Cmd { return c.Command(ctx, args...) }, c.Out)
 }
 
-// RunShown is Run, which also returns the end of what was shown.
-func (c Stack) RunShown(ctx context.Context, args ...string) (shown string, err error) {
-	err = c.unlocking(ctx, func() (string, error) {
-		cmd := c.Command(ctx, args...)
-		out, errOut := &tee{to: c.Out}, &tee{to: c.Err}
+// run runs a command of the CLI, and a second time when the first met the lock of a killed run.
+func (c Stack) run(ctx context.Context, command func() *exec.Cmd, out io.Writer) error {
+	return c.unlocking(ctx, func() (string, error) {
+		cmd := command()
+		errOut := &tee{to: c.Err}
 		cmd.Stdout, cmd.Stderr = out, errOut
 		err := cmd.Run()
-		shown = out.kept.String() + errOut.kept.String()
 		if err != nil {
-			err = fmt.Errorf("pulumi %s: %w", args[0], err)
+			err = fmt.Errorf("pulumi %s: %w", cmd.Args[1], err)
 		}
-		return shown, err
+		return errOut.kept.String(), err
 	})
-	return shown, err
+}
+
+// RunLogged is Run for up, preview, refresh and destroy. It also returns what the engine's event log says of the run,
+// which is what there is of it when the run failed or was killed.
+func (c Stack) RunLogged(ctx context.Context, args ...string) (Events, error) {
+	return c.runLogged(ctx, c.Out, args...)
+}
+
+// RunQuietly is RunLogged without the output on standard output.
+func (c Stack) RunQuietly(ctx context.Context, args ...string) (Events, error) {
+	return c.runLogged(ctx, io.Discard, args...)
+}
+
+func (c Stack) runLogged(ctx context.Context, out io.Writer, args ...string) (Events, error) {
+	dir, err := os.MkdirTemp("", "momentstudio-events-*")
+	if err != nil {
+		return Events{}, fmt.Errorf("make a directory for the engine's events: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	log := filepath.Join(dir, "events.json")
+	command := func() *exec.Cmd {
+		cmd := c.Command(ctx, append(args, "--event-log", log, "--color", "never")...)
+		cmd.Env = append(cmd.Env, "PULUMI_DEBUG_COMMANDS=true") // without it the CLI does not know --event-log
+		return cmd
+	}
+	ran := c.run(ctx, command, out)
+	events, err := readEvents(log)
+	return events, errors.Join(ran, err)
 }
 
 // Output runs one CLI command and returns what it printed.
@@ -93,11 +120,11 @@ func (c Stack) Output(ctx context.Context, args ...string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// tornNote says what to do about a state in a directory that the engine does not read any more: beside each file of
+// tornNote adds the fix for a state in a directory that the engine does not read any more: beside each file of
 // it stands a note of its own (gocloud.dev/blob/fileblob, sidecar files), and a run that is killed while it writes
 // one leaves that empty.
 func tornNote(err error) error {
-	if !strings.Contains(err.Error(), "failed to load checkpoint: EOF") {
+	if !diagnosis.TornState(err.Error()) {
 		return err
 	}
 	return fault.Hint(err, "the state itself is whole: a run was killed while it wrote the note beside it. Remove the "+

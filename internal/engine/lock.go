@@ -7,22 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 
+	"github.com/prekzursil/momentstudio-infra/internal/diagnosis"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 )
-
-// stateLocked is what the CLI says of a state in a bucket or directory that somebody has locked
-// (pkg/backend/diy/lock.go), and stateBusy what it says of one in Pulumi Cloud.
-const (
-	stateLocked = "the stack is currently locked by"
-	stateBusy   = "Another update is currently in progress"
-)
-
-var lockHolder = regexp.MustCompile(`created by (\S+)@(\S+) \(pid (\d+)\) at (\S+)`)
 
 // unlocking does work that needs the state's lock. A lock whose process has ended on this machine was left by a
 // killed run: it is removed, and the work, which was refused before it began, is done again.
@@ -31,17 +21,14 @@ func (c Stack) unlocking(ctx context.Context, work func() (output string, err er
 	if err == nil {
 		return nil
 	}
-	switch {
-	case strings.Contains(output, stateBusy):
-		return InUseError{fault.Hint(fmt.Errorf("somebody else is at work on stack %s", c.Name),
-			"wait for the other run. When it is known to be dead: pulumi cancel --stack "+c.Name+", then run this again")}
-	case !strings.Contains(output, stateLocked):
+	found, locked := diagnosis.StateLock(output)
+	if !locked {
 		return err
 	}
 	host, _ := os.Hostname()
-	holders, alive := holders(output, host, processLives)
+	holders, alive := describeHolders(found, host, processLives)
 	if alive {
-		return InUseError{fault.Hint(fmt.Errorf("somebody else is at work on stack %s: %s", c.Name, holders),
+		return InUseError{fault.Hint(fmt.Errorf("another run is at work on stack %s: %s", c.Name, holders),
 			"wait for the other run. When it is known to be dead: pulumi cancel --stack "+c.Name+", then run this again")}
 	}
 	fmt.Fprintf(c.Out, "removing the lock of a run that was killed: %s\n", holders)
@@ -55,18 +42,16 @@ func (c Stack) unlocking(ctx context.Context, work func() (output string, err er
 // InUseError says that somebody else is at work on the stack.
 type InUseError struct{ error }
 
-// holders are those who hold the lock, in words, and whether one of them may still be at work: only a process of this
-// machine is known to have ended.
-func holders(output, host string, lives func(pid int) bool) (words string, alive bool) {
-	found := lockHolder.FindAllStringSubmatch(output, -1)
+// describeHolders names those who hold the lock, and says whether one of them may still be at work: only a process of
+// this machine is known to have ended.
+func describeHolders(found []diagnosis.Holder, host string, lives func(pid int) bool) (words string, alive bool) {
 	if len(found) == 0 {
-		return "who, the lock does not say", true
+		return "(holder unknown)", true
 	}
 	var list []string
-	for _, m := range found {
-		list = append(list, fmt.Sprintf("%s on %s (process %s), since %s", m[1], m[2], m[3], m[4]))
-		pid, err := strconv.Atoi(m[3])
-		alive = alive || m[2] != host || err != nil || lives(pid)
+	for _, h := range found {
+		list = append(list, fmt.Sprintf("%s on %s (process %d), since %s", h.User, h.Host, h.PID, h.Since))
+		alive = alive || h.Host != host || h.PID == 0 || lives(h.PID)
 	}
 	return strings.Join(list, "; "), alive
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/prekzursil/momentstudio-infra/internal/diagnosis"
 )
 
 // refusal is what the CLI prints (pkg/backend/diy/lock.go).
@@ -15,26 +17,24 @@ const refusal = "error: the stack is currently locked by 1 lock(s). Either wait 
 	"2026-11-27T10:00:00Z"
 
 func TestWhoHoldsTheStatesLock(t *testing.T) {
-	other := strings.ReplaceAll(strings.ReplaceAll(refusal, "here", "there"), "4711", "12")
+	here := diagnosis.Holder{User: "root", Host: "here", PID: 4711, Since: "2026-11-27T10:00:00Z"}
+	there := diagnosis.Holder{User: "root", Host: "there", PID: 12, Since: "2026-11-27T10:00:00Z"}
+	const words = "root on here (process 4711), since 2026-11-27T10:00:00Z"
 	for _, c := range []struct {
-		name   string
-		output string
-		lives  bool
-		words  string
-		alive  bool
+		name    string
+		holders []diagnosis.Holder
+		lives   bool
+		words   string
+		alive   bool
 	}{
-		{
-			"a process of this machine that ended", refusal, false, "root on here (process 4711), since 2026-11-27T10:00:00Z",
-			false,
-		},
-		{"one that is at work", refusal, true, "root on here (process 4711), since 2026-11-27T10:00:00Z", true},
-		{"one of another machine, of which nothing is known", other, false, "root on there (process 12), since " +
-			"2026-11-27T10:00:00Z", true},
-		{"one of each", refusal + other, false, "; root on there (process 12)", true},
-		{"a lock that does not say", "error: the stack is currently locked by 1 lock(s).", false, "does not say", true},
+		{"a process of this machine that ended", []diagnosis.Holder{here}, false, words, false},
+		{"one that is at work", []diagnosis.Holder{here}, true, words, true},
+		{"one of another machine, of which nothing is known", []diagnosis.Holder{there}, false, "root on there", true},
+		{"one of each", []diagnosis.Holder{here, there}, false, "; root on there (process 12)", true},
+		{"a lock that names nobody", nil, false, "(holder unknown)", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			words, alive := holders(c.output, "here", func(int) bool { return c.lives })
+			words, alive := describeHolders(c.holders, "here", func(int) bool { return c.lives })
 			if !strings.Contains(words, c.words) || alive != c.alive {
 				t.Errorf("got %q, %v", words, alive)
 			}

@@ -89,8 +89,21 @@ type hinted struct {
 	next string
 }
 
-func (h *hinted) Error() string { return h.err.Error() + "\n  what to do: " + h.next }
+// fix begins the line of a message that says what to do next.
+const fix = "Fix: "
+
+func (h *hinted) Error() string { return h.err.Error() + "\n  " + fix + h.next }
 func (h *hinted) Unwrap() error { return h.err }
+
+// Split takes the text of an error apart that Hint made, for an error that comes back as text: the program's own errors
+// pass through the Pulumi engine. ok is false when the text says nothing about what to do next.
+func Split(text string) (what, next string, ok bool) {
+	what, next, ok = strings.Cut(text, fix)
+	return strings.TrimSpace(what), strings.TrimSpace(next), ok
+}
+
+// Fix is the line that says what to do next, for messages that are put together elsewhere.
+func Fix(next string) string { return fix + next }
 
 // Problems returns the single problems inside err: those of a ListError, or err itself.
 func Problems(err error) []error {

@@ -30,7 +30,7 @@ func TestWording(t *testing.T) {
 		{"what is no problem is left out of a list", fault.List("x", nil, errors.New("b"), nil), "x is not valid:\n  - b"},
 		{"a list of nothing is no error", fault.List("x", nil, nil), ""},
 		{"an empty list is no error", fault.List("x"), ""},
-		{"a hint stands on a line of its own", fault.Hint(errors.New("broken"), "mend it"), "broken\n  what to do: mend it"},
+		{"a hint stands on a line of its own", fault.Hint(errors.New("broken"), "mend it"), "broken\n  Fix: mend it"},
 		{"a hint without an error is none", fault.Hint(nil, "mend it"), ""},
 	}
 	for _, c := range tests {

@@ -155,11 +155,8 @@ func removeTwins(ctx context.Context, c engine.Stack, wanted config.Config, twin
 	return nil
 }
 
-// removeNewTwins looks for a twin after an update that made a widget.
-func removeNewTwins(ctx context.Context, c engine.Stack, wanted config.Config, shown string) error {
-	if !wanted.Turnstile.Enabled || !strings.Contains(shown, "turnstile-widget created") {
-		return nil
-	}
+// removeNewDuplicates looks for a duplicate of a widget that an update has just created.
+func removeNewDuplicates(ctx context.Context, c engine.Stack, wanted config.Config) error {
 	var i inventory
 	if err := inventoryCloudflare(ctx, wanted, &i); err != nil {
 		return clouds.Explain("cloudflare:", "ask Cloudflare what there is of the stack", err)
@@ -264,14 +261,13 @@ func creations(ctx context.Context, c engine.Stack, state *recovery.State) ([]re
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "plan.json")
-	cmd := c.Command(ctx, "preview", "--save-plan", file)
-	out, err := cmd.CombinedOutput()
+	events, err := c.RunQuietly(ctx, "preview", "--save-plan", file)
 	if err != nil {
-		if failures := diagnosis.Failures(string(out)); len(failures) > 0 {
+		if failures := events.Failures(); len(failures) > 0 {
 			return nil, fmt.Errorf("stack %s cannot be planned:\n%s", c.Name,
 				diagnosis.Words(failures, "mend the cause and run this again"))
 		}
-		return nil, fmt.Errorf("plan the update: %w\n%s", err, out)
+		return nil, fmt.Errorf("plan the update: %w", err)
 	}
 	plan, err := os.ReadFile(file)
 	if err != nil {
@@ -301,8 +297,8 @@ func writeDown(ctx context.Context, c engine.Stack, state *recovery.State, adopt
 
 // runRefresh reads resources as they are.
 func runRefresh(ctx context.Context, c engine.Stack, args []string) error {
-	shown, err := c.RunShown(ctx, args...)
-	if failures := diagnosis.Failures(shown); err != nil && len(failures) > 0 {
+	events, err := c.RunLogged(ctx, args...)
+	if failures := events.Failures(); err != nil && len(failures) > 0 {
 		return fmt.Errorf("what stack %s has cannot be read:\n%s", c.Name,
 			diagnosis.Words(failures, "mend the cause and run this again"))
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,12 +14,14 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
+	"github.com/prekzursil/momentstudio-infra/internal/resourcetype"
 	"github.com/prekzursil/momentstudio-infra/internal/swarm"
 	"github.com/prekzursil/momentstudio-infra/internal/verify"
 )
 
-// notUpdated words the end of an update that failed: what the engine printed is above it, and written for programmers.
-func explainFailure(ctx context.Context, c engine.Stack, shown string, err error) error {
+// explainFailure is the error of an update that failed: what the engine printed is above it, and written for
+// programmers.
+func explainFailure(ctx context.Context, c engine.Stack, failures []diagnosis.Failure, err error) error {
 	const again = "nothing is lost, it continues where this run ended"
 	if ctx.Err() != nil {
 		return fault.Hint(fmt.Errorf("the update of stack %s was interrupted", c.Name), "run `studio up` again; "+again)
@@ -29,7 +30,6 @@ func explainFailure(ctx context.Context, c engine.Stack, shown string, err error
 	if errors.As(err, &busy) {
 		return err
 	}
-	failures := diagnosis.Failures(shown)
 	if len(failures) == 0 {
 		return fault.Hint(err, "the messages above say why; mend the cause and run `studio up` again, it continues where "+
 			"this run ended")
@@ -38,52 +38,58 @@ func explainFailure(ctx context.Context, c engine.Stack, shown string, err error
 		"`studio up` again; "+again))
 }
 
+// Report is what an update did.
+type Report struct {
+	Changes  map[string]int `json:"changes"`  // completed steps by operation; empty when nothing changed
+	Verified bool           `json:"verified"` // whether every check passed afterwards
+}
+
 // Run brings the stack to what its config says: it takes the host's lock, writes the SSH files when the stack has a
 // host, takes over what a killed run made without writing it down, readies the state when the server is to be
 // rebuilt, runs jobs again that are recorded as failed or whose files were changed on the host, updates, and checks
 // that the site answers. It reports success only when all of that holds.
-func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) error {
+func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) (report Report, err error) {
 	args := []string{"up", "--yes", "--skip-preview", "--parallel", fmt.Sprint(max(c.Parallel, 1))}
 	what := "an update of stack " + c.Name
-	address, release, err := hostssh.Reach(ctx, c, what)
+	address, unlock, err := hostssh.Reach(ctx, c, what)
 	if err != nil {
-		return err
+		return report, err
 	}
-	defer release()
+	defer unlock()
 	wanted, err := c.Config()
 	if err != nil {
-		return err
+		return report, err
 	}
 	recovered, err := recoverLocked(ctx, c, wanted, address, RecoverOptions{Apply: true})
 	if err != nil {
-		return err
+		return report, err
 	}
 	state, err := c.Output(ctx, "stack", "export")
 	if err != nil {
-		return fmt.Errorf("read the state of stack %s: %w", c.Name, err)
+		return report, fmt.Errorf("read the state of stack %s: %w", c.Name, err)
 	}
 	if err := refuseLeaps(wanted, state); err != nil {
-		return err
+		return report, err
 	}
 	if err := prepareRebuild(ctx, c, wanted, state); err != nil {
-		return err
+		return report, err
 	}
 	if address != "" {
 		if err := readDrifted(ctx, c, address, state); err != nil {
-			return err
+			return report, err
 		}
 	}
 	now, err := c.Output(ctx, "stack", "export", "--show-secrets") // never written anywhere, unlike the one above
 	if err != nil {
-		return fmt.Errorf("read the state of stack %s: %w", c.Name, err)
+		return report, fmt.Errorf("read the state of stack %s: %w", c.Name, err)
 	}
 	failed, err := engine.FailedJobs(now)
 	if err != nil {
-		return err
+		return report, err
 	}
 	drifted, err := drift.JobsOf(ctx, c, address, now)
 	if err != nil {
-		return err
+		return report, err
 	}
 	for _, urn := range failed {
 		fmt.Fprintln(c.Out, "running again, because it failed before:", urn[strings.LastIndex(urn, "::")+2:])
@@ -94,35 +100,40 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) error {
 			args = append(args, "--replace", urn)
 		}
 	}
-	shown, err := c.RunShown(ctx, args...)
-	made := shown
-	if err != nil && recovered && taken.MatchString(shown) {
+	events, err := c.RunLogged(ctx, args...)
+	report.Changes = events.Changes()
+	created := events.Created(resourcetype.Widget)
+	if err != nil && recovered && diagnosis.NameTaken(events.Failures()) {
 		// What a killed run had asked for may come about only after it was looked for, and a host that it made may be known
 		// only now.
 		if address == "" {
-			if address, release, err = hostssh.Reach(ctx, c, what); err != nil {
-				return err
+			if address, unlock, err = hostssh.Reach(ctx, c, what); err != nil {
+				return report, err
 			}
-			defer release()
+			defer unlock()
 		}
 		if _, err := recoverLocked(ctx, c, wanted, address, RecoverOptions{Apply: true}); err != nil {
-			return err
+			return report, err
 		}
-		shown, err = c.RunShown(ctx, args...)
-		made += shown
+		events, err = c.RunLogged(ctx, args...)
+		for op, n := range events.Changes() {
+			report.Changes[op] += n
+		}
+		created = created || events.Created(resourcetype.Widget)
 	}
 	if err != nil {
 		tellServices(context.WithoutCancel(ctx), c)
-		return explainFailure(ctx, c, shown, err)
+		return report, explainFailure(ctx, c, events.Failures(), err)
 	}
-	if err := removeNewTwins(ctx, c, wanted, made); err != nil {
-		return err
+	if created {
+		if err := removeNewDuplicates(ctx, c, wanted); err != nil {
+			return report, err
+		}
 	}
-	return verify.Run(ctx, c, roots, 3*time.Minute)
+	err = verify.Run(ctx, c, roots, 3*time.Minute)
+	report.Verified = err == nil
+	return report, err
 }
-
-// taken is what Docker and Hetzner say of a name that something has already.
-var taken = regexp.MustCompile(`AlreadyExists|uniqueness_error`)
 
 // tellServices shows after a failed update which services are not what the state says, and why; the
 // engine's own message has neither a task's error nor its log. Without a host there is nothing to tell.

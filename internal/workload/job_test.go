@@ -30,7 +30,7 @@ func TestJobResult(t *testing.T) {
 		{
 			"a failed job shows name, code, log and the way on", 3, numbered(2),
 			[]string{
-				"job app-migrate exited with code 3", "\n    line 1.\n    line 2.\n", "what to do:", "`studio up`",
+				"job app-migrate exited with code 3", "\n    line 1.\n    line 2.\n", "Fix:", "`studio up`",
 				"--replace",
 			},
 			nil,
@@ -60,7 +60,7 @@ func TestJobResult(t *testing.T) {
 		},
 		{"no log is said to be none", 1, " \n\n", []string{"(no log)"}, nil},
 		{"one whose end nobody saw", 0, " \n", []string{
-			"nobody saw how job app-migrate ended", "what to do:", "`studio up`",
+			"nobody saw how job app-migrate ended", "Fix:", "`studio up`",
 			"--replace",
 		}, nil},
 		{"a killed job", 137, "", []string{"exited with code 137", "(no log)"}, nil},

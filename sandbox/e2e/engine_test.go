@@ -45,9 +45,15 @@ func (w *world) start(bare bool) *run {
 	w.t.Helper()
 	dir := w.t.TempDir()
 	r := &run{events: filepath.Join(dir, "events"), pid: filepath.Join(dir, "pid"), ended: make(chan error, 1)}
-	// The CLI in front of the real one asks for its events, and keeps its process ID.
-	script := fmt.Sprintf("#!/bin/sh\n[ \"$1\" != up ] || { echo $$ > %s; set -- \"$@\" --event-log %s; }\nexec %s "+
-		"\"$@\"\n", r.pid, r.events, w.tools.CLI)
+	// The CLI in front of the real one keeps its process ID, and a second name of the event log that studio asks for.
+	script := fmt.Sprintf(`#!/bin/sh
+if [ "$1" = up ]; then
+  echo $$ > %[1]s
+  for a in "$@"; do [ "$before" != --event-log ] || log="$a"; before="$a"; done
+  if [ -n "$log" ]; then : > "$log"; ln -f "$log" %[2]s; else set -- "$@" --event-log %[2]s; fi
+fi
+exec %[3]s "$@"
+`, r.pid, r.events, w.tools.CLI)
 	//nolint:gosec // it is a program
 	if err := os.WriteFile(filepath.Join(dir, "pulumi"), []byte(script), 0o700); err != nil {
 		w.t.Fatal(err)

@@ -228,7 +228,7 @@ func failures(t *testing.T, w *world) {
 	missing := strings.Split(backend, "@")[0] + "@sha256:" + strings.Repeat("0", 64)
 	w.release(3, missing, frontend)
 	const serving = "the release of before serves on, with no request lost"
-	w.refuse("an image that is not in the registry", serving, "app-prepare", "pull "+missing, "what to do")
+	w.refuse("an image that is not in the registry", serving, "app-prepare", "pull "+missing, "Fix: ")
 	unchanged("after an image that is not in the registry")
 
 	w.release(1, backend, frontend)

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -96,24 +95,24 @@ func (s Settings) Up(ctx context.Context, log io.Writer) (Result, error) {
 	}
 	fmt.Fprintln(log, "== studio up")
 	start := time.Now()
-	var out bytes.Buffer
-	if err := s.run(ctx, s.Env(r.Tools), io.MultiWriter(log, &out), filepath.Join(s.Cache, "bin", "studio"), "up",
+	result := s.path("run", "update.json")
+	if err := s.run(ctx, s.Env(r.Tools), log, filepath.Join(s.Cache, "bin", "studio"), "up", "--json", result,
 		"--stack", s.Stack, "--config-file", s.ConfigFile(), "--ca", s.CAFile()); err != nil {
 		return r, err
 	}
 	r.Phases = append(r.Phases, Phase{"studio up", time.Since(start)})
-	r.Unchanged = unchanged(out.String())
-	return r, nil
-}
-
-// unchanged reads the CLI's summary, which counts each kind of change on a line of its own.
-func unchanged(out string) bool {
-	for _, word := range []string{" created", " updated", " deleted", " replaced"} {
-		if strings.Contains(out, word) {
-			return false
-		}
+	text, err := os.ReadFile(result)
+	if err != nil {
+		return r, fmt.Errorf("read the result of the update: %w", err)
 	}
-	return strings.Contains(out, " unchanged")
+	var done struct {
+		Changes map[string]int `json:"changes"`
+	}
+	if err := json.Unmarshal(text, &done); err != nil {
+		return r, fmt.Errorf("read the result of the update: %w", err)
+	}
+	r.Unchanged = len(done.Changes) == 0
+	return r, nil
 }
 
 // ensureServing starts the serving process unless it runs.
