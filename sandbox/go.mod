@@ -10,8 +10,8 @@ require (
 	github.com/miekg/dns v1.1.72
 	github.com/pkg/sftp v1.13.10
 	github.com/restic/rest-server v0.14.0
+	go.yaml.in/yaml/v3 v3.0.5
 	golang.org/x/crypto v0.47.0
-	gopkg.in/yaml.v3 v3.0.1
 )
 
 require (

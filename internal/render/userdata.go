@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"text/template"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
 // The step that tells of a failure runs as the workflow has it: in a new issue, and then in a comment on that one.
