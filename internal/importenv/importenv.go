@@ -18,7 +18,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/joho/godotenv"
+	"github.com/compose-spec/compose-go/v2/dotenv"
+	"github.com/compose-spec/compose-go/v2/template"
 
 	"github.com/prekzursil/momentstudio-infra/internal/appsettings"
 )
@@ -127,25 +128,89 @@ func Read(files Files) (Result, error) {
 	return im.result, nil
 }
 
-var assignment = regexp.MustCompile(`^\s*(export\s+)?[A-Za-z_][A-Za-z0-9_.]*\s*[=:]`)
+var (
+	assignment = regexp.MustCompile(`^\s*(export\s+)?[A-Za-z_][A-Za-z0-9_.]*\s*[=:]`)
+	// reference is a variable without a default; literal is one that requireReferences changed and nothing expanded.
+	reference = regexp.MustCompile(`\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})`)
+	literal   = regexp.MustCompile(`\$\{([A-Za-z_]\w*)\?([\x{E000}\x{E001}])\}`)
+)
 
-// parse reads one file the way Compose does. Its errors quote nothing of it.
+// parse reads one file the way Compose does, but fails where Compose would read an unset variable as empty. Its
+// errors quote no value.
 func parse(path string) (map[string]string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the settings: %w", err)
 	}
 	text = bytes.ReplaceAll(bytes.TrimPrefix(text, []byte("\ufeff")), []byte("\r\n"), []byte("\n"))
-	values, err := godotenv.UnmarshalBytes(text)
-	if err == nil {
+	lines := strings.Split(string(text), "\n")
+	asked, missing := map[string]bool{}, map[string]bool{}
+	lookup := func(name string) (string, bool) {
+		asked[name] = true
+		return "unset", missing[name] // not empty, which ${X:?} refuses too
+	}
+	for {
+		values, err := dotenv.UnmarshalWithLookup(requireReferences(string(text))+"\n", lookup)
+		var unset *template.MissingRequiredError
+		switch {
+		case errors.As(err, &unset):
+			missing[unset.Variable] = true // read on, to report all of them at once
+			continue
+		case err != nil:
+			return nil, syntaxError(path, lines, err)
+		case len(missing) > 0:
+			return nil, fmt.Errorf("%s uses variables that it does not set before: %s. Fix: write their values in their place; "+
+				"put a value with a literal $ in single quotes", path, strings.Join(slices.Sorted(maps.Keys(missing)), ", "))
+		}
+		for i, line := range lines {
+			name := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "export "))
+			if _, set := values[name]; asked[name] && !set { // Compose would take it from its own environment
+				return nil, notAssignment(path, i)
+			}
+		}
+		for name, value := range values {
+			values[name] = restoreReferences(value)
+		}
 		return values, nil
 	}
-	for i, line := range strings.Split(string(text), "\n") {
+}
+
+// requireReferences writes $X and ${X} as ${X?}, which fails when X is unset. A mark keeps apart which form it was.
+func requireReferences(text string) string {
+	return reference.ReplaceAllStringFunc(text, func(found string) string {
+		if name, braced := strings.CutPrefix(found, "${"); braced {
+			return "${" + strings.TrimSuffix(name, "}") + "?\ue001}"
+		}
+		return "${" + found[1:] + "?\ue000}"
+	})
+}
+
+// restoreReferences undoes requireReferences where the text was literal: in single quotes, or behind another $.
+func restoreReferences(value string) string {
+	return literal.ReplaceAllStringFunc(value, func(found string) string {
+		m := literal.FindStringSubmatch(found)
+		if m[2] == "\ue001" {
+			return "${" + m[1] + "}"
+		}
+		return "$" + m[1]
+	})
+}
+
+func syntaxError(path string, lines []string, err error) error {
+	for i, line := range lines {
 		if trimmed := strings.TrimSpace(line); trimmed != "" && trimmed[0] != '#' && !assignment.MatchString(line) {
-			return nil, fmt.Errorf("%s:%d: not a line of the form NAME=value", path, i+1)
+			return notAssignment(path, i)
 		}
 	}
-	return nil, fmt.Errorf("%s: not a file of NAME=value lines (a quote that is not closed?)", path)
+	var invalid *template.InvalidTemplateError
+	if errors.As(err, &invalid) {
+		return fmt.Errorf("%s: a ${ that does not begin a variable. Fix: put a value with a literal $ in single quotes", path)
+	}
+	return fmt.Errorf("%s: not a file of NAME=value lines (a quote that is not closed?)", path)
+}
+
+func notAssignment(path string, line int) error {
+	return fmt.Errorf("%s:%d: not a line of the form NAME=value", path, line+1)
 }
 
 type importer struct {

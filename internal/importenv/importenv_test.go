@@ -222,9 +222,48 @@ func TestFilesAreReadAsComposeReadsThem(t *testing.T) {
 	}
 }
 
+func TestVariablesAreExpandedAsComposeExpandsThem(t *testing.T) {
+	for what, c := range map[string]struct{ text, want string }{
+		"a default":                   {"SITE_NAME=${SHOP:-moment studio}", "moment studio"},
+		"a default of an empty value": {"SHOP=\nSITE_NAME=\"${SHOP:-moment} studio\"", "moment studio"},
+		"a default within a default":  {"SITE_NAME=${SHOP:-${BRAND:-moment}} studio", "moment studio"},
+		"a name that was set before":  {"SHOP=moment\nSITE_NAME=${SHOP} studio", "moment studio"},
+		"a name without braces":       {"SHOP=moment\nSITE_NAME=$SHOP studio", "moment studio"},
+		"single quotes":               {"SITE_NAME='$moment ${studio}'", "$moment ${studio}"},
+		"a doubled dollar sign":       {"SITE_NAME=$$moment $${studio}", "$moment ${studio}"},
+		"an escaped dollar sign":      {`SITE_NAME="\$moment \${studio}"`, "$moment ${studio}"},
+		"a dollar sign at the end":    {"SITE_NAME=moment studio $", "moment studio $"},
+		"a comment":                   {"# ${NOPE}\nSITE_NAME=moment studio # $NOPE", "moment studio"},
+	} {
+		r, err := importenv.Read(files(t, c.text, "", ""))
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		if got := r.Plain()["app.siteName"]; got != c.want {
+			t.Errorf("%s: read as %q, want %q", what, got, c.want)
+		}
+	}
+}
+
+func TestUnsetVariablesAreReportedTogether(t *testing.T) {
+	_, err := importenv.Read(files(t, "SMTP_PASSWORD="+canary+"${NOPE}\nSITE_NAME=\"$NIL ${LATER}\"\n"+
+		"SMTP_HOST=${MX:-mx}\nLATER=1\nCADDY_EMAIL=${MAIL:?unset}\n", "", ""))
+	if err == nil || !strings.Contains(err.Error(), "backend.env uses variables that it does not set before: "+
+		"LATER, MAIL, NIL, NOPE.") {
+		t.Errorf("got %v, want an error that names the unset variables", err)
+	}
+	if err != nil && strings.Contains(err.Error(), canary) {
+		t.Error("the error shows a secret")
+	}
+}
+
 func TestBrokenFilesAreNamedAndNotQuoted(t *testing.T) {
 	for what, c := range map[string]struct{ text, want string }{
 		"a line without a value": {"A=1\n" + canary + "\n", "backend.env:2:"},
+		"a name alone":           {"A=${NOPE:-1}\nNOPE\n", "backend.env:2:"},
+		"a name at the end":      {"A=1\nexport " + canary, "backend.env:2:"},
+		"an open brace":          {"SMTP_PASSWORD=" + canary + "${x\n", "a ${ that does not begin a variable"},
 		"an open quote":          {"A=1\nSMTP_PASSWORD=\"" + canary + "\n", "a quote that is not closed"},
 	} {
 		_, err := importenv.Read(files(t, c.text, "", ""))
