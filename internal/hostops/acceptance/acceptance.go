@@ -13,12 +13,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/jackc/pgx/v5"
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/client"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
@@ -243,20 +240,21 @@ func atMost(n int, bad []error) error {
 // gives no default route.
 func (p *checker) enclosed(ctx context.Context) (string, error) {
 	var bad []error
-	all, err := p.docker.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label",
-		"com.docker.swarm.service.name"))})
+	all, err := p.docker.ContainerList(ctx, client.ContainerListOptions{
+		Filters: make(client.Filters).Add("label", docker.ServiceLabel),
+	})
 	if err != nil {
 		return "", fmt.Errorf("list the tasks: %w", err)
 	}
-	for _, c := range all {
+	for _, c := range all.Items {
 		for name := range c.NetworkSettings.Networks {
-			on, err := p.docker.NetworkInspect(ctx, name, network.InspectOptions{})
+			on, err := p.docker.NetworkInspect(ctx, name, client.NetworkInspectOptions{})
 			if err != nil {
 				return "", fmt.Errorf("look at network %s: %w", name, err)
 			}
-			if !on.Internal {
+			if !on.Network.Internal {
 				bad = append(bad, fmt.Errorf("a task of %s is on the network %s, which has a way out",
-					c.Labels["com.docker.swarm.service.name"], name))
+					c.Labels[docker.ServiceLabel], name))
 			}
 		}
 	}
@@ -280,7 +278,7 @@ func (p *checker) enclosed(ctx context.Context) (string, error) {
 	if seen == 0 {
 		return "", errors.New("no task of the shop runs")
 	}
-	return fmt.Sprintf("%d tasks on networks without a way out, the shop's own %d without a default route", len(all),
+	return fmt.Sprintf("%d tasks on networks without a way out, the shop's own %d without a default route", len(all.Items),
 		seen), errors.Join(bad...)
 }
 
@@ -297,13 +295,12 @@ func hasDefaultRoute(text string) bool {
 
 // tasks are the running containers of a service.
 func (p *checker) tasks(ctx context.Context, service string) ([]string, error) {
-	list, err := p.docker.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label",
-		"com.docker.swarm.service.name="+service))})
+	list, err := p.docker.ContainerList(ctx, docker.TasksOf(service))
 	if err != nil {
 		return nil, fmt.Errorf("list the tasks of %s: %w", service, err)
 	}
-	ids := make([]string, 0, len(list))
-	for _, c := range list {
+	ids := make([]string, 0, len(list.Items))
+	for _, c := range list.Items {
 		ids = append(ids, c.ID)
 	}
 	return ids, nil
@@ -322,14 +319,13 @@ func (p *checker) inBackend(ctx context.Context, command ...string) (string, err
 
 // exec runs a command in a container and returns its standard output.
 func (p *checker) exec(ctx context.Context, id string, command ...string) (string, error) {
-	made, err := p.docker.ContainerExecCreate(ctx, id, container.ExecOptions{
-		Cmd: command, AttachStdout: true,
-		AttachStderr: true,
+	made, err := p.docker.ExecCreate(ctx, id, client.ExecCreateOptions{
+		Cmd: command, AttachStdout: true, AttachStderr: true,
 	})
 	if err != nil {
 		return "", fmt.Errorf("run %s in a container: %w", command[0], err)
 	}
-	streams, err := p.docker.ContainerExecAttach(ctx, made.ID, container.ExecAttachOptions{})
+	streams, err := p.docker.ExecAttach(ctx, made.ID, client.ExecAttachOptions{})
 	if err != nil {
 		return "", fmt.Errorf("run %s in a container: %w", command[0], err)
 	}
@@ -340,7 +336,7 @@ func (p *checker) exec(ctx context.Context, id string, command ...string) (strin
 	if _, err := stdcopy.StdCopy(&out, io.Discard, io.LimitReader(streams.Reader, 4<<20)); err != nil {
 		return "", fmt.Errorf("run %s in a container: %w", command[0], errors.Join(ctx.Err(), err))
 	}
-	ended, err := p.docker.ContainerExecInspect(ctx, made.ID)
+	ended, err := p.docker.ExecInspect(ctx, made.ID, client.ExecInspectOptions{})
 	if err != nil {
 		return "", fmt.Errorf("run %s in a container: %w", command[0], err)
 	}

@@ -11,28 +11,36 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/image"
-	"github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/stdcopy"
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/lines"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// Connect reaches the host's own engine.
+// Connect reaches the host's own engine. The first call agrees on an API version that the engine speaks.
 func Connect() (*client.Client, error) {
-	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	docker, err := client.New(client.FromEnv)
 	if err != nil {
 		return nil, fmt.Errorf("reach Docker: %w", err)
 	}
 	return docker, nil
+}
+
+// ServiceLabel is on the container of every task of a service, and has the service's name.
+const ServiceLabel = "com.docker.swarm.service.name"
+
+// TasksOf lists the running tasks of a service.
+func TasksOf(service string) client.ContainerListOptions {
+	return client.ContainerListOptions{Filters: make(client.Filters).Add("label", ServiceLabel+"="+service)}
 }
 
 // authFor returns the header by which a private image is pulled, from a file that may be missing;
@@ -69,7 +77,7 @@ func Pull(ctx context.Context, docker *client.Client, image, authFile string) er
 	if err != nil {
 		return fmt.Errorf("pull %s: it is not there after the pull: %w", image, err)
 	}
-	host, err := docker.ServerVersion(ctx)
+	host, err := docker.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {
 		return fmt.Errorf("ask Docker for its platform: %w", err)
 	}
@@ -83,7 +91,7 @@ func Pull(ctx context.Context, docker *client.Client, image, authFile string) er
 
 // download pulls an image; an error may also be the last line of the progress.
 func download(ctx context.Context, docker *client.Client, ref, auth string) error {
-	progress, err := docker.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
+	progress, err := docker.ImagePull(ctx, ref, client.ImagePullOptions{RegistryAuth: auth})
 	if err != nil {
 		return err
 	}
@@ -124,13 +132,14 @@ func Run(ctx context.Context, docker *client.Client, t Task, out io.Writer) (int
 	}
 	defer func() {
 		// What may not be killed goes on, and the next run waits for it.
-		_ = docker.ContainerRemove(context.WithoutCancel(ctx), id, container.RemoveOptions{Force: t.Killable &&
-			ctx.Err() != nil})
+		kill := client.ContainerRemoveOptions{Force: t.Killable && ctx.Err() != nil}
+		_, _ = docker.ContainerRemove(context.WithoutCancel(ctx), id, kill)
 	}()
-	if err := docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+	if _, err := docker.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
 		return 0, fmt.Errorf("start container %s: %w", t.Name, err)
 	}
-	logs, err := docker.ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true})
+	all := client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Follow: true}
+	logs, err := docker.ContainerLogs(ctx, id, all)
 	if err != nil {
 		return 0, fmt.Errorf("read the log of container %s: %w", t.Name, err)
 	}
@@ -144,19 +153,21 @@ func Run(ctx context.Context, docker *client.Client, t Task, out io.Writer) (int
 // Settle waits for the end of a container that a killed run left, and removes it. It is never killed in the
 // middle of its work.
 func Settle(ctx context.Context, docker *client.Client, name string) error {
-	old, err := docker.ContainerInspect(ctx, name)
+	found, err := docker.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
 	if errdefs.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("look for container %s of an earlier run: %w", name, err)
 	}
+	old := found.Container
 	if old.State.Running {
 		if _, err := waitFor(ctx, docker, old.ID); err != nil {
 			return err
 		}
 	}
-	if err := docker.ContainerRemove(ctx, old.ID, container.RemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
+	_, err = docker.ContainerRemove(ctx, old.ID, client.ContainerRemoveOptions{})
+	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove container %s of an earlier run: %w", name, err)
 	}
 	return nil
@@ -173,15 +184,17 @@ func Create(ctx context.Context, docker *client.Client, t Task) (id string, err 
 		t.Host.NetworkMode = "none"
 	} else {
 		networks = &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{t.Network: {}}}
-		on, err := docker.NetworkInspect(ctx, t.Network, network.InspectOptions{})
+		on, err := docker.NetworkInspect(ctx, t.Network, client.NetworkInspectOptions{})
 		if err != nil {
 			return "", fmt.Errorf("look at network %s: %w", t.Network, err)
 		}
-		if on.Internal { // Docker would still ask for names outside
-			t.Host.DNS = []string{hostspec.NoResolver}
+		if on.Network.Internal { // Docker would still ask for names outside
+			t.Host.DNS = []netip.Addr{netip.MustParseAddr(hostspec.NoResolver)}
 		}
 	}
-	made, err := docker.ContainerCreate(ctx, &t.Config, &t.Host, networks, nil, t.Name)
+	made, err := docker.ContainerCreate(ctx, client.ContainerCreateOptions{
+		Name: t.Name, Config: &t.Config, HostConfig: &t.Host, NetworkingConfig: networks,
+	})
 	if err != nil {
 		return "", fmt.Errorf("create container %s: %w", t.Name, err)
 	}
@@ -200,7 +213,8 @@ func Create(ctx context.Context, docker *client.Client, t Task) (id string, err 
 		if err := w.Close(); err != nil {
 			return "", fmt.Errorf("pack files for container %s: %w", t.Name, err)
 		}
-		if err := docker.CopyToContainer(ctx, made.ID, "/", &b, container.CopyToContainerOptions{}); err != nil {
+		options := client.CopyToContainerOptions{DestinationPath: "/", Content: &b}
+		if _, err := docker.CopyToContainer(ctx, made.ID, options); err != nil {
 			return "", fmt.Errorf("put files into container %s: %w", t.Name, err)
 		}
 	}
@@ -208,11 +222,11 @@ func Create(ctx context.Context, docker *client.Client, t Task) (id string, err 
 }
 
 func waitFor(ctx context.Context, docker *client.Client, id string) (int64, error) {
-	result, failed := docker.ContainerWait(ctx, id, container.WaitConditionNotRunning)
+	wait := docker.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
 	select {
-	case r := <-result:
+	case r := <-wait.Result:
 		return r.StatusCode, nil
-	case err := <-failed:
+	case err := <-wait.Error:
 		return 0, fmt.Errorf("wait for a container: %w", err)
 	}
 }

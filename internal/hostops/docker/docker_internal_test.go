@@ -2,6 +2,9 @@ package docker
 
 import (
 	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,5 +34,34 @@ func TestCredentialsAreForTheirRegistryOnly(t *testing.T) {
 	}
 	if _, err := authFor("ghcr.io/x", file); err == nil || strings.Contains(err.Error(), "canary") {
 		t.Errorf("a broken file: %v", err)
+	}
+}
+
+// The hosts' engine is Debian 12's Docker 20.10, which refuses calls of a newer API.
+func TestCallsUseTheNewestVersionThatTheEngineSpeaks(t *testing.T) {
+	var refused []string
+	engine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		switch {
+		case r.URL.Path == "/_ping":
+		case !strings.HasPrefix(r.URL.Path, "/v1.41/"):
+			refused = append(refused, r.URL.Path)
+			w.WriteHeader(http.StatusBadRequest)
+		default:
+			fmt.Fprint(w, `{"Os":"linux","Architecture":"amd64","Arch":"amd64"}`)
+		}
+	}))
+	defer engine.Close()
+	t.Setenv("DOCKER_HOST", "tcp://"+strings.TrimPrefix(engine.URL, "http://"))
+	docker, err := Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer docker.Close()
+	if err := Pull(t.Context(), docker, "postgres:16", ""); err != nil || len(refused) > 0 {
+		t.Errorf("calls of a newer API: %q, %v", refused, err)
+	}
+	if docker.ClientVersion() != "1.41" {
+		t.Errorf("the client speaks version %s, want 1.41", docker.ClientVersion())
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/client"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
@@ -50,14 +50,14 @@ func keepBundles(ctx context.Context, engine *client.Client, p Preparation) (int
 		return 0, err
 	}
 	//nolint:errcheck // the next run removes it
-	defer engine.ContainerRemove(context.WithoutCancel(ctx), id, container.RemoveOptions{})
-	archive, _, err := engine.CopyFromContainer(ctx, id, p.WebRoot)
+	defer engine.ContainerRemove(context.WithoutCancel(ctx), id, client.ContainerRemoveOptions{})
+	found, err := engine.CopyFromContainer(ctx, id, client.CopyFromContainerOptions{SourcePath: p.WebRoot})
 	if err != nil {
 		return 0, fmt.Errorf("%s has no directory %s: it is not the shop's frontend, or frontend.mode names the other kind",
 			p.Frontend, p.WebRoot)
 	}
-	defer archive.Close()
-	names, err := unpackBundles(archive, filepath.Join(p.ReleasesDir, filepath.Base(hostspec.BundlesDir)))
+	defer found.Content.Close()
+	names, err := unpackBundles(found.Content, filepath.Join(p.ReleasesDir, filepath.Base(hostspec.BundlesDir)))
 	if err != nil {
 		return 0, fmt.Errorf("keep the bundles of %s: %w", p.Frontend, err)
 	}

@@ -12,9 +12,9 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/image"
-	"github.com/docker/docker/api/types/swarm"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
@@ -29,11 +29,11 @@ func Prune(ctx context.Context, releasesDir string, keep []string, out io.Writer
 		return err
 	}
 	defer engine.Close()
-	containers, err := engine.ContainerList(ctx, container.ListOptions{All: true})
+	containers, err := engine.ContainerList(ctx, client.ContainerListOptions{All: true})
 	if err != nil {
 		return fmt.Errorf("list containers: %w", err)
 	}
-	services, err := engine.ServiceList(ctx, swarm.ServiceListOptions{})
+	services, err := engine.ServiceList(ctx, client.ServiceListOptions{})
 	if err != nil {
 		return fmt.Errorf("list services: %w", err)
 	}
@@ -41,7 +41,7 @@ func Prune(ctx context.Context, releasesDir string, keep []string, out io.Writer
 	if err != nil {
 		return err
 	}
-	images, err := engine.ImageList(ctx, image.ListOptions{All: false})
+	images, err := engine.ImageList(ctx, client.ImageListOptions{})
 	if err != nil {
 		return fmt.Errorf("list images: %w", err)
 	}
@@ -51,21 +51,21 @@ func Prune(ctx context.Context, releasesDir string, keep []string, out io.Writer
 	}
 	lines := strings.Split(strings.TrimSpace(string(verified)), "\n")
 	keep = append(slices.Clone(keep), strings.Fields(lines[len(lines)-1])...)
-	needed := neededImages(containers, services, releases, keep)
+	needed := neededImages(containers.Items, services.Items, releases, keep)
 	var bad []error
 	removed := 0
-	for _, i := range images {
+	for _, i := range images.Items {
 		if needed[i.ID] || slices.ContainsFunc(append(i.RepoDigests, i.RepoTags...),
 			func(r string) bool { return needed[canonical(r)] }) {
 			continue
 		}
-		if _, err := engine.ImageRemove(ctx, i.ID, image.RemoveOptions{Force: true, PruneChildren: true}); err != nil {
+		if _, err := engine.ImageRemove(ctx, i.ID, client.ImageRemoveOptions{Force: true, PruneChildren: true}); err != nil {
 			bad = append(bad, fmt.Errorf("remove image %s: %w", i.ID, err))
 			continue
 		}
 		removed++
 	}
-	fmt.Fprintf(out, "%d of %d images removed; %d releases are kept\n", removed, len(images), len(releases))
+	fmt.Fprintf(out, "%d of %d images removed; %d releases are kept\n", removed, len(images.Items), len(releases))
 	return errors.Join(bad...)
 }
 

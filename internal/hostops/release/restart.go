@@ -12,10 +12,8 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/docker/api/types/swarm"
-	"github.com/docker/docker/client"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
@@ -56,20 +54,19 @@ func ShowBackup(ctx context.Context, out io.Writer) error {
 
 // backendBegan is when the oldest of the API's running tasks began; zero without any.
 func backendBegan(ctx context.Context, engine *client.Client) (oldest time.Time, err error) {
-	running, err := engine.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("label",
-		"com.docker.swarm.service.name="+hostspec.BackendService))})
+	running, err := engine.ContainerList(ctx, docker.TasksOf(hostspec.BackendService))
 	if err != nil {
 		return oldest, fmt.Errorf("list the API's tasks: %w", err)
 	}
-	for _, c := range running {
-		task, err := engine.ContainerInspect(ctx, c.ID)
+	for _, c := range running.Items {
+		task, err := engine.ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{})
 		if errdefs.IsNotFound(err) {
 			continue
 		}
 		if err != nil {
 			return oldest, fmt.Errorf("look at a task of the API: %w", err)
 		}
-		began, err := time.Parse(time.RFC3339Nano, task.State.StartedAt)
+		began, err := time.Parse(time.RFC3339Nano, task.Container.State.StartedAt)
 		if err != nil {
 			return oldest, fmt.Errorf("look at a task of the API: %w", err)
 		}
@@ -101,10 +98,11 @@ func restartBackend(ctx context.Context, needed func(context.Context, *client.Cl
 	if is, err := needed(ctx, engine); err != nil || !is {
 		return err
 	}
-	service, _, err := engine.ServiceInspectWithRaw(ctx, hostspec.BackendService, swarm.ServiceInspectOptions{})
+	found, err := engine.ServiceInspect(ctx, hostspec.BackendService, client.ServiceInspectOptions{})
 	if err != nil {
 		return fmt.Errorf("read the service %s: %w", hostspec.BackendService, err)
 	}
+	service := found.Service
 	if !slices.Contains(service.Spec.TaskTemplate.ContainerSpec.Env, "MAINTENANCE_MODE=1") {
 		switch in, err := inMaintenance(ctx, fmt.Sprintf("http://%s:%d/api/v1/theme", hostspec.BackendHost,
 			hostspec.BackendPort)); {
@@ -119,8 +117,9 @@ func restartBackend(ctx context.Context, needed func(context.Context, *client.Cl
 	before := service.UpdateStatus
 	spec := service.Spec
 	spec.TaskTemplate.ForceUpdate++
-	if _, err := engine.ServiceUpdate(ctx, service.ID, service.Version, spec,
-		swarm.ServiceUpdateOptions{RegistryAuthFrom: swarm.RegistryAuthFromSpec}); err != nil {
+	if _, err := engine.ServiceUpdate(ctx, service.ID, client.ServiceUpdateOptions{
+		Version: service.Version, Spec: spec, RegistryAuthFrom: swarm.RegistryAuthFromSpec,
+	}); err != nil {
 		return fmt.Errorf("restart the API: %w", err)
 	}
 	for {
@@ -129,11 +128,11 @@ func restartBackend(ctx context.Context, needed func(context.Context, *client.Cl
 			return ctx.Err()
 		case <-time.After(time.Second):
 		}
-		now, _, err := engine.ServiceInspectWithRaw(ctx, service.ID, swarm.ServiceInspectOptions{})
+		now, err := engine.ServiceInspect(ctx, service.ID, client.ServiceInspectOptions{})
 		if err != nil {
 			return fmt.Errorf("read the service %s: %w", hostspec.BackendService, err)
 		}
-		if done, err := updateEnded(before, now.UpdateStatus); done || err != nil {
+		if done, err := updateEnded(before, now.Service.UpdateStatus); done || err != nil {
 			return err
 		}
 	}

@@ -11,8 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/docker/docker/api/types/swarm"
-	"github.com/docker/docker/client"
+	"github.com/moby/moby/client"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
@@ -176,11 +175,11 @@ func migrationAside(ctx context.Context, engine *client.Client, spec hostspec.Ba
 		ClientImage: spec.ClientImage, Network: spec.Network, RegistryAuth: hostspec.RegistrySecret,
 		Dotenv: db.dotenvAside,
 	}
-	service, _, err := engine.ServiceInspectWithRaw(ctx, hostspec.BackendService, swarm.ServiceInspectOptions{})
+	found, err := engine.ServiceInspect(ctx, hostspec.BackendService, client.ServiceInspectOptions{})
 	if err != nil {
 		return m, fmt.Errorf("read the service %s: %w", hostspec.BackendService, err)
 	}
-	m.Image = service.Spec.TaskTemplate.ContainerSpec.Image
+	m.Image = found.Service.Spec.TaskTemplate.ContainerSpec.Image
 	if m.Image == spec.Images["backend"] {
 		m.Compatible = spec.Compatible
 	}

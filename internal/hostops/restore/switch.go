@@ -16,10 +16,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/docker/api/types/swarm"
-	"github.com/docker/docker/client"
 	"github.com/jackc/pgx/v5"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
@@ -110,12 +109,12 @@ func switchTo(ctx context.Context, state *hostspec.RestoreState, target hostspec
 func replicasOf(ctx context.Context, engine *client.Client, before map[string]uint64) (map[string]uint64, error) {
 	replicas := map[string]uint64{}
 	for _, name := range Writers {
-		s, _, err := engine.ServiceInspectWithRaw(ctx, name, swarm.ServiceInspectOptions{})
+		found, err := engine.ServiceInspect(ctx, name, client.ServiceInspectOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("read the service %s: %w", name, err)
 		}
 		replicas[name] = max(before[name], 1)
-		if r := s.Spec.Mode.Replicated; r != nil && r.Replicas != nil && *r.Replicas > 0 {
+		if r := found.Service.Spec.Mode.Replicated; r != nil && r.Replicas != nil && *r.Replicas > 0 {
 			replicas[name] = *r.Replicas
 		}
 	}
@@ -126,16 +125,18 @@ func replicasOf(ctx context.Context, engine *client.Client, before map[string]ui
 // which for a service with a health check means healthy.
 func scale(ctx context.Context, engine *client.Client, services []string, want func(string) uint64) error {
 	for _, name := range services {
-		s, _, err := engine.ServiceInspectWithRaw(ctx, name, swarm.ServiceInspectOptions{})
+		found, err := engine.ServiceInspect(ctx, name, client.ServiceInspectOptions{})
 		if err != nil {
 			return fmt.Errorf("read the service %s: %w", name, err)
 		}
+		s := found.Service
 		if n := want(name); s.Spec.Mode.Replicated == nil || s.Spec.Mode.Replicated.Replicas == nil ||
 			*s.Spec.Mode.Replicated.Replicas != n {
 			spec := s.Spec
 			spec.Mode = swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &n}}
-			if _, err := engine.ServiceUpdate(ctx, s.ID, s.Version, spec,
-				swarm.ServiceUpdateOptions{RegistryAuthFrom: swarm.RegistryAuthFromSpec}); err != nil {
+			if _, err := engine.ServiceUpdate(ctx, s.ID, client.ServiceUpdateOptions{
+				Version: s.Version, Spec: spec, RegistryAuthFrom: swarm.RegistryAuthFromSpec,
+			}); err != nil {
 				return fmt.Errorf("scale the service %s to %d: %w", name, n, err)
 			}
 		}
@@ -153,15 +154,15 @@ func settled(ctx context.Context, engine *client.Client, name string, want uint6
 	defer cancel()
 	last := ""
 	for {
-		tasks, err := engine.TaskList(ctx, swarm.TaskListOptions{Filters: filters.NewArgs(filters.Arg("service", name))})
+		tasks, err := engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", name)})
 		if err != nil {
 			return errors.Join(fmt.Errorf("service %s has not come to %d tasks within %s%s", name, want, settleTime, last), err)
 		}
-		alive, running := countTasks(tasks)
+		alive, running := countTasks(tasks.Items)
 		if alive == want && running == want {
 			return nil
 		}
-		for _, t := range tasks {
+		for _, t := range tasks.Items {
 			if t.Status.Err != "" {
 				last = "; a task of it ended with: " + t.Status.Err
 			}
