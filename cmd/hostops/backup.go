@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,7 +68,7 @@ func backupAgeCommand() *cobra.Command {
 		Long: `Fail when the newest verified backup is too old. An API that does not show it yet, because a maintenance or a failure kept it from
 being restarted, is restarted here.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text, err := backupAge(time.Now())
+			text, err := backup.AgeOn("", time.Now())
 			fmt.Fprint(cmd.OutOrStdout(), text)
 			// It has its next turn in an hour, and is no matter of the backups' age.
 			ctx, cancel := context.WithTimeout(cmd.Context(), showLimit)
@@ -80,22 +79,6 @@ being restarted, is restarted here.`,
 			return err
 		},
 	}
-}
-
-func backupAge(now time.Time) (string, error) {
-	spec, err := backup.ReadSpec(hostspec.BackupSecret)
-	if err != nil {
-		return "", err
-	}
-	state, err := backup.ReadState(hostspec.BackupStatus)
-	if err != nil {
-		return "", err
-	}
-	volume, err := os.Stat(hostspec.GuardFile) // made with the volume
-	if err != nil {
-		return "", err
-	}
-	return backup.Age(spec, state, volume.ModTime(), now)
 }
 
 func backupCheckCommand() *cobra.Command {
@@ -126,7 +109,7 @@ func notifyCommand() *cobra.Command {
 			}
 			now := time.Now()
 			state, errState := backup.ReadState(hostspec.BackupStatus) // what cannot be read is told too
-			text, errAge := backupAge(now)
+			text, errAge := backup.AgeOn("", now)
 			return backup.Notify(cmd.Context(), spec.Notify, backup.Failure{
 				Stack: spec.Stack, Unit: unit, Detail: errors.Join(errAge, errors.New(text)).Error(), Time: now,
 				Backup: errState != nil || state.FailedBy(now),

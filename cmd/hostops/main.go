@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,48 +26,46 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/release"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restore"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/systemd"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-const (
-	exitFailed   = 1
-	exitUsage    = 2
-	exitContract = 4
-	exitLocked   = 5
-)
-
 // reference introduces the generated docs/reference/hostops.md.
-const reference = `
+func reference() string {
+	var codes strings.Builder
+	codes.WriteString("| Exit code | Meaning |\n|---|---|\n| 0 | done |\n")
+	for _, c := range hostspec.ExitCodes {
+		fmt.Fprintf(&codes, "| %d | %s |\n", int(c), c)
+	}
+	return `
 What runs on the host, from the ops image: in jobs that the program declares, by systemd timers, and by an operator as
 ` + "`" + hostspec.HostopsCommand + "`" + `.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 4 another version of the host contract than the program's, 5 somebody else's turn; of a
-restore 10 no such backup, 11 wrong password, 12 the backup is damaged, 13 no room, 14 its schema is newer than the release, 15 an earlier
-restore comes first.
-`
+` + codes.String()
+}
 
 // kinds are the errors that a caller may want to tell apart, and what a person can do about each.
 var kinds = []struct {
 	err  error
-	code int
+	code hostspec.ExitCode
 	do   string // empty: the error itself says it
 }{
-	{errContract, exitContract, ""},
-	{backup.ErrNotEverywhere, exitFailed, "mend what is said of each destination, then `systemctl start " +
+	{errContract, hostspec.ExitContract, ""},
+	{backup.ErrNotEverywhere, hostspec.ExitFailed, "mend what is said of each destination, then `systemctl start " +
 		"momentstudio-backup`; a destination that is not named has its copy"},
-	{backup.ErrNotBackedUp, exitFailed, "no destination has a copy of this run, earlier ones are as they were; mend the " +
+	{backup.ErrNotBackedUp, hostspec.ExitFailed, "no destination has a copy of this run, earlier ones are as they were; mend the " +
 		"cause, then `systemctl start momentstudio-backup`"},
-	{restic.ErrNoBackup, 10, "nothing was changed; `restore list --from NAME` shows what a destination has"},
-	{restic.ErrWrongPassword, 11, "nothing was changed; the repository is another stack's, or its password is of " +
+	{restic.ErrNoBackup, hostspec.ExitNoBackup, "nothing was changed; `restore list --from NAME` shows what a destination has"},
+	{restic.ErrWrongPassword, hostspec.ExitWrongPassword, "nothing was changed; the repository is another stack's, or its password is of " +
 		"another generation than this host's: take another destination (--from), or run `studio up` with the stack's own " +
 		"file first"},
-	{restic.ErrDamaged, 12, "the shop's own data were not touched; take another backup (`restore list`) or another " +
+	{restic.ErrDamaged, hostspec.ExitDamaged, "the shop's own data were not touched; take another backup (`restore list`) or another " +
 		"destination (--from), and have this one looked at"},
-	{restic.ErrNoRoom, 13, "nothing of the shop was changed; raise host.volumeSizeGB and run `studio up`, or remove " +
+	{restic.ErrNoRoom, hostspec.ExitNoRoom, "nothing of the shop was changed; raise host.volumeSizeGB and run `studio up`, or remove " +
 		"what is not needed from the data volume"},
-	{restore.ErrNewerSchema, 14, ""},
-	{journal.ErrUnfinished, 15, ""},
-	{lock.ErrHeld, exitLocked, "wait until that has ended, then run it again"},
+	{restore.ErrNewerSchema, hostspec.ExitNewerSchema, ""},
+	{journal.ErrUnfinished, hostspec.ExitUnfinished, ""},
+	{lock.ErrHeld, hostspec.ExitLocked, "wait until that has ended, then run it again"},
 }
 
 var errContract = errors.New("hostops and the program disagree about the host contract")
@@ -87,7 +86,7 @@ func main() {
 	if err == nil {
 		return
 	}
-	code, do := told(err)
+	code, do := exitFor(err)
 	fmt.Fprintln(os.Stderr, "hostops:", err)
 	if do != "" {
 		fmt.Fprintln(os.Stderr, fault.Fix(do))
@@ -95,20 +94,20 @@ func main() {
 	if errors.As(err, &overheard{}) {
 		time.Sleep(hearing)
 	}
-	os.Exit(code)
+	os.Exit(int(code))
 }
 
-// told is the exit code of an error, and what to do about it.
-func told(err error) (code int, do string) {
+// exitFor is the exit code of an error, and what to do about it.
+func exitFor(err error) (code hostspec.ExitCode, do string) {
 	if commandline.Wrong(err) {
-		return exitUsage, "hostops --help shows what there is"
+		return hostspec.ExitUsage, "hostops --help shows what there is"
 	}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
 			return k.code, k.do
 		}
 	}
-	return exitFailed, ""
+	return hostspec.ExitFailed, ""
 }
 
 func command() *cobra.Command {
@@ -127,7 +126,7 @@ func command() *cobra.Command {
 	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), prepareCommand(),
 		migrateCommand(),
 		caddyLoadCommand(), pruneCommand(), backupCommand(), backupAgeCommand(), backupCheckCommand(), notifyCommand(),
-		restoreCommand(), proveCommand(), sftpCommand())
+		restoreCommand(), proveCommand(), sftpCommand(), inspectCommand())
 	return root
 }
 
@@ -150,7 +149,7 @@ func hostApplyCommand() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Minute)
 			defer cancel()
-			return apply.Run(ctx, spec, hostspec.HostRoot, apply.Systemd{}, cmd.OutOrStdout())
+			return apply.Run(ctx, spec, hostspec.HostRoot, systemd.Manager{}, cmd.OutOrStdout())
 		},
 	}
 }

@@ -10,7 +10,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the reference")
 
 func TestReferenceIsCurrent(t *testing.T) {
-	page, err := clidoc.Markdown(command(), reference)
+	page, err := clidoc.Markdown(command(), reference())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -163,30 +164,19 @@ func listCommand() *cobra.Command {
 }
 
 func restoreStatusCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Show where the last restore stands", Args: cobra.NoArgs,
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show the state of the last restore", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			state, err := journal.Read(hostspec.RestoreJournal)
 			if err != nil {
 				return err
 			}
 			out := cmd.OutOrStdout()
-			switch {
-			case state == nil:
-				fmt.Fprintln(out, "nothing is kept of a restore")
-			case !state.Prepared:
-				fmt.Fprintf(out, "the restore of %s has not touched the shop; if it is not running any more, the next one begins "+
-					"anew\n", state.Source)
-			case state.Dropping:
-				fmt.Fprintf(out, "%s serves; the other side of the restore of %s is being removed: `restore drop` finishes that\n",
-					state.Target, state.Source)
-			case !state.Switched:
-				fmt.Fprintf(out, "the restore of %s stands in the middle of its switch to %s: `restore continue` finishes it, "+
-					"`restore undo` goes back\n", state.Source, state.Target)
-			default:
-				fmt.Fprintf(out, "%s serves; the other side of the restore of %s is kept: `restore drop` removes it\n",
-					state.Target, state.Source)
+			if asJSON {
+				return json.NewEncoder(out).Encode(state)
 			}
+			fmt.Fprintln(out, state.Describe())
 			if state != nil {
 				for _, p := range state.Phases {
 					fmt.Fprintf(out, "  %-28s %8.1f s\n", p.Name, p.Seconds)
@@ -195,4 +185,6 @@ func restoreStatusCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the state as JSON; null without a restore")
+	return cmd
 }

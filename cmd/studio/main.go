@@ -210,15 +210,18 @@ approves. Exit codes: 0 passes, 20 riskier than the plan that was reviewed, 21 d
 }
 
 func statusCommand(cli *engine.Stack) *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Show what the host says of its backups, restores, timers and services", Args: cobra.NoArgs,
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show the host's backups, restore, services, timers and disks", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := hostssh.WriteConfig(cmd.Context(), *cli); err != nil {
 				return err
 			}
-			return studio.Status(cmd.Context(), *cli)
+			return studio.Status(cmd.Context(), *cli, asJSON)
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the host's report as JSON, without the settings of services")
+	return cmd
 }
 
 const addressUsage = "this machine's address, to which the port is opened; default: STUDIO_ADDRESS, or the one that " +

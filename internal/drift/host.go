@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -100,45 +101,19 @@ func (w *hostWants) takeJob(urn string, inputs map[string]any) error {
 	return nil
 }
 
-// files asks the host for files, directories, timers, and the engine's IDs; what it prints are names, modes and
-// hashes. An engine that does not answer ends it: nothing would look like everything is gone.
-func (w hostWants) files() string {
-	var b strings.Builder
-	b.WriteString("set -e\nfor p in")
-	for _, path := range slices.Concat(slices.Sorted(maps.Keys(w.wanted)), w.directories) {
-		b.WriteString(" " + hostssh.Quote(path))
-	}
-	b.WriteString(`; do
-if [ -d "$p" ]; then echo "directory $p"
-elif [ -e "$p" ]; then echo "file $(stat -c '%a %u' "$p") $(sha256sum < "$p" | cut -d' ' -f1) $p"; fi
-done
-for u in`)
-	for _, unit := range w.timers {
-		b.WriteString(" " + hostssh.Quote(unit))
-	}
-	b.WriteString(`; do
-echo "timer $(systemctl is-enabled "$u" 2>/dev/null) $(systemctl is-active "$u" 2>/dev/null) $u"
-for x in "$u" "${u%.timer}.service"; do [ -z "$(systemctl show --property=DropInPaths --value "$x")" ] || echo "dropin $x"; done
-done
-docker secret ls --format 'id {{.ID}} secret {{.Name}}'
-docker network ls --no-trunc --format 'id {{.ID}} network {{.Name}}'
-`)
-	return b.String()
+// Inspection asks for the files, directories and timers that the last update left on the host, by an exported state with
+// its secrets.
+func Inspection(state []byte) (hostspec.Inspection, error) {
+	w, err := wantsOfHost(state)
+	return w.inspection(), err
 }
 
-// askTasks asks the host's engine for what runs that nobody asked for, and for tasks that ended.
-const askTasks = `set -e
-echo "boot $(systemctl show --property=UserspaceTimestamp --value --timestamp=unix)"
-docker service ls --format 'service {{.Name}}'
-services="$(docker service ls --quiet --filter label=momentstudio.server)"
-for s in $services; do
-  changed="$(docker service inspect --format '{{.UpdatedAt.Unix}} {{.Spec.Name}}' "$s")"
-  tasks="$(docker service ps --quiet --no-trunc --filter desired-state=shutdown "$s")"
-  for t in $tasks; do
-    docker inspect --type task --format "task $changed {{.Status.Timestamp.Unix}} {{.Status.State}} {{json .Status.Err}}" "$t"
-  done
-done
-`
+func (w hostWants) inspection() hostspec.Inspection {
+	return hostspec.Inspection{
+		Paths:  slices.Concat(slices.Sorted(maps.Keys(w.wanted)), w.directories),
+		Timers: w.timers,
+	}
+}
 
 // hostDrift asks the host's engine for its services and the host for everything else.
 func ofHost(ctx context.Context, c engine.Stack, state []byte) ([]Finding, error) {
@@ -163,43 +138,35 @@ func ofHost(ctx context.Context, c engine.Stack, state []byte) ([]Finding, error
 		return nil, err
 	}
 	defer release()
-	have, err := swarm.Running(ctx, c, o.Address)
+	report, err := hostssh.Inspect(ctx, c, o.Address, state, wants.inspection())
 	if err != nil {
 		return nil, err
 	}
+	for _, s := range report.Services {
+		if !slices.ContainsFunc(services, func(w swarm.Service) bool { return w.Name == s.Name }) {
+			report.Foreign = append(report.Foreign, s.Name)
+		}
+	}
 	up := "studio up --stack " + c.Name
 	var out []Finding
-	for _, d := range swarm.Compare(services, have) {
+	for _, d := range swarm.Compare(services, swarm.Found(report.Services)) {
 		out = append(out, Finding{
 			Where: "service", Name: d.Service, What: strings.Join(d.Why, "; "), Revert: up,
 			Adopt: "write it into the stack's file, then " + up,
 		})
 	}
-	text, err := hostssh.Run(ctx, c, o.Address, wants.files()+askTasks)
-	if err != nil {
-		return out, fmt.Errorf("ask the host: %w", err)
-	}
-	more, err := wants.compare(string(text), services, c.Name, time.Now())
-	return append(out, more...), err
+	return append(out, wants.compare(report, c.Name, time.Now())...), nil
 }
 
-// JobsOf are the URNs of the jobs that write what was found to be changed on the host. A stack without a host
-// has none.
-func JobsOf(ctx context.Context, c engine.Stack, address string, state []byte) ([]string, error) {
+// ChangedFiles are the URNs of the jobs that write files which a report shows to be changed on the host. The state is
+// exported with its secrets.
+func ChangedFiles(c engine.Stack, state []byte, report hostspec.HostReport) ([]string, error) {
 	wants, err := wantsOfHost(state)
-	if err != nil || wants.applyJob == "" || address == "" {
-		return nil, err
-	}
-	text, err := hostssh.Run(ctx, c, address, wants.files())
-	if err != nil {
-		return nil, nil //nolint:nilerr // a host that does not answer is what the update is about to mend, or to report
-	}
-	findings, err := wants.compare(string(text), nil, c.Name, time.Now())
-	if err != nil {
+	if err != nil || wants.applyJob == "" {
 		return nil, err
 	}
 	var urns []string
-	for _, f := range findings {
+	for _, f := range wants.compare(report, c.Name, time.Now()) {
 		if f.job == "" {
 			continue
 		}
@@ -214,84 +181,91 @@ func JobsOf(ctx context.Context, c engine.Stack, address string, state []byte) (
 // restless is the time after a boot in which tasks may fail because others are not there yet.
 const restless = 5 * time.Minute
 
-// compare words what the host answered and the state says otherwise.
-func (w hostWants) compare(answer string, services []swarm.Service, stack string, now time.Time) ([]Finding, error) {
-	const inProgram = "it is the program's: change it there or in the stack's file, then update"
+const inProgram = "it is the program's: change it there or in the stack's file, then update"
+
+// compare finds what of a host's report is not what the state says.
+func (w hostWants) compare(r hostspec.HostReport, stack string, now time.Time) []Finding {
 	up := "studio up --stack " + stack
-	var out []Finding
-	written := func(where, name, what, job string) {
-		out = append(out, Finding{Where: where, Name: name, What: what, Revert: up, Adopt: inProgram, job: job})
+	out := slices.Concat(w.comparePaths(r.Paths, up), w.compareTimers(r.Timers, up), foreignServices(r.Foreign),
+		endedTasks(r, now), w.compareObjects(r, stack, up))
+	slices.SortStableFunc(out, func(a, b Finding) int { return strings.Compare(a.Where+" "+a.Name, b.Where+" "+b.Name) })
+	return out
+}
+
+func (w hostWants) comparePaths(have map[string]hostspec.PathState, up string) (out []Finding) {
+	written := func(where, path, what string) {
+		out = append(out, Finding{Where: where, Name: path, What: what, Revert: up, Adopt: inProgram, job: w.jobs[path]})
 	}
-	var boot time.Time
-	seenFile, seenDirectory, ids := map[string]bool{}, map[string]bool{}, map[string]string{}
-	for line := range strings.Lines(answer) {
-		kind, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		fields := strings.Fields(rest)
-		if len(fields) < map[string]int{
-			"boot": 1, "directory": 1, "file": 4, "timer": 1, "dropin": 1, "id": 3, "service": 1,
-			"task": 4,
-		}[kind] {
-			return nil, fmt.Errorf("ask the host: it answers %q, which is nothing that this program asked for",
-				strings.TrimSpace(line))
-		}
-		switch kind {
-		case "boot":
-			boot = seconds(strings.TrimPrefix(fields[0], "@"))
-		case "directory":
-			seenDirectory[fields[0]] = true
-		case "file":
-			path := fields[3]
-			seenFile[path] = true
-			if slices.Contains(w.directories, path) {
-				continue // said below
-			}
-			if why := w.wanted[path].differs(fields[0], fields[1], fields[2]); why != "" {
-				written("file", path, why, w.jobs[path])
-			}
-		case "timer":
-			unit, state := fields[len(fields)-1], strings.Join(fields[:len(fields)-1], " and ")
-			if state != "enabled and active" {
-				written("timer", unit, "it is "+state+", want enabled and active", w.applyJob)
-			}
-		case "dropin":
-			out = append(out, Finding{
-				Where: "file", Name: fields[0] + ".d", What: "somebody edited the unit beside the program's file",
-				Revert: "systemctl revert " + fields[0] + " on the host", Adopt: inProgram,
-			})
-		case "id":
-			ids[fields[1]+" "+fields[2]] = fields[0]
-		case "service":
-			if !slices.ContainsFunc(services, func(s swarm.Service) bool { return s.Name == fields[0] }) {
-				out = append(out, Finding{
-					Where: "service", Name: fields[0], What: "nobody asked for it",
-					Revert: "docker service rm " + fields[0] + " on the host", Adopt: "declare it in the program",
-				})
-			}
-		case "task":
-			ended, state := seconds(fields[2]), fields[3]
-			if (state != "failed" && state != "rejected") || !ended.After(seconds(fields[0])) ||
-				ended.Before(boot.Add(restless)) || now.Sub(ended) > 24*time.Hour {
-				continue
-			}
-			out = append(out, Finding{
-				Where: "task", Name: fields[1], What: fmt.Sprintf("one ended at %s (%s); Swarm starts another",
-					ended.UTC().Format(time.RFC3339), strings.Join(fields[4:], " ")),
-				Revert: "nothing is to be done when its service runs", Adopt: "docker service logs " + fields[1] +
-					" on the host tells why",
-			})
-		default:
-			return nil, fmt.Errorf("ask the host: it answers %q, which is nothing that this program asked for",
-				strings.TrimSpace(line))
-		}
-	}
-	for path := range w.wanted {
-		if !seenFile[path] {
-			written("file", path, "it is gone", w.jobs[path])
+	for path, want := range w.wanted {
+		switch state, exists := have[path]; {
+		case !exists || state.Directory:
+			written("file", path, "it is gone")
+		case want.differs(state) != "":
+			written("file", path, want.differs(state))
 		}
 	}
 	for _, path := range w.directories {
-		if !seenDirectory[path] {
-			written("directory", path, "it is gone", w.jobs[path])
+		if state, exists := have[path]; !exists || !state.Directory {
+			written("directory", path, "it is gone")
+		}
+	}
+	return out
+}
+
+func (w hostWants) compareTimers(have []hostspec.TimerState, up string) (out []Finding) {
+	for _, t := range have {
+		if t.File != "enabled" || t.Active != "active" {
+			out = append(out, Finding{
+				Where: "timer", Name: t.Unit, What: "it is " + cmp.Or(t.File, "missing") + " and " + t.Active +
+					", want enabled and active", Revert: up, Adopt: inProgram, job: w.applyJob,
+			})
+		}
+		for _, unit := range t.DropIns {
+			out = append(out, Finding{
+				Where: "file", Name: unit + ".d", What: "drop-in files change the unit beside the program's file",
+				Revert: "systemctl revert " + unit + " on the host", Adopt: inProgram,
+			})
+		}
+	}
+	return out
+}
+
+func foreignServices(names []string) (out []Finding) {
+	for _, name := range names {
+		out = append(out, Finding{
+			Where: "service", Name: name, What: "nobody asked for it",
+			Revert: "docker service rm " + name + " on the host", Adopt: "declare it in the program",
+		})
+	}
+	return out
+}
+
+// endedTasks finds tasks that failed since their service was changed, in the last day.
+func endedTasks(r hostspec.HostReport, now time.Time) (out []Finding) {
+	for _, s := range r.Services {
+		for _, t := range s.Ended {
+			failed := t.State == "failed" || t.State == "rejected"
+			if !failed || !t.At.After(s.Updated) || t.At.Before(r.Booted.Add(restless)) || now.Sub(t.At) > 24*time.Hour {
+				continue
+			}
+			out = append(out, Finding{
+				Where: "task", Name: s.Name,
+				What: fmt.Sprintf("one ended at %s (%s); Swarm starts another", t.At.UTC().Format(time.RFC3339),
+					cmp.Or(t.Error, t.State)),
+				Revert: "nothing is to be done when its service runs",
+				Adopt:  "docker service logs " + s.Name + " on the host tells why",
+			})
+		}
+	}
+	return out
+}
+
+// compareObjects finds secrets and networks that are gone or have been replaced.
+func (w hostWants) compareObjects(r hostspec.HostReport, stack, up string) (out []Finding) {
+	ids := map[string]string{}
+	for kind, all := range map[string][]hostspec.Object{"secret": r.Secrets, "network": r.Networks} {
+		for _, o := range all {
+			ids[kind+" "+o.Name] = o.ID
 		}
 	}
 	for name, r := range w.things {
@@ -306,28 +280,23 @@ func (w hostWants) compare(answer string, services []swarm.Service, stack string
 		case "":
 		default:
 			f.What = "it is another one under the same name"
-			f.Revert = fmt.Sprintf("take it from its services and remove it on the host (docker %s rm %s), then %s", kind, plain,
-				f.Revert)
+			f.Revert = fmt.Sprintf("take it from its services and remove it on the host (docker %s rm %s), then %s", kind,
+				plain, f.Revert)
 		}
 		out = append(out, f)
 	}
-	slices.SortStableFunc(out, func(a, b Finding) int { return strings.Compare(a.Where+" "+a.Name, b.Where+" "+b.Name) })
-	return out, nil
+	return out
 }
 
-func seconds(text string) time.Time {
-	n, _ := strconv.ParseInt(text, 10, 64)
-	return time.Unix(n, 0)
-}
-
-// differs words what of a file is not as wanted; "" when all of it is.
-func (f fileWant) differs(mode, uid, sum string) string {
+// differs says what of a file is not as wanted; "" when all of it is.
+func (f fileWant) differs(have hostspec.PathState) string {
 	var why []string
-	if sum != f.sum {
+	if have.SHA256 != f.sum {
 		why = append(why, "its content was changed")
 	}
-	if mode != f.mode || uid != strconv.Itoa(f.uid) {
-		why = append(why, fmt.Sprintf("its mode and owner are %s and %s, want %s and %d", mode, uid, f.mode, f.uid))
+	if have.Mode != f.mode || have.UID != f.uid {
+		why = append(why, fmt.Sprintf("its mode and owner are %s and %d, want %s and %d", have.Mode, have.UID, f.mode,
+			f.uid))
 	}
 	return strings.Join(why, "; ")
 }

@@ -9,44 +9,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
-
-// Proof is what `hostops prove` prints; what a report does not need of it is left out.
-type Proof struct {
-	Source   string   `json:"source"` // the backup, for people
-	Manifest Manifest `json:"manifest"`
-	Phases   []Phase  `json:"phases"` // of the restore
-	Checks   []Check  `json:"checks"`
-}
-
-// Manifest is what the backup says of itself.
-type Manifest struct {
-	ID       string    `json:"id"`
-	Stack    string    `json:"stack"` // that made it
-	Release  string    `json:"release"`
-	Revision string    `json:"revision"`
-	Started  time.Time `json:"started"`
-	Database struct {
-		Bytes int64            `json:"bytes"`
-		Rows  map[string]int64 `json:"rows"`
-	} `json:"database"`
-	Files map[string]struct {
-		Files int   `json:"files"`
-		Bytes int64 `json:"bytes"`
-	} `json:"files"`
-}
 
 // Phase is a part of the drill and the time that it took.
 type Phase struct {
 	Name    string  `json:"name"`
 	Seconds float64 `json:"seconds"`
-}
-
-// Check is one thing that was looked at.
-type Check struct {
-	Name   string `json:"name"`
-	Result string `json:"result"` // "passed", "failed", or "not possible": the backup has nothing to check it with
-	Detail string `json:"detail"`
 }
 
 // Report is what a drill found.
@@ -55,11 +25,11 @@ type Report struct {
 	Began  time.Time `json:"began"`
 	Phases []Phase   `json:"phases"` // of the whole drill, those of the restore among them
 	// from the backup's beginning to the drill's: what would have been lost
-	Age     float64   `json:"ageSeconds,omitempty"`
-	Proof   *Proof    `json:"proof,omitempty"` // nil: it did not come so far
-	Error   string    `json:"error,omitempty"` // why it ended early
-	Removed bool      `json:"removed"`         // nothing of the drill is left
-	Kept    time.Time `json:"keptUntil,omitzero"`
+	Age     float64                    `json:"ageSeconds,omitempty"`
+	Proof   *hostspec.AcceptanceReport `json:"proof,omitempty"` // nil: it did not come so far
+	Error   string                     `json:"error,omitempty"` // why it ended early
+	Removed bool                       `json:"removed"`         // nothing of the drill is left
+	Kept    time.Time                  `json:"keptUntil,omitzero"`
 }
 
 // Expected is what the backup is to be; checks of it join those of the proof.
@@ -73,11 +43,11 @@ func (r *Report) Judge(e Expected) {
 	m, age := r.Proof.Manifest, r.Began.Sub(r.Proof.Manifest.Started)
 	r.Age = age.Seconds()
 	check := func(name string, good bool, detail string) {
-		result := "passed"
+		result := hostspec.CheckPassed
 		if !good {
-			result = "failed"
+			result = hostspec.CheckFailed
 		}
-		r.Proof.Checks = append(r.Proof.Checks, Check{name, result, detail})
+		r.Proof.Checks = append(r.Proof.Checks, hostspec.AcceptanceCheck{Name: name, Result: result, Detail: detail})
 	}
 	if e.Stack != "" {
 		check("the backup is of the stack that is drilled", m.Stack == e.Stack,
@@ -99,7 +69,7 @@ func (r Report) Err() error {
 	}
 	var bad []error
 	for _, c := range r.Proof.Checks {
-		if c.Result != "passed" && c.Result != "not possible" {
+		if c.Result != hostspec.CheckPassed && c.Result != hostspec.CheckNotPossible {
 			bad = append(bad, fmt.Errorf("not so: %s: %s", c.Name, c.Detail))
 		}
 	}
@@ -110,8 +80,8 @@ func (r Report) Err() error {
 }
 
 // ReadProof reads what `hostops prove` printed.
-func ReadProof(text []byte) (*Proof, error) {
-	var p Proof
+func ReadProof(text []byte) (*hostspec.AcceptanceReport, error) {
+	var p hostspec.AcceptanceReport
 	if err := json.Unmarshal(text, &p); err != nil || len(p.Checks) == 0 {
 		return nil, errors.New("the host's proof is not the JSON that this program knows")
 	}
@@ -163,7 +133,7 @@ func (r Report) Markdown() string {
 			size(m.Database.Bytes), files, size(bytes))
 		b.WriteString("\n| Check | Result | Found |\n|---|---|---|\n")
 		for _, c := range p.Checks {
-			result := map[string]string{"passed": "✓", "not possible": "–"}[c.Result]
+			result := map[hostspec.AcceptanceResult]string{"passed": "✓", "not possible": "–"}[c.Result]
 			if result == "" {
 				result = "**✗**"
 			}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
 	"github.com/prekzursil/momentstudio-infra/internal/secret"
@@ -160,7 +162,7 @@ func runDrill(ctx context.Context, c engine.Stack, o Options, wanted config.Conf
 }
 
 // prove runs the host's checks; a failed one is in the proof, and is no error here.
-func prove(ctx context.Context, c engine.Stack, address, domain string) (*Proof, error) {
+func prove(ctx context.Context, c engine.Stack, address, domain string) (*hostspec.AcceptanceReport, error) {
 	cmd := hostssh.Command(ctx, c, address, hostspec.HostopsCommand+" prove --domain "+hostssh.Quote(domain))
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -184,18 +186,17 @@ func restore(ctx context.Context, c engine.Stack, address, command string) error
 	}
 	err := fmt.Errorf("restore the backup: %w", ran)
 	var exit *exec.ExitError
-	if errors.As(ran, &exit) && restoreFailures[exit.ExitCode()] != "" {
-		err = fmt.Errorf("restore the backup: %s", restoreFailures[exit.ExitCode()])
+	if errors.As(ran, &exit) {
+		switch code := hostspec.ExitCode(exit.ExitCode()); {
+		case exit.ExitCode() == hostssh.SSHFailed:
+			err = errors.New("restore the backup: the host does not answer any more")
+		case code == hostspec.ExitNoRoom:
+			err = fault.Hint(fmt.Errorf("restore the backup: %s", code), "raise host.volumeSizeGB in the drill's file")
+		case slices.Contains(hostspec.ExitCodes, code) && code != hostspec.ExitFailed:
+			err = fmt.Errorf("restore the backup: %s", code)
+		}
 	}
 	return errors.Join(err, keepLog(c, "restore", out.Bytes(), errOut.Bytes()))
-}
-
-// restoreFailures are hostops' exit codes (docs/reference/hostops.md).
-var restoreFailures = map[int]string{
-	10: "there is no such backup", 11: "backupPassword does not open the backups", 12: "the backup is damaged",
-	13: "it does not fit: raise host.volumeSizeGB in the drill's file", 14: "its schema is newer than the release of " +
-		"the drill",
-	hostssh.SSHFailed: "the host does not answer any more",
 }
 
 // keepLog writes what the host printed beside the stack's other files, for this machine's eyes, and says where.

@@ -32,10 +32,6 @@ func (e lockedError) Error() string {
 // connection ends, however it ends. $1 is who takes it, $2 how many seconds to wait.
 const takeLock = `exec 9<>` + hostspec.ServicesLock + ` || exit 1
 if ! flock --wait "$2" 9; then echo "held by $(cat ` + hostspec.ServicesLock + `)"; exit 0; fi
-if grep -q '"prepared": true' ` + hostspec.RestoreJournal + ` 2>/dev/null && grep -q '"switched": false' ` +
-	hostspec.RestoreJournal + `; then
-  echo "between two states"; exit 0
-fi
 printf '%s\n' "$1" > ` + hostspec.ServicesLock + `
 echo taken
 cat > /dev/null`
@@ -82,10 +78,6 @@ func LockServices(ctx context.Context, c engine.Stack, address, what string) (re
 	case ctx.Err() != nil:
 		end()
 		return nil, ctx.Err()
-	case line == "between two states":
-		end()
-		return nil, fmt.Errorf("a restore stands in the middle of its switch, and an update would mix two states of the "+
-			"shop; fix: `%s restore continue` on the host finishes it, `restore undo` goes back", hostspec.HostopsCommand)
 	case strings.HasPrefix(line, "held by "):
 		end()
 		return nil, lockedError{strings.TrimPrefix(line, "held by ")}

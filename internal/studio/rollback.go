@@ -1,7 +1,6 @@
 package studio
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -96,11 +95,19 @@ func earlierRelease(ctx context.Context, c engine.Stack, present Release, to str
 	if err != nil {
 		return Release{}, err
 	}
-	verified, err := hostssh.Run(ctx, c, o.Address, "cat "+hostspec.VerifiedFile+" 2>/dev/null || true")
+	state, err := c.Output(ctx, "stack", "export")
+	if err != nil {
+		return Release{}, fmt.Errorf("read the state of stack %s: %w", c.Name, err)
+	}
+	host, err := hostssh.Inspect(ctx, c, o.Address, state, hostspec.Inspection{})
 	if err != nil {
 		return Release{}, fmt.Errorf("ask the host which releases were verified: %w", err)
 	}
-	return chooseRelease(history, verifiedReleases(verified), present, to)
+	var verified []Release
+	for _, r := range host.Verified {
+		verified = append(verified, Release{Name: r.Name, Backend: r.Backend, Frontend: r.Frontend})
+	}
+	return chooseRelease(history, verified, present, to)
 }
 
 // chooseRelease picks from the history, newest first. Without a name it only goes back: a second rollback
@@ -176,15 +183,4 @@ func releasesOf(history []byte) ([]Release, error) {
 		}
 	}
 	return out, nil
-}
-
-// verifiedReleases reads the host's record.
-func verifiedReleases(text []byte) []Release {
-	var out []Release
-	for line := range bytes.Lines(text) {
-		if f := strings.Fields(string(line)); len(f) == 3 {
-			out = append(out, Release{Backend: f[0], Frontend: f[1], Name: f[2]})
-		}
-	}
-	return out
 }

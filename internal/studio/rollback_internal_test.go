@@ -82,11 +82,3 @@ func TestWhichReleaseARollbackChooses(t *testing.T) {
 		})
 	}
 }
-
-func TestTheHostsRecordOfVerifiedReleases(t *testing.T) {
-	r := releaseNo(3)
-	got := verifiedReleases([]byte("half line\n" + r.Backend + " " + r.Frontend + " " + r.Name + "\n"))
-	if len(got) != 1 || !got[0].same(r) {
-		t.Errorf("got %+v", got)
-	}
-}

@@ -2,17 +2,14 @@
 package swarm
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
-	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/resourcetype"
 )
 
@@ -51,7 +48,7 @@ func Wanted(state []byte) ([]Service, error) {
 				} `json:"replicated"`
 			} `json:"mode"`
 			EndpointSpec struct {
-				Ports []port `json:"ports"`
+				Ports []hostspec.Port `json:"ports"`
 			} `json:"endpointSpec"`
 			TaskSpec struct {
 				ContainerSpec struct {
@@ -65,7 +62,7 @@ func Wanted(state []byte) ([]Service, error) {
 					Healthcheck struct {
 						Tests []string `json:"tests"`
 					} `json:"healthcheck"`
-					Mounts  []mount `json:"mounts"`
+					Mounts  []hostspec.Mount `json:"mounts"`
 					Secrets []struct {
 						SecretName string `json:"secretName"`
 						FileName   string `json:"fileName"`
@@ -110,23 +107,13 @@ func Wanted(state []byte) ([]Service, error) {
 	return out, nil
 }
 
-type mount struct {
-	Source, Target string
-	ReadOnly       bool
-}
-
-type port struct {
-	TargetPort, PublishedPort int
-	Protocol, PublishMode     string
-}
-
 // details are the properties that a service may not lose unseen.
 type details struct {
 	Command, Health                        []string
 	User                                   string
 	CapAdd, CapDrop, Networks, SecretFiles []string
-	Mounts                                 []mount
-	Ports                                  []port
+	Mounts                                 []hostspec.Mount
+	Ports                                  []hostspec.Port
 	Memory                                 int64
 }
 
@@ -149,117 +136,46 @@ func (d details) parts() map[string]string {
 	}
 }
 
-// listServices prints every service of ours and its tasks, one JSON value a line.
-const listServices = `set -e
-services="$(docker service ls --quiet --filter label=momentstudio.server)"
-for s in $services; do
-docker service inspect --format '{{json .}}' "$s"
-docker service ps --no-trunc --filter desired-state=running --format '{"Task":{"State":{{json .CurrentState}}}}' "$s"
-done`
-
-// Running asks the host's own Docker engine.
-func Running(ctx context.Context, c engine.Stack, address string) ([]Service, error) {
-	out, err := hostssh.Run(ctx, c, address, listServices)
-	if err != nil {
-		return nil, fmt.Errorf("ask the host what runs: %w", err)
+// Found takes from a host's report what is compared.
+func Found(services []hostspec.Service) []Service {
+	out := make([]Service, 0, len(services))
+	for _, h := range services {
+		s := Service{
+			Name: h.Name, Image: h.Image, Replicas: h.Replicas, Env: h.Env, Running: h.Running, Update: h.Update,
+		}
+		d := details{
+			Command: h.Command, Health: h.Health, User: h.User, CapAdd: h.CapAdd, CapDrop: h.CapDrop,
+			Networks: h.Networks, Mounts: h.Mounts, Ports: h.Ports, Memory: h.Memory,
+		}
+		for _, secret := range h.Secrets {
+			d.SecretFiles = append(d.SecretFiles, secret.Name+" "+secret.File)
+			s.Secrets = append(s.Secrets, secret.Name)
+		}
+		s.Parts = d.parts()
+		slices.Sort(s.Secrets)
+		out = append(out, s)
 	}
-	return parseServices(out)
+	return out
 }
 
-func parseServices(lines []byte) ([]Service, error) {
-	var out []Service
-	dec := json.NewDecoder(bytes.NewReader(lines))
-	for dec.More() {
-		var line struct {
-			Task *struct {
-				State string
-			}
-			Spec *struct {
-				Name string
-				Mode struct {
-					Replicated struct{ Replicas int }
-				}
-				EndpointSpec struct{ Ports []port }
-				TaskTemplate struct {
-					ContainerSpec struct {
-						Image       string
-						Command     []string
-						Args        []string
-						Env         []string
-						User        string
-						Healthcheck struct{ Test []string }
-						Mounts      []mount
-						Secrets     []struct {
-							SecretName string
-							File       struct{ Name string }
-						}
-						CapabilityAdd, CapabilityDrop []string
-					}
-					Networks  []struct{ Target string }
-					Resources struct{ Limits struct{ MemoryBytes int64 } }
-				}
-			}
-			UpdateStatus struct{ State string }
-		}
-		if err := dec.Decode(&line); err != nil {
-			return nil, errors.New("the host's Docker engine answers something else than a list of services")
-		}
-		switch {
-		case line.Task != nil && len(out) > 0:
-			if strings.HasPrefix(line.Task.State, "Running") {
-				out[len(out)-1].Running++
-			}
-		case line.Spec != nil:
-			spec := line.Spec.TaskTemplate.ContainerSpec
-			s := Service{
-				Name: line.Spec.Name, Image: spec.Image, Replicas: line.Spec.Mode.Replicated.Replicas,
-				Env: map[string]string{}, Update: line.UpdateStatus.State,
-			}
-			d := details{
-				Command: slices.Concat(spec.Command, spec.Args), Health: spec.Healthcheck.Test, User: spec.User,
-				CapAdd: spec.CapabilityAdd, CapDrop: spec.CapabilityDrop,
-				Mounts: spec.Mounts, Ports: line.Spec.EndpointSpec.Ports,
-				Memory: line.Spec.TaskTemplate.Resources.Limits.MemoryBytes,
-			}
-			for _, n := range line.Spec.TaskTemplate.Networks {
-				d.Networks = append(d.Networks, n.Target)
-			}
-			for _, secret := range spec.Secrets {
-				d.SecretFiles = append(d.SecretFiles, secret.SecretName+" "+secret.File.Name)
-			}
-			s.Parts = d.parts()
-			for _, v := range spec.Env {
-				name, value, _ := strings.Cut(v, "=")
-				s.Env[name] = value
-			}
-			for _, secret := range spec.Secrets {
-				s.Secrets = append(s.Secrets, secret.SecretName)
-			}
-			slices.Sort(s.Secrets)
-			out = append(out, s)
-		}
-	}
-	return out, nil
-}
-
-// difference is one service that is not what the state says.
-type difference struct {
+// Difference is one service that is not what the state says.
+type Difference struct {
 	Service string
-	Urn     string
+	URN     string
 	Why     []string
 	final   bool // waiting changes nothing: the update ended in a rollback
 }
 
 // Compare lists the services that differ from what was asked for, in the order of want.
-func Compare(want, have []Service) []difference {
+func Compare(want, have []Service) []Difference {
 	running := map[string]Service{}
 	for _, s := range have {
 		running[s.Name] = s
 	}
-	var out []difference
+	var out []Difference
 	for _, w := range want {
 		h, ok := running[w.Name]
-		d := difference{Service: w.Name, Urn: w.urn}
+		d := Difference{Service: w.Name, URN: w.urn}
 		say := func(format string, args ...any) { d.Why = append(d.Why, fmt.Sprintf(format, args...)) }
 		switch {
 		case !ok:
@@ -305,66 +221,43 @@ func Compare(want, have []Service) []difference {
 }
 
 // RolledBack lists the services whose last update did not stay.
-func RolledBack(have []Service) []difference {
-	var out []difference
+func RolledBack(have []Service) []Difference {
+	var out []Difference
 	for _, s := range have {
 		if strings.HasPrefix(s.Update, "rollback") || s.Update == "paused" {
-			out = append(out, difference{Service: s.Name, Why: []string{"its last update ended in " + s.Update}})
+			out = append(out, Difference{Service: s.Name, Why: []string{"its last update ended in " + s.Update}})
 		}
 	}
 	return out
 }
 
-// Explain words a difference, with the errors of the service's tasks and the end of its log.
-func Explain(ctx context.Context, c engine.Stack, address string, d difference) string {
-	text := d.Service + ": " + strings.Join(d.Why, "; ")
-	tasks, err := hostssh.Run(ctx, c, address, "docker service ps --no-trunc --format '{{.CurrentState}}: {{.Error}}' "+
-		d.Service+" 2>/dev/null | grep -v ': $' | head -3; "+
-		"echo '-- log'; timeout 20 docker service logs --raw --tail 50 "+d.Service+" 2>&1 | cut -c1-400")
-	if err == nil {
-		states, log, _ := strings.Cut(string(tasks), "-- log\n")
-		if states = strings.TrimSpace(states); states != "" {
-			text += "\n    tasks: " + strings.ReplaceAll(states, "\n", "\n           ")
-		}
-		if log = strings.TrimSpace(log); log != "" {
-			text += "\n    the end of its log:\n      " + strings.ReplaceAll(log, "\n", "\n      ")
-		}
-	}
-	return text
+// Final reports whether waiting changes nothing about one of the differences: Swarm rolled an update back.
+func Final(all []Difference) bool {
+	return slices.ContainsFunc(all, func(d Difference) bool { return d.final })
 }
 
-// CheckServices compares what runs on the host with what the state says. Its error names each
-// service that differs, with its tasks' errors and the last 50 lines of its log.
-func CheckServices(ctx context.Context, c engine.Stack, address string) error {
-	state, err := c.Output(ctx, "stack", "export")
-	if err != nil {
-		return fmt.Errorf("read the state of stack %s: %w", c.Name, err)
+// Names are the names of the services that differ.
+func Names(all []Difference) (names []string) {
+	for _, d := range all {
+		names = append(names, d.Service)
 	}
-	want, err := Wanted(state)
-	if err != nil {
-		return err
-	}
-	have, err := Running(ctx, c, address)
-	if err != nil {
-		return err
-	}
-	differences := Compare(want, have)
-	if len(differences) == 0 {
-		return nil
-	}
-	lines, final := make([]string, 0, len(differences)), false
-	for _, d := range differences {
-		lines = append(lines, Explain(ctx, c, address, d))
-		final = final || d.final
-	}
-	err = errors.New("the host does not run what was asked for:\n  - " + strings.Join(lines, "\n  - "))
-	if final {
-		return RolledBackError{err}
-	}
-	return err
+	return names
 }
 
-// RolledBackError is a state of the host that no waiting changes.
-type RolledBackError struct{ error }
-
-func (e RolledBackError) Unwrap() error { return e.error }
+// Describe lists differences, with the errors of each service's tasks and the end of its log.
+func Describe(all []Difference, logs map[string]hostspec.ServiceLog) string {
+	var b strings.Builder
+	for i, d := range all {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString("  - " + d.Service + ": " + strings.Join(d.Why, "; "))
+		if l := logs[d.Service]; len(l.Errors) > 0 {
+			b.WriteString("\n    tasks: " + strings.Join(l.Errors, "\n           "))
+		}
+		if l := logs[d.Service]; len(l.Lines) > 0 {
+			b.WriteString("\n    the end of its log:\n      " + strings.Join(l.Lines, "\n      "))
+		}
+	}
+	return b.String()
+}

@@ -1,11 +1,12 @@
 package swarm
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 const backendURN = "urn:pulumi:prod::momentstudio::momentstudio:app:App$docker:index/service:Service::app-backend"
@@ -18,22 +19,17 @@ func recorded() []byte {
 		`,{"urn":"x","type":"docker:index/secret:Secret"}]}}`, backendURN, false, backendURN+"-old", true)
 }
 
-// reported is what Docker says of a service: image, environment, secrets, replicas, state of the last
-// update, and the states of its tasks.
-func reported(image string, env, secrets []string, replicas int, update string, tasks ...string) string {
-	var refs []map[string]string
-	for _, s := range secrets {
-		refs = append(refs, map[string]string{"SecretName": s})
+// reported is a host's report of the service; running tasks are those at the end.
+func reported(image string, env map[string]string, secrets []string, replicas int, update string,
+	running int,
+) []hostspec.Service {
+	s := hostspec.Service{
+		Name: "momentstudio-backend", Image: image, Env: env, Replicas: replicas, Update: update, Running: running,
 	}
-	text, _ := json.Marshal(map[string]any{"Spec": map[string]any{
-		"Name": "momentstudio-backend", "Mode": map[string]any{"Replicated": map[string]int{"Replicas": replicas}},
-		"TaskTemplate": map[string]any{"ContainerSpec": map[string]any{"Image": image, "Env": env, "Secrets": refs}},
-	}, "UpdateStatus": map[string]string{"State": update}})
-	out := string(text) + "\n"
-	for _, t := range tasks {
-		out += fmt.Sprintf("{\"Task\":{\"State\":%q}}\n", t)
+	for _, name := range secrets {
+		s.Secrets = append(s.Secrets, hostspec.SecretMount{Name: name})
 	}
-	return out
+	return []hostspec.Service{s}
 }
 
 func TestServicesThatAreNotAsAskedForAreFound(t *testing.T) {
@@ -41,54 +37,51 @@ func TestServicesThatAreNotAsAskedForAreFound(t *testing.T) {
 	if err != nil || len(want) != 1 {
 		t.Fatalf("got %d services, %v", len(want), err)
 	}
-	image, env, secrets := "r/backend@sha256:aa", []string{"B=x=y", "A=1"}, []string{"s-1", "s-2"}
-	up := []string{"Running 2 minutes ago", "Running 1 second ago"}
+	image, secrets := "r/backend@sha256:aa", []string{"s-1", "s-2"}
+	env := map[string]string{"A": "1", "B": "x=y"}
 	for _, c := range []struct {
-		what, host string
-		why        string // "" for none
+		what string
+		host []hostspec.Service
+		why  string // "" for none
 	}{
-		{"what was asked for", reported(image, env, secrets, 2, "completed", up...), ""},
-		{"a service that was never updated", reported(image, env, secrets, 2, "", up...), ""},
-		{"no such service", "", "it does not exist"},
+		{"what was asked for", reported(image, env, secrets, 2, "completed", 2), ""},
+		{"a service that was never updated", reported(image, env, secrets, 2, "", 2), ""},
+		{"no such service", nil, "it does not exist"},
 		{
-			"an older release", reported("r/backend@sha256:bb", env, secrets, 2, "completed", up...),
+			"an older release", reported("r/backend@sha256:bb", env, secrets, 2, "completed", 2),
 			"it runs image r/backend@sha256:bb, want r/backend@sha256:aa",
 		},
 		{
-			"a release that was rolled back", reported("r/backend@sha256:bb", env, secrets, 2, "rollback_completed", up...),
+			"a release that was rolled back", reported("r/backend@sha256:bb", env, secrets, 2, "rollback_completed", 2),
 			"its last update ended in rollback_completed",
 		},
-		{"a rollback to what is asked for now", reported(image, env, secrets, 2, "rollback_completed", up...), ""},
+		{"a rollback to what is asked for now", reported(image, env, secrets, 2, "rollback_completed", 2), ""},
 		{
-			"a rollback that was stopped", reported(image, env, secrets, 2, "rollback_paused", up[0]),
+			"a rollback that was stopped", reported(image, env, secrets, 2, "rollback_paused", 1),
 			"its last update ended in rollback_paused",
 		},
-		{"older secrets", reported(image, env, []string{"s-0", "s-2"}, 2, "completed", up...), "it has secrets s-0 s-2, " +
+		{"older secrets", reported(image, env, []string{"s-0", "s-2"}, 2, "completed", 2), "it has secrets s-0 s-2, " +
 			"want s-1 s-2"},
 		{
-			"another setting", reported(image, []string{"A=2", "B=x=y"}, secrets, 2, "completed", up...),
+			"another setting", reported(image, map[string]string{"A": "2", "B": "x=y"}, secrets, 2, "completed", 2),
 			"its setting A is not the one that was asked for",
 		},
-		{"a setting less", reported(image, []string{"A=1"}, secrets, 2, "completed", up...), "its setting B is not the one"},
+		{"a setting less", reported(image, map[string]string{"A": "1"}, secrets, 2, "completed", 2), "its setting B is not the one"},
 		{
-			"a setting more", reported(image, append(env, "C=1"), secrets, 2, "completed", up...),
+			"a setting more", reported(image, map[string]string{"A": "1", "B": "x=y", "C": "1"}, secrets, 2, "completed", 2),
 			"it has the setting C, which nobody asked for",
 		},
-		{"fewer replicas", reported(image, env, secrets, 1, "completed", up[:1]...), "it is set to 1 replicas, want 2"},
+		{"fewer replicas", reported(image, env, secrets, 1, "completed", 1), "it is set to 1 replicas, want 2"},
 		{
-			"a task that is not healthy yet", reported(image, env, secrets, 2, "completed", up[0], "Starting 3 seconds ago"),
+			"a task that is not healthy yet", reported(image, env, secrets, 2, "completed", 1),
 			"1 of 2 tasks run",
 		},
 	} {
-		have, err := parseServices([]byte(c.host))
-		if err != nil {
-			t.Fatalf("%s: %v", c.what, err)
-		}
-		got := Compare(want, have)
+		got := Compare(want, Found(c.host))
 		switch {
 		case c.why == "" && len(got) != 0:
 			t.Errorf("%s: reported as %q", c.what, got[0].Why)
-		case c.why != "" && (len(got) != 1 || got[0].Service != "momentstudio-backend" || got[0].Urn != backendURN ||
+		case c.why != "" && (len(got) != 1 || got[0].Service != "momentstudio-backend" || got[0].URN != backendURN ||
 			!slices.ContainsFunc(got[0].Why, func(w string) bool { return strings.Contains(w, c.why) })):
 			t.Errorf("%s: got %+v, want %q", c.what, got, c.why)
 		}
@@ -100,11 +93,7 @@ func TestUpdatesThatDidNotStayAreListed(t *testing.T) {
 		"": false, "completed": false, "updating": false,
 		"rollback_completed": true, "rollback_paused": true, "paused": true,
 	} {
-		have, err := parseServices([]byte(reported("r/backend@sha256:aa", nil, nil, 1, state, "Running")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := RolledBack(have)
+		got := RolledBack(Found(reported("r/backend@sha256:aa", nil, nil, 1, state, 1)))
 		if (len(got) == 1) != listed || listed && got[0].Why[0] != "its last update ended in "+state {
 			t.Errorf("after %q: %+v, want it listed: %v", state, got, listed)
 		}
@@ -116,22 +105,25 @@ func TestValuesOfSettingsAreNotShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, err := parseServices([]byte(reported("r/backend@sha256:aa", []string{"A=canary", "B=x=y", "C=canary"},
-		[]string{"s-1", "s-2"}, 2, "", "Running", "Running")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	have := Found(reported("r/backend@sha256:aa", map[string]string{"A": "canary", "B": "x=y", "C": "canary"},
+		[]string{"s-1", "s-2"}, 2, "", 2))
 	if got := fmt.Sprint(Compare(want, have)); strings.Contains(got, "canary") {
 		t.Errorf("a value is shown: %s", got)
 	}
 }
 
-func TestAnswersThatAreNoListOfServices(t *testing.T) {
-	if _, err := parseServices([]byte("Cannot connect to the Docker daemon: canary")); err == nil ||
-		strings.Contains(err.Error(), "canary") {
-		t.Errorf("got %v, want an error that quotes nothing", err)
-	}
-	if _, err := Wanted([]byte(`{"deployment":{"resources":[{"type":"docker:index/service:Service","urn":"u","inputs":{"name":7}}]}}`)); err == nil {
+func TestADamagedRecordIsRefused(t *testing.T) {
+	const damaged = `{"deployment":{"resources":[{"type":"docker:index/service:Service","urn":"u","inputs":{"name":7}}]}}`
+	if _, err := Wanted([]byte(damaged)); err == nil {
 		t.Error("a damaged record is accepted")
+	}
+}
+
+func TestDifferencesAreDescribedWithTheTasksErrorsAndTheLog(t *testing.T) {
+	all := []Difference{{Service: "a", Why: []string{"x", "y"}}, {Service: "b", Why: []string{"z"}, final: true}}
+	got := Describe(all, map[string]hostspec.ServiceLog{"a": {Errors: []string{"failed: 1"}, Lines: []string{"l1", "l2"}}})
+	const want = "  - a: x; y\n    tasks: failed: 1\n    the end of its log:\n      l1\n      l2\n  - b: z"
+	if got != want || !Final(all) || Final(all[:1]) || len(Names(all)) != 2 {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

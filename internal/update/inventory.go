@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/cloudflare/cloudflare-go"
 	"github.com/hetznercloud/hcloud-go/v2/hcloud"
@@ -14,7 +13,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/clouds"
 	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
-	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/naming"
 	"github.com/prekzursil/momentstudio-infra/internal/recovery"
 	"github.com/prekzursil/momentstudio-infra/internal/resourcetype"
@@ -32,7 +31,9 @@ func (i *inventory) add(kind, id, key string) {
 }
 
 // takeInventory asks both clouds and, when there is one that answers, the host.
-func takeInventory(ctx context.Context, c engine.Stack, wanted config.Config, address string) (inventory, error) {
+func takeInventory(ctx context.Context, c engine.Stack, wanted config.Config,
+	host *hostspec.HostReport,
+) (inventory, error) {
 	var i inventory
 	if err := inventoryHetzner(ctx, c, &i); err != nil {
 		return i, clouds.Explain("hcloud:", "ask Hetzner what there is of the stack", err)
@@ -42,8 +43,8 @@ func takeInventory(ctx context.Context, c engine.Stack, wanted config.Config, ad
 			return i, clouds.Explain("cloudflare:", "ask Cloudflare what there is of the stack", err)
 		}
 	}
-	if address != "" {
-		inventoryHost(ctx, c, address, &i)
+	if host != nil {
+		inventoryHost(*host, &i)
 	}
 	return i, nil
 }
@@ -209,28 +210,20 @@ func inventoryCloudflare(ctx context.Context, wanted config.Config, i *inventory
 	return nil
 }
 
-// listOnHost prints what the program's resources are on the host, by the label that all of them carry.
-const listOnHost = `set -e
-docker secret ls --filter label=momentstudio.server --format 'secret {{.ID}} {{.Name}}'
-docker network ls --no-trunc --filter label=momentstudio.server --format 'network {{.ID}} {{.Name}}'
-for s in $(docker service ls --quiet --filter label=momentstudio.server); do docker service inspect --format 'service {{.ID}} {{.Spec.Name}}' "$s"; done
-docker ps --all --no-trunc --filter label=momentstudio.server --format 'container {{.ID}} {{.Names}} {{.State}}'`
-
-// inventoryHost lists what lives on the host. One that does not answer is what the update is about to mend, or to
-// report.
-func inventoryHost(ctx context.Context, c engine.Stack, address string, i *inventory) {
-	text, err := hostssh.Run(ctx, c, address, listOnHost)
-	if err != nil {
-		return
-	}
-	kinds := map[string]string{
-		"secret": resourcetype.DockerSecret, "network": resourcetype.DockerNetwork, "service": resourcetype.DockerService,
-		"container": resourcetype.DockerContainer,
-	}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) >= 3 && kinds[f[0]] != "" {
-			i.add(kinds[f[0]], f[1], f[2])
+// inventoryHost lists what lives on the host, by its report.
+func inventoryHost(host hostspec.HostReport, i *inventory) {
+	for kind, all := range map[string][]hostspec.Object{
+		resourcetype.DockerSecret: host.Secrets, resourcetype.DockerNetwork: host.Networks,
+		resourcetype.DockerContainer: host.Containers,
+	} {
+		for _, o := range all {
+			if !o.Foreign {
+				i.add(kind, o.ID, o.Name)
+			}
 		}
+	}
+	for _, s := range host.Services {
+		i.add(resourcetype.DockerService, s.ID, s.Name)
 	}
 	// services have readDrifted, jobs are records of the past
 	i.asked = append(i.asked, resourcetype.DockerSecret, resourcetype.DockerNetwork)

@@ -26,6 +26,10 @@ func prepareRebuild(ctx context.Context, c engine.Stack, wanted config.Config, s
 			wanted.Host.Generation, err),
 			"nothing was changed; docs/guides/rebuild-host.md has the steps (protection is lifted in an update of its own)")
 	}
+	// As the state is stored, with its secrets encrypted: what is imported and kept must not show them.
+	if state, err = c.Output(ctx, "stack", "export"); err != nil {
+		return fmt.Errorf("read the state of stack %s: %w", c.Name, err)
+	}
 	smaller, dropped, err := engine.WithoutDocker(state)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/diagnosis"
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
 	"github.com/prekzursil/momentstudio-infra/internal/recovery"
 	"github.com/prekzursil/momentstudio-infra/internal/resourcetype"
@@ -40,7 +41,11 @@ func Recover(ctx context.Context, c engine.Stack, o RecoverOptions) error {
 	if err != nil {
 		return err
 	}
-	found, err := recoverLocked(ctx, c, wanted, address, o)
+	_, host, err := observe(ctx, c, address)
+	if err != nil {
+		return err
+	}
+	found, err := recoverLocked(ctx, c, wanted, address, host, o)
 	if err == nil && !found {
 		fmt.Fprintf(c.Out, "the state of stack %s knows everything that bears its name, and all that it knows is there\n",
 			c.Name)
@@ -50,9 +55,9 @@ func Recover(ctx context.Context, c engine.Stack, o RecoverOptions) error {
 
 // recover is Recover for a stack whose host's lock is taken. It returns whether there was anything to say.
 func recoverLocked(ctx context.Context, c engine.Stack, wanted config.Config, address string,
-	o RecoverOptions,
+	host *hostspec.HostReport, o RecoverOptions,
 ) (found bool, err error) {
-	i, err := takeInventory(ctx, c, wanted, address)
+	i, err := takeInventory(ctx, c, wanted, host)
 	if err != nil {
 		return false, err
 	}
@@ -99,7 +104,7 @@ func recoverLocked(ctx context.Context, c engine.Stack, wanted config.Config, ad
 		fmt.Fprintf(c.Out, "left alone: %s bears the stack's name, and the program does not make it; delete it when "+
 			"nothing needs it\n", t)
 	}
-	if err := removeJobs(ctx, c, address, jobs, o.Apply); err != nil {
+	if err := removeJobs(ctx, c, address, jobs, host, o.Apply); err != nil {
 		return true, err
 	}
 	if err := removeTwins(ctx, c, wanted, twins, o.Apply); err != nil {
@@ -309,13 +314,19 @@ func runRefresh(ctx context.Context, c engine.Stack, args []string) error {
 const jobLimit = 30 * time.Minute
 
 // removeJobs removes the containers of jobs that the state does not know, once they have ended.
-func removeJobs(ctx context.Context, c engine.Stack, address string, jobs []recovery.Thing, apply bool) error {
+func removeJobs(ctx context.Context, c engine.Stack, address string, jobs []recovery.Thing, host *hostspec.HostReport,
+	apply bool,
+) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	var names, ids []string
+	var names, ids, running []string
 	for _, j := range jobs {
 		names, ids = append(names, j.Key), append(ids, j.ID)
+		// One that was created and not started has no end to wait for.
+		if slices.ContainsFunc(host.Containers, func(o hostspec.Object) bool { return o.ID == j.ID && o.Running }) {
+			running = append(running, j.ID)
+		}
 	}
 	if !apply {
 		fmt.Fprintln(c.Out, "would remove, once they have ended, the jobs that a killed run began:",
@@ -325,10 +336,10 @@ func removeJobs(ctx context.Context, c engine.Stack, address string, jobs []reco
 	fmt.Fprintln(c.Out, "removing the jobs that a killed run began, once they have ended:", strings.Join(names, ", "))
 	ctx, cancel := context.WithTimeout(ctx, jobLimit)
 	defer cancel()
-	list := strings.Join(ids, " ")
-	// One that was made and not started has no end to wait for.
-	script := "for j in " + list + "; do [ \"$(docker inspect --format '{{.State.Status}}' $j 2>/dev/null)\" != running " +
-		"] || docker wait $j; done > /dev/null; docker rm --force " + list + " > /dev/null"
+	script := "docker rm --force " + strings.Join(ids, " ") + " > /dev/null"
+	if len(running) > 0 {
+		script = "docker wait " + strings.Join(running, " ") + " > /dev/null; " + script
+	}
 	if _, err := hostssh.Run(ctx, c, address, script); err != nil {
 		return fault.Hint(fmt.Errorf("remove the jobs that a killed run began: %w", err), "look at them on the host: "+
 			"docker ps --all, docker logs; then run this again")

@@ -13,6 +13,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/drift"
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
 	"github.com/prekzursil/momentstudio-infra/internal/resourcetype"
 	"github.com/prekzursil/momentstudio-infra/internal/swarm"
@@ -60,13 +61,18 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) (report Repo
 	if err != nil {
 		return report, err
 	}
-	recovered, err := recoverLocked(ctx, c, wanted, address, RecoverOptions{Apply: true})
+	state, host, err := observe(ctx, c, address)
 	if err != nil {
 		return report, err
 	}
-	state, err := c.Output(ctx, "stack", "export")
+	recovered, err := recoverLocked(ctx, c, wanted, address, host, RecoverOptions{Apply: true})
 	if err != nil {
-		return report, fmt.Errorf("read the state of stack %s: %w", c.Name, err)
+		return report, err
+	}
+	if recovered {
+		if state, host, err = observe(ctx, c, address); err != nil {
+			return report, err
+		}
 	}
 	if err := refuseLeaps(wanted, state); err != nil {
 		return report, err
@@ -74,22 +80,18 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) (report Repo
 	if err := prepareRebuild(ctx, c, wanted, state); err != nil {
 		return report, err
 	}
-	if address != "" {
-		if err := readDrifted(ctx, c, address, state); err != nil {
+	failed, err := engine.FailedJobs(state)
+	if err != nil {
+		return report, err
+	}
+	var drifted []string
+	if host != nil {
+		if err := readDrifted(ctx, c, state, *host); err != nil {
 			return report, err
 		}
-	}
-	now, err := c.Output(ctx, "stack", "export", "--show-secrets") // never written anywhere, unlike the one above
-	if err != nil {
-		return report, fmt.Errorf("read the state of stack %s: %w", c.Name, err)
-	}
-	failed, err := engine.FailedJobs(now)
-	if err != nil {
-		return report, err
-	}
-	drifted, err := drift.JobsOf(ctx, c, address, now)
-	if err != nil {
-		return report, err
+		if drifted, err = drift.ChangedFiles(c, state, *host); err != nil {
+			return report, err
+		}
 	}
 	for _, urn := range failed {
 		fmt.Fprintln(c.Out, "running again, because it failed before:", urn[strings.LastIndex(urn, "::")+2:])
@@ -112,7 +114,10 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) (report Repo
 			}
 			defer unlock()
 		}
-		if _, err := recoverLocked(ctx, c, wanted, address, RecoverOptions{Apply: true}); err != nil {
+		if _, host, err = observe(ctx, c, address); err != nil {
+			return report, err
+		}
+		if _, err := recoverLocked(ctx, c, wanted, address, host, RecoverOptions{Apply: true}); err != nil {
 			return report, err
 		}
 		events, err = c.RunLogged(ctx, args...)
@@ -135,6 +140,33 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) (report Repo
 	return report, err
 }
 
+// observe exports the state with its secrets, which is never written anywhere, and asks the host for a report; nil when
+// there is no host, or one that does not answer: the update is about to fix that, or to report it.
+func observe(ctx context.Context, c engine.Stack, address string) ([]byte, *hostspec.HostReport, error) {
+	state, err := c.Output(ctx, "stack", "export", "--show-secrets")
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the state of stack %s: %w", c.Name, err)
+	}
+	if address == "" {
+		return state, nil, nil
+	}
+	q, err := drift.Inspection(state)
+	if err != nil {
+		return nil, nil, err
+	}
+	host, err := hostssh.Inspect(ctx, c, address, state, q)
+	if err != nil {
+		fmt.Fprintln(c.Err, "the host does not report what it runs, so only the clouds are looked at before the update:", err)
+		return state, nil, nil
+	}
+	if host.Restore.HalfSwitched() {
+		return nil, nil, fault.Hint(fmt.Errorf("the restore of %s is in the middle of its cutover, and an update would mix two "+
+			"states of the shop", host.Restore.Source), "run `"+hostspec.HostopsCommand+" restore continue` on the host, or "+
+			"`restore undo`")
+	}
+	return state, &host, nil
+}
+
 // tellServices shows after a failed update which services are not what the state says, and why; the
 // engine's own message has neither a task's error nor its log. Without a host there is nothing to tell.
 func tellServices(ctx context.Context, c engine.Stack) {
@@ -144,36 +176,46 @@ func tellServices(ctx context.Context, c engine.Stack) {
 	if err != nil {
 		return
 	}
-	if err := swarm.CheckServices(ctx, c, o.Address); err != nil {
-		fmt.Fprintln(c.Err, err)
-		return
-	}
-	// What runs is what the state says, because the engine did not record what Swarm rolled back.
-	have, err := swarm.Running(ctx, c, o.Address)
+	state, err := c.Output(ctx, "stack", "export")
 	if err != nil {
 		return
 	}
-	for _, s := range swarm.RolledBack(have) {
-		fmt.Fprintln(c.Err, swarm.Explain(ctx, c, o.Address, s))
+	want, err := swarm.Wanted(state)
+	if err != nil {
+		return
 	}
+	host, err := hostssh.Inspect(ctx, c, o.Address, state, hostspec.Inspection{})
+	if err != nil {
+		return
+	}
+	have := swarm.Found(host.Services)
+	differences := swarm.Compare(want, have)
+	if len(differences) == 0 {
+		// What runs is what the state says, because the engine did not record what Swarm rolled back.
+		differences = swarm.RolledBack(have)
+	}
+	if len(differences) == 0 {
+		return
+	}
+	logs, err := hostssh.Inspect(ctx, c, o.Address, state, hostspec.Inspection{Logs: swarm.Names(differences)})
+	if err != nil {
+		logs.Logs = nil // what differs is told all the same
+	}
+	fmt.Fprintf(c.Err, "the host does not run what was asked for:\n%s\n", swarm.Describe(differences, logs.Logs))
 }
 
 // readDrifted makes the state tell the truth about services that are not what it says, for example
 // because Swarm rolled a release back: without it the engine would see nothing to do. Only services are
 // read, and only those that differ.
-func readDrifted(ctx context.Context, c engine.Stack, address string, state []byte) error {
+func readDrifted(ctx context.Context, c engine.Stack, state []byte, host hostspec.HostReport) error {
 	want, err := swarm.Wanted(state)
 	if err != nil || len(want) == 0 {
 		return err
 	}
-	have, err := swarm.Running(ctx, c, address)
-	if err != nil {
-		return nil //nolint:nilerr // a host that does not answer is what the update is about to mend, or to report
-	}
 	args := []string{"refresh", "--yes", "--skip-preview"}
-	for _, d := range swarm.Compare(want, have) {
+	for _, d := range swarm.Compare(want, swarm.Found(host.Services)) {
 		fmt.Fprintf(c.Out, "%s is not what the state says (%s): reading it\n", d.Service, strings.Join(d.Why, "; "))
-		args = append(args, "--target", d.Urn)
+		args = append(args, "--target", d.URN)
 	}
 	if len(args) == 3 {
 		return nil

@@ -19,6 +19,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 	"github.com/prekzursil/momentstudio-infra/internal/swarm"
@@ -68,11 +69,7 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 	defer cancel()
 	var outside, inside error
 	for tries := 0; ; tries++ {
-		nowOutside, nowInside := visit(ctx), swarm.CheckServices(ctx, c, o.Address)
-		if nowInside == nil {
-			nowInside = errors.Join(checkSchema(ctx, c, o.Address, wanted.Release.CompatibleRevisions),
-				checkAPI(ctx, c, o.Address, o.Release))
-		}
+		nowOutside, nowInside := visit(ctx), checkHost(ctx, c, o, wanted.Release.CompatibleRevisions)
 		if ctx.Err() == nil || tries == 0 { // one that the limit cut short saw less than the one before
 			outside, inside = nowOutside, nowInside
 		}
@@ -91,7 +88,7 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 		case <-ctx.Done():
 		case <-time.After(2 * time.Second):
 		}
-		if final := (swarm.RolledBackError{}); ctx.Err() != nil || errors.As(inside, &final) {
+		if final := (rolledBackError{}); ctx.Err() != nil || errors.As(inside, &final) {
 			return fault.Hint(fmt.Errorf("the update ended, but the stack is not what was asked for:\n%w",
 				errors.Join(outside, inside)),
 				"mend the cause and run `studio up` again; `ssh -F "+sshfiles.Dir(c.Name)+"/config "+o.Address+
@@ -100,61 +97,73 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 	}
 }
 
-// checkSchema asks a backend task whether the database is at the head of its own migrations, or at a newer
-// revision that the release is declared to work with.
-func checkSchema(ctx context.Context, c engine.Stack, address string, compatible []string) error {
-	out, err := hostssh.Run(ctx, c, address,
-		`docker exec "$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-backend --filter health=healthy | head -1)" alembic current 2>&1 | tail -3`)
+// checkHost compares what runs on the host with what the state says, and asks the API for its release and its schema.
+// Its error names each service that differs, with its tasks' errors and the end of its log.
+func checkHost(ctx context.Context, c engine.Stack, o engine.Outputs, compatible []string) error {
+	state, err := c.Output(ctx, "stack", "export")
 	if err != nil {
-		return fmt.Errorf("ask the backend for the schema's revision: %w", err)
+		return fmt.Errorf("read the state of stack %s: %w", c.Name, err)
 	}
-	return judgeSchema(strings.TrimSpace(string(out)), compatible)
+	want, err := swarm.Wanted(state)
+	if err != nil {
+		return err
+	}
+	report, err := hostssh.Inspect(ctx, c, o.Address, state, hostspec.Inspection{Application: true})
+	if err != nil {
+		return err
+	}
+	if differences := swarm.Compare(want, swarm.Found(report.Services)); len(differences) > 0 {
+		logs, err := hostssh.Inspect(ctx, c, o.Address, state, hostspec.Inspection{Logs: swarm.Names(differences)})
+		if err != nil {
+			logs.Logs = nil // what differs is told all the same
+		}
+		err = errors.New("the host does not run what was asked for:\n" + swarm.Describe(differences, logs.Logs))
+		if swarm.Final(differences) {
+			return rolledBackError{err}
+		}
+		return err
+	}
+	if report.Application == nil {
+		return errors.New("the host does not report what the API says")
+	}
+	return errors.Join(judgeSchema(report.Application.Schema, compatible),
+		judgeReleases(report.Application.Releases, o.Release))
 }
 
-// askVersions prints what the API of each healthy task says of its own version. The edge does not route the
-// page, and the diagnostics that name it too want a login (app-contract §1.6, §3). A shop in maintenance
-// answers with the bypass token only, which the application's own settings know.
-const askVersions = `for t in $(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-backend --filter health=healthy); do
-docker exec "$t" python -c 'import json,urllib.request as u
-from app.core.config import settings as s
-print(json.load(u.urlopen(u.Request("http://127.0.0.1:8000/openapi.json",headers={"X-Maintenance-Bypass":s.maintenance_bypass_token}),timeout=5))["info"]["version"])' 2>&1 | tail -1 || exit 1
-done`
+// rolledBackError is a state of the host that no waiting changes.
+type rolledBackError struct{ error }
 
-// checkAPI asks every running API which release it is.
-func checkAPI(ctx context.Context, c engine.Stack, address, release string) error {
-	out, err := hostssh.Run(ctx, c, address, askVersions)
-	if err != nil {
-		return fmt.Errorf("ask the API for its version: %w", err)
-	}
-	return judgeVersions(string(out), release)
-}
+func (e rolledBackError) Unwrap() error { return e.error }
 
-func judgeVersions(text, release string) error {
-	if strings.TrimSpace(text) == "" {
+// judgeReleases checks that every healthy task of the API is of the release.
+func judgeReleases(answers []hostspec.Answer, release string) error {
+	if len(answers) == 0 {
 		return errors.New("no healthy task of the API tells its version")
 	}
-	for line := range strings.Lines(text) {
-		if answer := strings.TrimSpace(line); answer != release { // the version, or what kept it from being read
-			return fmt.Errorf("asked for its release, the API answers %q, want %q", answer, release)
+	for _, a := range answers {
+		if a.Error != "" {
+			return errors.New(a.Error)
+		}
+		if a.Value != release {
+			return fmt.Errorf("asked for its release, the API answers %q, want %q", a.Value, release)
 		}
 	}
 	return nil
 }
 
-var unknownRevision = regexp.MustCompile(`Can't locate revision identified by '([^']+)'`)
-
-func judgeSchema(text string, compatible []string) error {
-	if strings.Contains(text, "(head)") {
+// judgeSchema checks that the database is at the head of the release's own migrations, or at a newer revision that the
+// release is declared to work with.
+func judgeSchema(s hostspec.Schema, compatible []string) error {
+	switch {
+	case s.Error != "":
+		return fmt.Errorf("the schema's revision is not known: %s", s.Error)
+	case s.Head, s.Unknown && slices.Contains(compatible, s.Revision):
 		return nil
+	case s.Unknown:
+		return fmt.Errorf("the database is at revision %s, which the release does not know and release.compatibleRevisions "+
+			"does not name", s.Revision)
 	}
-	if m := unknownRevision.FindStringSubmatch(text); m != nil {
-		if slices.Contains(compatible, m[1]) {
-			return nil
-		}
-		return fmt.Errorf("the database is at %s, which the release does not know and release.compatibleRevisions does not "+
-			"name", m[1])
-	}
-	return fmt.Errorf("the database is not at the head of the release's migrations, but at %q", text)
+	return fmt.Errorf("the database is at revision %q, which is not the head of the release's migrations", s.Revision)
 }
 
 // site is the shop as visitors meet it.

@@ -10,39 +10,44 @@ import (
 	"testing"
 
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 func TestTheSchemaOfARolledBackRelease(t *testing.T) {
-	ahead := "FAILED: Can't locate revision identified by '0160_orders'"
 	for _, c := range []struct {
-		text       string
+		schema     hostspec.Schema
 		compatible []string
 		fault      string
 	}{
-		{"0159_add_theme_docs (head)", nil, ""},
-		{ahead, []string{"0160_orders"}, ""},
-		{ahead, []string{"0161_more"}, "0160_orders, which the release does not know"},
-		{"0158_add_client_reference", []string{"0158_add_client_reference"}, "not at the head"},
-		{"", nil, "not at the head"},
+		{hostspec.Schema{Revision: "0159_add", Head: true}, nil, ""},
+		{hostspec.Schema{Revision: "0158_old"}, nil, "not the head"},
+		{hostspec.Schema{Revision: "0160_new", Unknown: true}, nil, "0160_new"},
+		{hostspec.Schema{Revision: "0160_new", Unknown: true}, []string{"0160_new"}, ""},
+		{hostspec.Schema{Revision: "0161_newer", Unknown: true}, []string{"0160_new"}, "0161_newer"},
+		{hostspec.Schema{Error: "no healthy task"}, nil, "no healthy task"},
+		{hostspec.Schema{}, nil, "not the head"},
 	} {
-		err := judgeSchema(c.text, c.compatible)
+		err := judgeSchema(c.schema, c.compatible)
 		if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
-			t.Errorf("%q with %q: got %v", c.text, c.compatible, err)
+			t.Errorf("%+v with %q: got %v", c.schema, c.compatible, err)
 		}
 	}
 }
 
-func TestTheVersionsOfTheAPI(t *testing.T) {
-	for _, c := range []struct{ text, fault string }{
-		{release + "\n", ""},
-		{release + "\n" + release + "\n", ""},
-		{release + "\n0.1.0\n", `answers "0.1.0", want "` + release},
-		{"urllib.error.HTTPError: HTTP Error 503: Service Unavailable\n", "HTTP Error 503"},
-		{"", "no healthy task"},
+func TestTheReleasesOfTheAPI(t *testing.T) {
+	for _, c := range []struct {
+		answers []hostspec.Answer
+		fault   string
+	}{
+		{[]hostspec.Answer{{Value: release}}, ""},
+		{[]hostspec.Answer{{Value: release}, {Value: release}}, ""},
+		{[]hostspec.Answer{{Value: release}, {Value: "0.1.0"}}, `answers "0.1.0", want "` + release},
+		{[]hostspec.Answer{{Error: "HTTP Error 503: Service Unavailable"}}, "HTTP Error 503"},
+		{nil, "no healthy task"},
 	} {
-		err := judgeVersions(c.text, release)
+		err := judgeReleases(c.answers, release)
 		if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
-			t.Errorf("%q: got %v, want %q", c.text, err, c.fault)
+			t.Errorf("%+v: got %v, want %q", c.answers, err, c.fault)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
@@ -319,31 +317,14 @@ func (p *checker) inBackend(ctx context.Context, command ...string) (string, err
 
 // exec runs a command in a container and returns its standard output.
 func (p *checker) exec(ctx context.Context, id string, command ...string) (string, error) {
-	made, err := p.docker.ExecCreate(ctx, id, client.ExecCreateOptions{
-		Cmd: command, AttachStdout: true, AttachStderr: true,
-	})
+	done, err := docker.Exec(ctx, p.docker, id, command...)
 	if err != nil {
-		return "", fmt.Errorf("run %s in a container: %w", command[0], err)
+		return "", err
 	}
-	streams, err := p.docker.ExecAttach(ctx, made.ID, client.ExecAttachOptions{})
-	if err != nil {
-		return "", fmt.Errorf("run %s in a container: %w", command[0], err)
+	if done.Code != 0 {
+		return "", fmt.Errorf("%s ended with code %d", command[0], done.Code)
 	}
-	defer streams.Close()
-	stop := context.AfterFunc(ctx, streams.Close)
-	defer stop()
-	var out strings.Builder // what it complains of may name customers
-	if _, err := stdcopy.StdCopy(&out, io.Discard, io.LimitReader(streams.Reader, 4<<20)); err != nil {
-		return "", fmt.Errorf("run %s in a container: %w", command[0], errors.Join(ctx.Err(), err))
-	}
-	ended, err := p.docker.ExecInspect(ctx, made.ID, client.ExecInspectOptions{})
-	if err != nil {
-		return "", fmt.Errorf("run %s in a container: %w", command[0], err)
-	}
-	if ended.ExitCode != 0 {
-		return "", fmt.Errorf("%s ended with code %d", command[0], ended.ExitCode)
-	}
-	return out.String(), nil
+	return done.Stdout, nil
 }
 
 // mint makes the application write a bearer for a user: the drill knows nobody's password.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
@@ -99,4 +100,21 @@ func Age(spec hostspec.Backup, state hostspec.BackupState, volume, now time.Time
 			newest.UTC().Format(time.RFC3339))
 	}
 	return text, nil
+}
+
+// AgeOn is Age of the host whose file system is mounted at root.
+func AgeOn(root string, now time.Time) (string, error) {
+	spec, err := ReadSpec(root + hostspec.BackupSecret)
+	if err != nil {
+		return "", err
+	}
+	state, err := ReadState(root + hostspec.BackupStatus)
+	if err != nil {
+		return "", err
+	}
+	volume, err := os.Stat(root + hostspec.GuardFile) // made with the volume
+	if err != nil {
+		return "", err
+	}
+	return Age(spec, state, volume.ModTime(), now)
 }

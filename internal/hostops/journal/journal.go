@@ -30,7 +30,7 @@ func Save(s hostspec.RestoreState) error {
 // then would mix two states of it.
 func HalfSwitched(path string) error {
 	s, err := Read(path)
-	if err != nil || s == nil || !s.Prepared || s.Switched {
+	if err != nil || !s.HalfSwitched() {
 		return err
 	}
 	return fmt.Errorf("%w: the one of %s stands in the middle of its switch; fix: `%s restore continue` on the host "+

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -102,6 +103,19 @@ func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 	return nil
 }
 
+// unknownRevision is what alembic prints of a revision that its migrations lack (alembic/script/base.py); its exit code
+// is that of every other failure.
+var unknownRevision = regexp.MustCompile(`Can't locate revision identified by '([^']+)'`)
+
+// UnknownRevision reads from the output of alembic which revision the image does not know.
+func UnknownRevision(output string) (revision string, unknown bool) {
+	m := unknownRevision.FindStringSubmatch(output)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
 // Knows asks the image for a revision. One that it does not know is a newer release's.
 func (m Migration) Knows(ctx context.Context, engine *client.Client, revision string) (bool, error) {
 	var log strings.Builder
@@ -111,9 +125,10 @@ func (m Migration) Knows(ctx context.Context, engine *client.Client, revision st
 		return false, err
 	case code == 0:
 		return true, nil
-	case strings.Contains(log.String(), "Can't locate revision identified by"):
-		return false, nil
 	default:
+		if _, unknown := UnknownRevision(log.String()); unknown {
+			return false, nil
+		}
 		return false, fmt.Errorf("alembic show %s exited with code %d:\n%s", revision, code, log.String())
 	}
 }
