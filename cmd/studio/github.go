@@ -26,6 +26,7 @@ func commentCommand(cli *engine.Stack) *cobra.Command {
 	var fork bool
 	cmd := &cobra.Command{
 		Use: "comment", Short: "Put a review's comment on its pull request, in place of the last one", Args: cobra.NoArgs,
+		Annotations: map[string]string{withoutPulumi: ""},
 		Long: `Put what ` + "`studio review --markdown`" +
 			` wrote on a pull request of GitHub, in place of the last comment on the same stack.
 GITHUB_TOKEN, GITHUB_REPOSITORY and GITHUB_API_URL come from the environment, as in every workflow.`,
@@ -83,6 +84,7 @@ func pinCommand(cli *engine.Stack) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "pin [--release COMMIT] [NAME=REFERENCE…]", Short: "Write images into the stack's file, by the digests that " +
 			"their tags have now",
+		Annotations: map[string]string{withoutPulumi: ""},
 		Long: `Resolve each reference with a tag to its digest and write it into the stack's file: backend and frontend with the release's
 name, ops, edge, postgres, redis. Nothing is written unless all images are there for linux/amd64. Registry credentials are
 those of ` + "`docker login`" + `.`,
@@ -106,6 +108,7 @@ func sentryCommand(cli *engine.Stack) *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
 		Use: "sentry", Short: "Check that Sentry knows the stack's release, and mark its deploy", Args: cobra.NoArgs,
+		Annotations: map[string]string{withoutPulumi: ""},
 		Long: `Check that Sentry knows the release that the stack's file names (the application's repository uploads its source maps), and
 mark that it was deployed. SENTRY_AUTH_TOKEN, SENTRY_ORG, SENTRY_PROJECT and SENTRY_URL come from the environment; without
 the first three nothing is asked.`,

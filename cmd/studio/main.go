@@ -33,8 +33,9 @@ The operator's command, and CI's. Build it in a clone: ` + "`go build -o bin/ ./
 	`. It runs the Pulumi CLI, whose backend and
 passphrase come from the environment as always.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage; of a review 20 riskier than what was reviewed, 21 data at risk and 22 irreversible
-without an approval, 23 against a policy; of a look at the drift 24 something is not what the stack says.
+Exit codes: 0 done; 1 failed; 2 wrong usage, or a Pulumi CLI that is missing or too old. Of a review: 20 riskier than what
+was reviewed, 21 data at risk and 22 irreversible without an approval, 23 against a policy. Of a look at the drift: 24
+something is not what the stack says.
 `
 
 func main() {
@@ -66,17 +67,29 @@ func main() {
 func command() *cobra.Command {
 	var cli engine.Stack
 	root := &cobra.Command{
-		Use: "studio", Short: "Operate momentstudio stacks", SilenceErrors: true, SilenceUsage: true,
+		Use: "studio", Short: "Operate momentstudio stacks", SilenceErrors: true, SilenceUsage: true, Version: version(),
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if cobrasOwn(cmd) {
+				return nil // works outside a clone too
+			}
 			wd, err := os.Getwd()
 			if err != nil {
 				return err
 			}
-			cli.Root, err = engine.FindRoot(wd)
+			if cli.Root, err = engine.FindRoot(wd); err != nil {
+				return err
+			}
 			cli.Out, cli.Err = cmd.OutOrStdout(), cmd.ErrOrStderr()
-			return err
+			if !runsPulumi(cmd) {
+				return nil
+			}
+			if err := engine.CheckCLI(cmd.Context()); err != nil {
+				return commandline.Usage(err)
+			}
+			return nil
 		},
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.PersistentFlags().StringVarP(&cli.Name, "stack", "s", "", "the stack; required")
 	root.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.<stack>.yaml")
 	_ = root.MarkPersistentFlagRequired("stack")
@@ -84,6 +97,24 @@ func command() *cobra.Command {
 		reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli),
 		sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli), drillCommand(&cli))
 	return root
+}
+
+// withoutPulumi marks a command that never runs the Pulumi CLI. Its value, when there is one, names the flag with which
+// alone that is true.
+const withoutPulumi = "without-pulumi"
+
+func runsPulumi(cmd *cobra.Command) bool {
+	flag, marked := cmd.Annotations[withoutPulumi]
+	return !marked || flag != "" && !cmd.Flags().Changed(flag)
+}
+
+// cobrasOwn reports whether a command is cobra's: help and a shell's completion.
+func cobrasOwn(cmd *cobra.Command) bool {
+	switch cmd.Name() {
+	case "help", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+		return true
+	}
+	return cmd.HasParent() && cobrasOwn(cmd.Parent())
 }
 
 func upCommand(cli *engine.Stack) *cobra.Command {
@@ -194,6 +225,7 @@ func reviewCommand(cli *engine.Stack) *cobra.Command {
 	var o studio.ReviewOptions
 	cmd := &cobra.Command{
 		Use: "review", Short: "Preview the stack and judge what an update would risk", Args: cobra.NoArgs,
+		Annotations: map[string]string{withoutPulumi: "preview"},
 		Long: `Preview the stack, give every step a risk and its cause, and fail when something risky is in it that no file in approvals/
 approves. Exit codes: 0 passes, 20 riskier than the plan that was reviewed, 21 data at risk, 22 irreversible, 23 against a policy.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return studio.Review(cmd.Context(), *cli, o, time.Now()) },
@@ -247,6 +279,7 @@ func sshAllowCommand(cli *engine.Stack) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ssh-allow [flags] -- COMMAND [ARGUMENT…]", DisableFlagsInUseLine: true, Short: "Run a command while the " +
 			"host's SSH port is open to this machine", Args: cobra.MinimumNArgs(1),
+		Annotations: map[string]string{withoutPulumi: ""}, // the command that it runs may
 		Long: `Open port 22 of the stack's host to this machine's address, in a firewall of its own, run the command, and close it again,
 however the command ended. When the time is over, the command is interrupted first. An opening that was left behind by
 a process that was killed is removed by the next one. The exit code is the command's.`,

@@ -18,6 +18,7 @@ func Markdown(root *cobra.Command, intro string) (string, error) {
 	fmt.Fprintf(&b, "# %s\n\n%s\n", root.Name(), strings.TrimSpace(intro))
 	root.DisableAutoGenTag = true
 	root.InitDefaultHelpFlag()
+	root.InitDefaultVersionFlag()
 	var walk func(*cobra.Command) error
 	walk = func(cmd *cobra.Command) error {
 		var page bytes.Buffer

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // usageError is a mistake in the command line: an unknown command or flag, a required one that is missing, a value of
@@ -26,6 +27,7 @@ func Wrong(err error) bool {
 // Execute runs the command that the program's arguments name. An error of before it began is a mistake in the command
 // line. No command below root may have a PersistentPreRun of its own.
 func Execute(ctx context.Context, root *cobra.Command) error {
+	withoutRequiredFlags(root)
 	begun := false
 	before := root.PersistentPreRunE
 	root.PersistentPreRunE = func(cmd *cobra.Command, args []string) error {
@@ -44,4 +46,20 @@ func Execute(ctx context.Context, root *cobra.Command) error {
 		return Usage(err)
 	}
 	return err
+}
+
+// withoutRequiredFlags lets cobra's own commands, help and completion, run without the flags that root requires.
+func withoutRequiredFlags(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "help" && cmd.Name() != "completion" {
+			continue
+		}
+		root.PersistentFlags().VisitAll(func(f *pflag.Flag) {
+			optional := *f // hides root's
+			optional.Annotations = nil
+			cmd.PersistentFlags().AddFlag(&optional)
+		})
+	}
 }

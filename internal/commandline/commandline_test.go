@@ -55,3 +55,22 @@ func TestMistakesAreToldFromFailures(t *testing.T) {
 		}
 	}
 }
+
+func TestHelpAndCompletionNeedNoRequiredFlag(t *testing.T) {
+	for line, fails := range map[string]bool{
+		"help": false, "help work": false, "completion bash": false, "completion bash --no-descriptions": false,
+		"work": true,
+	} {
+		root := &cobra.Command{Use: "program", SilenceErrors: true, SilenceUsage: true}
+		root.PersistentFlags().String("where", "", "")
+		if err := root.MarkPersistentFlagRequired("where"); err != nil {
+			t.Fatal(err)
+		}
+		root.AddCommand(&cobra.Command{Use: "work", RunE: func(*cobra.Command, []string) error { return nil }})
+		root.SetArgs(strings.Fields(line))
+		root.SetOut(io.Discard)
+		if err := commandline.Execute(t.Context(), root); (err != nil) != fails {
+			t.Errorf("%s: %v, want that it fails: %v", line, err, fails)
+		}
+	}
+}
