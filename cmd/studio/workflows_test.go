@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,14 +25,20 @@ type workflow struct {
 		Concurrency *struct {
 			Cancel bool `yaml:"cancel-in-progress"`
 		} `yaml:"concurrency"`
-		Steps []struct {
-			Name string         `yaml:"name"`
-			Uses string         `yaml:"uses"`
-			Run  string         `yaml:"run"`
-			With map[string]any `yaml:"with"`
-		} `yaml:"steps"`
+		Steps []step `yaml:"steps"`
 	} `yaml:"jobs"`
 }
+
+// step is one of a workflow's job or of an action.
+type step struct {
+	Name string         `yaml:"name"`
+	Uses string         `yaml:"uses"`
+	Run  string         `yaml:"run"`
+	With map[string]any `yaml:"with"`
+}
+
+// setup is the action that installs Go and, unless told otherwise, the Pulumi CLI.
+const setup = "./.github/actions/setup"
 
 func workflows(t *testing.T) []workflow {
 	t.Helper()
@@ -100,9 +107,14 @@ func TestWorkflowsCallWhatExists(t *testing.T) {
 	studios := 0
 	for _, w := range workflows(t) {
 		for job, j := range w.Jobs {
+			needs, has := false, false
 			for _, s := range j.Steps {
+				has = has || s.Uses == setup && s.With["pulumi"] != false
 				for _, words := range commands(t, s.Run) {
 					where := w.file + ", job " + job + ": " + strings.Join(words, " ")
+					if words[0] == "exec" {
+						words = words[1:]
+					}
 					switch {
 					case words[0] == "make":
 						at := slices.IndexFunc(words[1:], func(w string) bool { return !strings.HasPrefix(w, "-") })
@@ -111,13 +123,16 @@ func TestWorkflowsCallWhatExists(t *testing.T) {
 						}
 					case words[0] == "bin/studio":
 						studios++
-						checkStudio(t, where, words[1:])
+						needs = checkStudio(t, where, words[1:]) || needs
 					case strings.HasPrefix(words[0], "scripts/"):
 						if info, err := os.Stat("../../" + words[0]); err != nil || info.Mode()&0o100 == 0 {
 							t.Errorf("%s: no such program", where)
 						}
 					}
 				}
+			}
+			if needs != has {
+				t.Errorf("%s, job %s: it runs pulumi: %v, and installs it: %v", w.file, job, needs, has)
 			}
 		}
 	}
@@ -126,21 +141,22 @@ func TestWorkflowsCallWhatExists(t *testing.T) {
 	}
 }
 
-// checkStudio parses a command line as studio would, and the one that it is to run as well.
-func checkStudio(t *testing.T, where string, args []string) {
+// checkStudio parses a command line as studio would, and the one that it is to run as well. It returns whether one of
+// them runs the Pulumi CLI.
+func checkStudio(t *testing.T, where string, args []string) (pulumi bool) {
 	t.Helper()
 	if at := slices.Index(args, "--"); at >= 0 {
 		inner := args[at+1:]
 		if len(inner) == 0 || inner[0] != "bin/studio" {
 			t.Errorf("%s: runs something else than studio", where)
-			return
+			return false
 		}
-		checkStudio(t, where, inner[1:])
+		pulumi = checkStudio(t, where, inner[1:])
 	}
 	cmd, rest, err := command().Find(args)
 	if err != nil || cmd.Name() == "studio" {
 		t.Errorf("%s: no such command (%v)", where, err)
-		return
+		return pulumi
 	}
 	if err := cmd.ParseFlags(rest); err != nil {
 		t.Errorf("%s: %v", where, err)
@@ -151,9 +167,66 @@ func checkStudio(t *testing.T, where string, args []string) {
 	if err := cmd.ValidateRequiredFlags(); err != nil {
 		t.Errorf("%s: %v", where, err)
 	}
+	return pulumi || runsPulumi(cmd)
 }
 
 var pinnedAction = regexp.MustCompile(`^[\w.-]+/[\w./-]+@[0-9a-f]{40}$`)
+
+// checkStep checks what holds for the steps of workflows and actions alike.
+func checkStep(t *testing.T, where string, s step) {
+	t.Helper()
+	if s.Uses != "" && s.Uses != setup && !pinnedAction.MatchString(s.Uses) {
+		t.Errorf("%s: %s is not pinned by a commit", where, s.Uses)
+	}
+	if strings.Contains(s.Run, "${{") {
+		t.Errorf("%s: an expression in a script may become code: %s", where, s.Run)
+	}
+}
+
+// Go and Pulumi are set up in one place, where their versions are read.
+func TestOneActionSetsUpEveryJob(t *testing.T) {
+	text, err := os.ReadFile("../../" + setup + "/action.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var action struct {
+		Runs struct {
+			Steps []step `yaml:"steps"`
+		} `yaml:"runs"`
+	}
+	if err := yaml.Unmarshal(text, &action); err != nil {
+		t.Fatal(err)
+	}
+	read := map[string]any{}
+	for _, s := range action.Runs.Steps {
+		checkStep(t, setup, s)
+		name, _, _ := strings.Cut(s.Uses, "@")
+		read[name] = []any{s.With["go-version-file"], s.With["pulumi-version-file"]}
+	}
+	want := map[string]any{"actions/setup-go": []any{"go.mod", nil}, "pulumi/actions": []any{nil, ".pulumi.version"}}
+	if !reflect.DeepEqual(read, want) {
+		t.Errorf("%s: got %v, want %v", setup, read, want)
+	}
+	for _, w := range workflows(t) {
+		for job, j := range w.Jobs {
+			checkedOut, ready := false, false
+			for _, s := range j.Steps {
+				name, _, _ := strings.Cut(s.Uses, "@")
+				checkedOut = checkedOut || name == "actions/checkout"
+				if read[name] != nil {
+					t.Errorf("%s, job %s: %s is what %s is for", w.file, job, name, setup)
+				}
+				if s.Uses == setup && !checkedOut {
+					t.Errorf("%s, job %s: %s comes with the checkout, which is later", w.file, job, setup)
+				}
+				ready = ready || s.Uses == setup
+			}
+			if !ready {
+				t.Errorf("%s, job %s: no %s", w.file, job, setup)
+			}
+		}
+	}
+}
 
 func TestWorkflowsHoldLittle(t *testing.T) {
 	for _, w := range workflows(t) {
@@ -168,14 +241,9 @@ func TestWorkflowsHoldLittle(t *testing.T) {
 			writes := w.Permissions["contents"] == "write" || j.Permissions["contents"] == "write"
 			updates := false
 			for _, s := range j.Steps {
-				if s.Uses != "" && !pinnedAction.MatchString(s.Uses) {
-					t.Errorf("%s: %s is not pinned by a commit", where, s.Uses)
-				}
+				checkStep(t, where, s)
 				if strings.HasPrefix(s.Uses, "actions/checkout@") && s.With["persist-credentials"] != false && !writes {
 					t.Errorf("%s: the checkout leaves a token behind, and the job pushes nothing", where)
-				}
-				if strings.Contains(s.Run, "${{") {
-					t.Errorf("%s: an expression in a script may become code: %s", where, s.Run)
 				}
 				updates = updates || strings.Contains(s.Run, "studio up")
 			}
