@@ -86,8 +86,8 @@ lint: ## the linters of .golangci.yml and of the workflows, and vet for the othe
 	cd sandbox/s3store && go vet ./...
 
 .PHONY: snapshots
-snapshots: ## rewrite the golden files and the generated reference
-	go test ./internal/render ./internal/appsettings ./internal/config ./internal/importenv ./internal/review ./stacks ./cmd/studio ./cmd/hostops -update
+snapshots: ## rewrite the golden files, the generated reference and CHANGELOG.md
+	go test ./internal/render ./internal/appsettings ./internal/config ./internal/importenv ./internal/review ./stacks ./cmd/studio ./cmd/hostops ./internal/repocheck -update
 
 .PHONY: clean
 clean: ## remove what builds and tests left in the clone
