@@ -97,7 +97,7 @@ func Deploy(ctx *pulumi.Context, c config.Config) error {
 		return err
 	}
 
-	ctx.Export("url", pulumi.String("https://"+c.Domain))
+	ctx.Export("url", pulumi.String(c.Domain.Origin()))
 	ctx.Export("address", h.Address)
 	ctx.Export("knownHosts", h.KnownHosts)
 	ctx.Export("sshPrivateKeys", pulumi.ToSecret(h.DeployKeys))

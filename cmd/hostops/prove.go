@@ -24,7 +24,7 @@ refuses on a stack that is no drill. Exit code 1: a check failed.`,
 			if err != nil {
 				return err
 			}
-			proof, err := acceptance.Run(cmd.Context(), spec, domain)
+			proof, err := acceptance.Run(cmd.Context(), spec, hostspec.Domain(domain))
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 // TypeToken is part of every child's URN: changing it needs an alias.
@@ -16,7 +17,7 @@ const TypeToken = "momentstudio:dns:DNS"
 // Args describes the records.
 type Args struct {
 	ZoneID  string             // Cloudflare zone; required; a change replaces the records
-	Domain  string             // apex; required; a change deletes the records before making new ones
+	Domain  hostspec.Domain    // apex; required; a change deletes the records before making new ones
 	Address pulumi.StringInput // IPv4 address of the host; required; changed in place
 	Proxied bool               // through Cloudflare's proxies; changed in place
 	TTL     int                // seconds; ignored when proxied, where the API wants 1
@@ -44,7 +45,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err := fault.List(fmt.Sprintf("dns %q", name), bad...); err != nil {
 		return nil, err
 	}
-	d := &DNS{Names: []string{args.Domain, "www." + args.Domain}}
+	d := &DNS{Names: args.Domain.Names()}
 	if err := ctx.RegisterComponentResource(TypeToken, name, d, opts...); err != nil {
 		return nil, fmt.Errorf("register dns %q: %w", name, err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/gate"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/naming"
 	"github.com/prekzursil/momentstudio-infra/internal/render"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
@@ -26,19 +27,19 @@ const TypeToken = "momentstudio:host:Host"
 
 // Args describes the host.
 type Args struct {
-	Stack          string   // names the resources; required
-	Domain         string   // reverse DNS of the address; empty: none
-	Location       string   // Hetzner location; required; fixed once the host exists
-	NetworkZone    string   // required
-	ServerType     string   // required; changed in place with a reboot
-	Image          string   // used when a server is made; later changes wait for the next generation
-	Generation     int      // raising it replaces the server
-	SSHFrom        []string // CIDRs that may reach port 22; changed in place
-	PrivateNetwork string   // CIDR; required
-	PrivateSubnet  string   // CIDR inside it; required
-	PrivateAddress string   // the server's address inside the subnet; required
-	VolumeSizeGB   int      // 10 to 10240; grows in place, cannot shrink
-	Protect        bool     // locks everything stateful in the engine and in the cloud
+	Stack          string          // names the resources; required
+	Domain         hostspec.Domain // reverse DNS of the address; empty: none
+	Location       string          // Hetzner location; required; fixed once the host exists
+	NetworkZone    string          // required
+	ServerType     string          // required; changed in place with a reboot
+	Image          string          // used when a server is made; later changes wait for the next generation
+	Generation     int             // raising it replaces the server
+	SSHFrom        []string        // CIDRs that may reach port 22; changed in place
+	PrivateNetwork string          // CIDR; required
+	PrivateSubnet  string          // CIDR inside it; required
+	PrivateAddress string          // the server's address inside the subnet; required
+	VolumeSizeGB   int             // 10 to 10240; grows in place, cannot shrink
+	Protect        bool            // locks everything stateful in the engine and in the cloud
 	ReadyTimeout   time.Duration
 
 	DeployKeySeed     pulumi.StringInput // secret; required
@@ -160,7 +161,7 @@ func (b *builder) address() (err error) {
 		return nil
 	}
 	_, err = hcloud.NewRdns(b.ctx, b.name+"-rdns", &hcloud.RdnsArgs{
-		PrimaryIpId: number(b.ip.ID()), IpAddress: b.ip.IpAddress, DnsPtr: pulumi.String(b.args.Domain),
+		PrimaryIpId: number(b.ip.ID()), IpAddress: b.ip.IpAddress, DnsPtr: pulumi.String(b.args.Domain.Apex()),
 	}, pulumi.Parent(b.host))
 	return err
 }

@@ -12,14 +12,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/secret"
 )
 
 // Context is what the rules need to know of the rest of the stack.
 type Context struct {
-	Production   bool     // the shop itself: real money, real customers
-	Public       bool     // strangers reach it
-	Domain       string   // apex domain
+	Production   bool // the shop itself: real money, real customers
+	Public       bool // strangers reach it
+	Domain       hostspec.Domain
 	Widget       bool     // a Turnstile widget exists
 	MaxBodyMB    int      // largest request that the edge lets through
 	Processes    int      // API processes
@@ -137,7 +138,7 @@ func (k *checker) core() {
 		k.set("app.environment", k.s.Environment, "production: the app refuses this database in a development environment",
 			"production")
 	}
-	if want := "https://" + k.c.Domain; k.s.FrontendOrigin != "" && k.s.FrontendOrigin != want {
+	if want := k.c.Domain.Origin(); k.s.FrontendOrigin != "" && k.s.FrontendOrigin != want {
 		k.set("app.frontendOrigin", k.s.FrontendOrigin, want+", the shop's own address: mails, payments and passkeys are "+
 			"built from it", want)
 	}
@@ -151,7 +152,7 @@ func (k *checker) core() {
 	for i, origin := range k.s.CORS.Origins {
 		if u, err := url.Parse(origin); err != nil || u.Scheme != "https" && k.c.Public || u.Host == "" || u.Path != "" {
 			k.set(fmt.Sprintf("app.cors.origins[%d]", i), origin, "an origin, https:// and a host, without a path",
-				"https://"+k.c.Domain)
+				k.c.Domain.Origin())
 		}
 	}
 	if locales := k.s.SupportedLocales; locales != nil || k.s.DefaultLocale != "" {
@@ -165,9 +166,9 @@ func (k *checker) core() {
 		}
 	}
 	rp := k.s.WebAuthn.RPID
-	if rp != "" && rp != k.c.Domain && !strings.HasSuffix(k.c.Domain, "."+rp) {
-		k.set("app.webauthn.rpId", rp, "the domain "+k.c.Domain+" or a parent of it: browsers refuse passkeys otherwise",
-			k.c.Domain)
+	apex := k.c.Domain.Apex()
+	if rp != "" && rp != apex && !strings.HasSuffix(apex, "."+rp) {
+		k.set("app.webauthn.rpId", rp, "the domain "+apex+" or a parent of it: browsers refuse passkeys otherwise", apex)
 	}
 }
 
@@ -181,7 +182,7 @@ func (k *checker) mail() {
 		{"app.admin.errorEmail", k.s.Admin.ErrorEmail},
 	} {
 		if _, err := mail.ParseAddress(a.address); a.address != "" && err != nil {
-			k.set(a.key, a.address, "a mail address", "shop@"+k.c.Domain)
+			k.set(a.key, a.address, "a mail address", "shop@"+k.c.Domain.Apex())
 		}
 	}
 	if !s.Enabled {
@@ -191,7 +192,7 @@ func (k *checker) mail() {
 		k.set("app.smtp.host", nil, "the mail server, because app.smtp.enabled is on", "smtp.example.com")
 	}
 	if strings.TrimSpace(s.From) == "" {
-		k.set("app.smtp.from", nil, "the sender, because app.smtp.enabled is on", "shop@"+k.c.Domain)
+		k.set("app.smtp.from", nil, "the sender, because app.smtp.enabled is on", "shop@"+k.c.Domain.Apex())
 	}
 	if s.Port == 465 {
 		k.set("app.smtp.port", 465, "587: the app speaks STARTTLS and has no implicit TLS", "587")

@@ -8,12 +8,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/render"
 )
 
 // Facts are what the derived settings follow from.
 type Facts struct {
-	Domain       string   // apex domain
+	Domain       hostspec.Domain
 	Release      string   // 40-character commit
 	RedisURL     string   // of the stack's Redis
 	SSR          bool     // the frontend renders on the server
@@ -60,9 +61,9 @@ func Backend(s Settings, f Facts, reader Reader) map[string]string {
 		"RUN_DB_MIGRATIONS": "0",
 	}
 	if reader == API {
-		env["PUBLIC_BASE_URL"] = "https://" + f.Domain
+		env["PUBLIC_BASE_URL"] = f.Domain.Origin()
 		if s.FrontendOrigin == "" {
-			s.FrontendOrigin = "https://" + f.Domain
+			s.FrontendOrigin = f.Domain.Origin()
 		}
 		if s.Google.ClientID != "" && s.Google.RedirectURI == "" {
 			s.Google.RedirectURI = GoogleRedirect(f.Domain)
@@ -85,7 +86,7 @@ func Backend(s Settings, f Facts, reader Reader) map[string]string {
 }
 
 // GoogleRedirect is where Google sends people back: a route of the frontend.
-func GoogleRedirect(domain string) string { return "https://" + domain + "/auth/google/callback" }
+func GoogleRedirect(domain hostspec.Domain) string { return domain.Origin() + "/auth/google/callback" }
 
 // Web returns the settings of the frontend: what its start script shows to every browser, and in
 // ssr mode what its server needs.
@@ -94,7 +95,7 @@ func Web(s Settings, f Facts) map[string]string {
 		"APP_ENV":         "production",
 		"APP_VERSION":     f.Release,
 		"API_BASE_URL":    "/api/v1",
-		"PUBLIC_BASE_URL": "https://" + f.Domain,
+		"PUBLIC_BASE_URL": f.Domain.Origin(),
 	}
 	walk(reflect.ValueOf(s), "app", func(x field) {
 		name := x.tag.Get("web")

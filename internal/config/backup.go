@@ -132,7 +132,7 @@ func (c *Config) validateNotices(p *problems) {
 		return
 	}
 	if a, err := mail.ParseAddress(c.Backup.NotifyMail); err != nil || a.Address != c.Backup.NotifyMail {
-		p.set("backup.notifyMail", c.Backup.NotifyMail, "a mail address", "ops@"+c.Domain)
+		p.set("backup.notifyMail", c.Backup.NotifyMail, "a mail address", "ops@"+c.Domain.Apex())
 	}
 	if !c.App.SMTP.Enabled {
 		p.addFix("backup.notifyMail", fmt.Sprintf("%q", c.Backup.NotifyMail), "no address, or app.smtp.enabled: the mail "+

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/appsettings"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/secret"
 )
 
@@ -31,10 +32,11 @@ func (k Kind) Public() bool { return k == Production || k == Staging }
 
 // Config is one stack's configuration, validated and read-only.
 type Config struct {
-	Stack   string // name of the Pulumi stack; used in names, never to decide anything
-	Kind    Kind   // "production", "staging", "sandbox" or "drill": the shape of the stack; required
-	Protect bool   // locks everything stateful in the engine and in the cloud; default true for production and staging
-	Domain  string // apex domain without scheme, e.g. "momentstudio.ro"; required
+	Stack string // name of the Pulumi stack; used in names, never to decide anything
+	Kind  Kind   // "production", "staging", "sandbox" or "drill": the shape of the stack; required
+	// locks everything stateful in the engine and in the cloud; default true for production and staging
+	Protect bool
+	Domain  hostspec.Domain // apex domain without scheme, e.g. "momentstudio.ro"; required
 
 	Release   Release
 	Images    Images

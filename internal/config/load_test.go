@@ -103,7 +103,7 @@ func TestCommittedStackFilesAreValid(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c.Stack != stack || c.Kind != want.kind || c.Protect != want.protect || c.Domain != want.domain {
+			if c.Stack != stack || c.Kind != want.kind || c.Protect != want.protect || c.Domain.Apex() != want.domain {
 				t.Errorf("got stack %q, kind %q, protect %v, domain %q; want %+v", c.Stack, c.Kind, c.Protect, c.Domain, want)
 			}
 			if got := c.Turnstile.Hostnames; !slices.Equal(got, []string{want.domain, "www." + want.domain}) {

@@ -53,10 +53,10 @@ func defaults() Config {
 // derive fills the defaults that follow from other values.
 func (c *Config) derive() {
 	if len(c.Frontend.AllowedHosts) == 0 {
-		c.Frontend.AllowedHosts = []string{c.Domain, "127.0.0.1", "localhost"}
+		c.Frontend.AllowedHosts = []string{c.Domain.Apex(), "127.0.0.1", "localhost"}
 	}
-	if len(c.Turnstile.Hostnames) == 0 && domainPattern.MatchString(c.Domain) {
-		c.Turnstile.Hostnames = []string{c.Domain, "www." + c.Domain}
+	if len(c.Turnstile.Hostnames) == 0 && domainPattern.MatchString(c.Domain.Apex()) {
+		c.Turnstile.Hostnames = c.Domain.Names()
 	}
 	c.deriveDrill()
 }
@@ -64,10 +64,11 @@ func (c *Config) derive() {
 func (c *Config) validate(p *problems) {
 	oneOf(p, "kind", string(c.Kind), string(Production), string(Staging), string(Sandbox), string(Drill))
 	switch {
-	case !domainPattern.MatchString(c.Domain):
-		p.set("domain", c.Domain, "a lower-case domain without scheme or path", "momentstudio.ro")
-	case strings.Contains(c.Domain, "localhost"):
-		p.set("domain", c.Domain, "a domain without the word localhost, at which the app refuses to start", "momentstudio.ro")
+	case !domainPattern.MatchString(c.Domain.Apex()):
+		p.set("domain", c.Domain.Apex(), "a lower-case domain without scheme or path", "momentstudio.ro")
+	case strings.Contains(c.Domain.Apex(), "localhost"):
+		p.set("domain", c.Domain.Apex(), "a domain without the word localhost, at which the app refuses to start",
+			"momentstudio.ro")
 	}
 	c.validateImages(p)
 	c.validateHost(p)
@@ -189,12 +190,12 @@ func (c *Config) validateTurnstile(p *problems) {
 	oneOf(p, "turnstile.mode", c.Turnstile.Mode, "managed", "non-interactive", "invisible")
 	for i, h := range c.Turnstile.Hostnames {
 		if !domainPattern.MatchString(h) {
-			p.set(fmt.Sprintf("turnstile.hostnames[%d]", i), h, "a host name", c.Domain)
+			p.set(fmt.Sprintf("turnstile.hostnames[%d]", i), h, "a host name", c.Domain.Apex())
 		}
 	}
-	if domainPattern.MatchString(c.Domain) && !slices.Contains(c.Turnstile.Hostnames, c.Domain) {
+	if domainPattern.MatchString(c.Domain.Apex()) && !slices.Contains(c.Turnstile.Hostnames, c.Domain.Apex()) {
 		p.set(fmt.Sprintf("turnstile.hostnames[%d]", len(c.Turnstile.Hostnames)), nil,
-			"the domain "+c.Domain+", because without it in the list customers cannot log in", c.Domain)
+			"the domain "+c.Domain.Apex()+", because without it in the list customers cannot log in", c.Domain.Apex())
 	}
 }
 
@@ -242,7 +243,7 @@ func (c *Config) validateServices(p *problems) {
 	between(p, "frontend.memoryMB", c.Frontend.MemoryMB, 64, 65536)
 	between(p, "edge.maxBodyMB", c.Edge.MaxBodyMB, 1, 4096)
 	if c.Frontend.Mode == "ssr" {
-		for _, host := range []string{c.Domain, "127.0.0.1"} {
+		for _, host := range []string{c.Domain.Apex(), "127.0.0.1"} {
 			if !slices.Contains(c.Frontend.AllowedHosts, host) && !slices.Contains(c.Frontend.AllowedHosts, "*") {
 				p.set(fmt.Sprintf("frontend.allowedHosts[%d]", len(c.Frontend.AllowedHosts)), nil,
 					host+" in the list: the server sends unrendered pages or errors to other hosts, and 127.0.0.1 is its health check",
@@ -332,7 +333,7 @@ func (c *Config) missingSecret(p *problems, key, want string) {
 func (c *Config) validateTLS(p *problems) {
 	oneOf(p, "tls.mode", c.TLS.Mode, "acme", "file", "internal")
 	if c.TLS.Mode == "acme" {
-		required(p, "tls.email", c.TLS.Email, "an address for the ACME account", "admin@"+c.Domain)
+		required(p, "tls.email", c.TLS.Email, "an address for the ACME account", "admin@"+c.Domain.Apex())
 		if u, err := url.Parse(c.TLS.ACMEDirectory); err != nil || u.Scheme != "https" {
 			p.set("tls.acmeDirectory", c.TLS.ACMEDirectory, "an https URL", "https://acme-v02.api.letsencrypt.org/directory")
 		}

@@ -142,7 +142,7 @@ func runDrill(ctx context.Context, c engine.Stack, o Options, wanted config.Conf
 	}
 	restored := time.Since(began).Seconds()
 	began = time.Now()
-	proof, err := prove(ctx, c, out.Address, wanted.Domain)
+	proof, err := prove(ctx, c, out.Address, wanted.Domain.Apex())
 	if proof == nil {
 		return fmt.Errorf("prove the restored shop: %w", err)
 	}

@@ -40,13 +40,13 @@ func CloudflareRanges() []string {
 
 // Caddy is what the Caddyfile depends on.
 type Caddy struct {
-	Domain        string // apex; www.<domain> redirects to it
-	Email         string // ACME account; empty outside acme mode
-	Mode          string // "acme", "file" or "internal"
-	ACMEDirectory string // in acme mode
-	ACMERoot      bool   // whether ACMERootFile exists
-	Proxied       bool   // whether Cloudflare's proxies stand in front
-	SSR           bool   // frontend mode
+	Domain        hostspec.Domain // its www name redirects to the apex
+	Email         string          // ACME account; empty outside acme mode
+	Mode          string          // "acme", "file" or "internal"
+	ACMEDirectory string          // in acme mode
+	ACMERoot      bool            // whether ACMERootFile exists
+	Proxied       bool            // whether Cloudflare's proxies stand in front
+	SSR           bool            // frontend mode
 	RateLimits    bool
 	MaxBodyMB     int
 }
@@ -105,7 +105,7 @@ func Caddyfile(c Caddy) (string, error) {
 		FrontendHost: hostspec.FrontendHost, FrontendPort: hostspec.FrontendStaticPort,
 		Internal: c.Mode == "internal", HashedBundle: hostspec.HashedBundle, BundlesDir: BundlesDir,
 	}
-	data.Sites = []string{c.Domain + ",", "www." + c.Domain}
+	data.Sites = []string{c.Domain.Apex() + ",", c.Domain.WWW()}
 	if c.SSR {
 		data.FrontendPort = hostspec.FrontendSSRPort
 	}

@@ -76,7 +76,7 @@ func MarkDeploy(ctx context.Context, c engine.Stack, s Sentry, checkOnly bool) e
 		return nil
 	}
 	deploy := map[string]any{
-		"environment": string(wanted.Kind), "name": c.Name, "url": "https://" + wanted.Domain,
+		"environment": string(wanted.Kind), "name": c.Name, "url": wanted.Domain.Origin(),
 		"projects": []string{s.Project}, "dateFinished": time.Now().UTC().Format(time.RFC3339),
 	}
 	if _, err := s.ask(ctx, http.MethodPost, path+"deploys/", deploy, nil); err != nil {

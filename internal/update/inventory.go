@@ -175,7 +175,7 @@ func inventoryCloudflare(ctx context.Context, wanted config.Config, i *inventory
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{wanted.Domain, "www." + wanted.Domain} {
+	for _, name := range wanted.Domain.Names() {
 		records, _, err := api.ListDNSRecords(ctx, cloudflare.ZoneIdentifier(wanted.DNS.ZoneID),
 			cloudflare.ListDNSRecordsParams{Name: name})
 		if err != nil {

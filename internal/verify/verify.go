@@ -172,7 +172,7 @@ type site struct {
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	roots   *x509.CertPool
 	url     string // https://<domain>
-	domain  string
+	domain  hostspec.Domain
 	release string
 	ssr     bool
 }
@@ -182,7 +182,7 @@ func newSite(o engine.Outputs, roots *x509.CertPool, ssr bool) (*site, error) {
 	if err != nil || u.Hostname() == "" {
 		return nil, fmt.Errorf("read the site's URL %q", o.URL)
 	}
-	s := &site{roots: roots, url: o.URL, domain: u.Hostname(), release: o.Release, ssr: ssr}
+	s := &site{roots: roots, url: o.URL, domain: hostspec.Domain(u.Hostname()), release: o.Release, ssr: ssr}
 	// The name may not have reached this machine's resolver yet; the certificate is checked by name all the same.
 	s.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		_, port, err := net.SplitHostPort(address)
@@ -223,8 +223,8 @@ func (s *site) check(ctx context.Context) error {
 		}
 		return p, true
 	}
-	if err := s.handshake(ctx, "www."+s.domain); err != nil {
-		failed("the certificate of www.%s: %w", s.domain, err)
+	if err := s.handshake(ctx, s.domain.WWW()); err != nil {
+		failed("the certificate of %s: %w", s.domain.WWW(), err)
 	}
 	expect("/api/v1/health/ready", http.StatusOK)
 	if p, ok := expect("/assets/app-config.js", http.StatusOK); ok {
@@ -254,10 +254,10 @@ func (s *site) check(ctx context.Context) error {
 		failed("/manifest.webmanifest is served as %q", p.header.Get("Content-Type"))
 	}
 	expect("/media/private/verify", http.StatusNotFound)
-	if p, err := s.ask(ctx, http.MethodGet, "https://www."+s.domain+"/verify"); err != nil {
-		failed("GET https://www.%s/: %w", s.domain, err)
+	if p, err := s.ask(ctx, http.MethodGet, "https://"+s.domain.WWW()+"/verify"); err != nil {
+		failed("GET https://%s/verify: %w", s.domain.WWW(), err)
 	} else if want := s.url + "/verify"; p.status != http.StatusMovedPermanently || p.header.Get("Location") != want {
-		failed("www.%s answers %d to %q, want 301 to %q", s.domain, p.status, p.header.Get("Location"), want)
+		failed("%s answers %d to %q, want 301 to %q", s.domain.WWW(), p.status, p.header.Get("Location"), want)
 	}
 	for _, path := range []string{
 		"/api/v1/payments/webhook", "/api/v1/payments/paypal/webhook",

@@ -44,7 +44,7 @@ type checker struct {
 
 // Run looks at everything that a restored shop must be able to do, the last of it by deleting one of its
 // pictures: it is for shops that are thrown away.
-func Run(ctx context.Context, spec hostspec.Backup, domain string) (hostspec.AcceptanceReport, error) {
+func Run(ctx context.Context, spec hostspec.Backup, domain hostspec.Domain) (hostspec.AcceptanceReport, error) {
 	if !spec.ReadOnly {
 		return hostspec.AcceptanceReport{}, errors.New("this stack is no drill: a proof moves a picture to the trash and " +
 			"removes it for good")

@@ -34,7 +34,7 @@ type visitor struct {
 	bearer string // of a member of the staff
 }
 
-func newVisitor(domain string) (*visitor, error) {
+func newVisitor(domain hostspec.Domain) (*visitor, error) {
 	text, err := os.ReadFile(internalRoot)
 	if err != nil {
 		return nil, fmt.Errorf("read the certificate of the edge's own authority: %w", err)
@@ -44,7 +44,7 @@ func newVisitor(domain string) (*visitor, error) {
 		return nil, fmt.Errorf("%s holds no certificate", internalRoot)
 	}
 	dialer := net.Dialer{Timeout: 10 * time.Second}
-	return &visitor{base: "https://" + domain, client: &http.Client{
+	return &visitor{base: domain.Origin(), client: &http.Client{
 		Timeout:       time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
