@@ -9,6 +9,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/drill"
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 func drillCommand(cli *engine.Stack) *cobra.Command {
@@ -34,7 +35,7 @@ Exit code 0 means that every check passed and that nothing is left, or that it i
 	cmd.PersistentFlags().StringVar(&cli.ConfigFile, "config-file", "", "instead of Pulumi.drill.yaml")
 	cmd.Flags().StringVar(&o.Of, "of", "prod", "stack whose file names the release and the images of the drill; empty: "+
 		"the drill's own file does")
-	cmd.Flags().StringVar(&o.Backup, "backup", "latest",
+	cmd.Flags().StringVar(&o.Backup, "backup", hostspec.LatestBackup,
 		`"latest", a backup's ID, or a time such as 2026-11-25T04:30Z: the newest backup of then`)
 	cmd.Flags().StringVar(&o.From, "from", "", "destination to take the backup from; default: the first of the drill's "+
 		"file")

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/commandline"
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 func TestWhenADrillExpires(t *testing.T) {
@@ -92,13 +94,26 @@ func TestADrillsFileIsTheTemplateWithItsEnd(t *testing.T) {
 	}
 }
 
+func TestADrillOfNoBackupIsWrongUsageAndMakesNothing(t *testing.T) {
+	for _, text := range []string{"nonsense", "", "20261125"} {
+		c := engine.Stack{Name: "drill-1", Root: t.TempDir()}
+		err := Run(t.Context(), c, Options{Backup: text, Life: time.Hour}, time.Now())
+		if !commandline.Wrong(err) || !strings.Contains(err.Error(), "--backup: ") {
+			t.Errorf("%q: got %v, want an error about --backup that is wrong usage", text, err)
+		}
+		if made, err := os.ReadDir(c.Root); err != nil || len(made) > 0 {
+			t.Errorf("%q: the drill made %v (%v)", text, made, err)
+		}
+	}
+}
+
 func TestOnlyDrillsAreRemoved(t *testing.T) {
 	for _, stack := range []string{"prod", "drill", "drill-", "staging-drill-1", "drill-1,stack=prod", "drill-A"} {
 		c := engine.Stack{Name: stack, Root: t.TempDir()}
 		if err := tearDown(t.Context(), c); err == nil || !strings.Contains(err.Error(), "nothing of it is removed") {
 			t.Errorf("%q: %v", stack, err)
 		}
-		if err := Run(t.Context(), c, Options{Life: time.Hour}, time.Now()); err == nil || !strings.Contains(err.Error(),
+		if err := Run(t.Context(), c, Options{Backup: hostspec.LatestBackup, Life: time.Hour}, time.Now()); err == nil || !strings.Contains(err.Error(),
 			"--of names the stack") {
 			t.Errorf("a drill called %q: %v", stack, err)
 		}

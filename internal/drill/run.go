@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/prekzursil/momentstudio-infra/internal/commandline"
 	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
@@ -29,7 +30,7 @@ import (
 type Options struct {
 	// stack whose file names the release and the images, which then are those of the drill; empty: the drill's own file
 	Of     string
-	Backup string        // "latest", an ID or a time, as `hostops restore --backup` takes it
+	Backup string        // a text that hostspec.ParseBackupChoice reads
 	From   string        // name of the destination; default: the first
 	Report string        // directory for report.md and report.json; default: the stack's own below .momentstudio
 	Keep   bool          // leave the stack until it expires
@@ -57,6 +58,9 @@ const teardownTimeout = 30 * time.Minute
 // Run restores a backup on a host of its own, proves that the shop works with it, writes a report and removes all of
 // it again, also when it fails or is interrupted. It reports success only when every check passed and nothing is left.
 func Run(ctx context.Context, c engine.Stack, o Options, now time.Time) error {
+	if _, err := hostspec.ParseBackupChoice(o.Backup); err != nil {
+		return commandline.Usage(fmt.Errorf("--backup: %w", err))
+	}
 	if o.Life <= 0 {
 		return fmt.Errorf("%s is no time for which a drill could live", o.Life)
 	}
@@ -148,7 +152,7 @@ func runDrill(ctx context.Context, c engine.Stack, o Options, wanted config.Conf
 	}
 	r.Proof = proof
 	expected := Expected{Stack: o.Of}
-	if o.Backup == "latest" {
+	if o.Backup == hostspec.LatestBackup {
 		expected.MaxAge = time.Duration(wanted.Backup.MaxAgeHours) * time.Hour
 	}
 	r.Judge(expected)

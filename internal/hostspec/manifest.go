@@ -17,7 +17,7 @@ var MediaParts = []string{UploadsPart, PrivatePart}
 // Manifest says what a backup holds; it is part of it.
 type Manifest struct {
 	Format   int                 `json:"format"` // 1
-	ID       string              `json:"id"`     // UTC time of its beginning, e.g. "20261125T030000Z"
+	ID       string              `json:"id"`     // in the form of BackupIDLayout, e.g. "20261125T030000Z"
 	Stack    string              `json:"stack"`
 	Release  string              `json:"release"`
 	Images   map[string]string   `json:"images"`

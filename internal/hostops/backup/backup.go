@@ -47,7 +47,7 @@ func Run(ctx context.Context, spec hostspec.Backup, p Paths, anew []string, out 
 	}
 	now := time.Now().UTC()
 	state := hostspec.BackupRun{
-		ID: now.Format("20060102T150405Z"), Started: now,
+		ID: now.Format(hostspec.BackupIDLayout), Started: now,
 		Destinations: map[string]hostspec.BackupAtDestination{},
 	}
 	err := run(ctx, spec, p, anew, &state, out)

@@ -99,7 +99,7 @@ func check(ctx context.Context, r restic.Repository, spec hostspec.Backup, read 
 	if err != nil {
 		return err
 	}
-	newest, err := restic.Pick(all, "latest", time.Now())
+	newest, err := restic.Pick(all, hostspec.LatestBackup, time.Now())
 	if err != nil {
 		return err
 	}

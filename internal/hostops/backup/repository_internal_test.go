@@ -132,7 +132,7 @@ func TestWhatStaysOverTheMonths(t *testing.T) {
 	for age, step := 0, 1; age < 400; age += step {
 		at := newest.AddDate(0, 0, -age)
 		made = append(made, at)
-		plant(at, "momentstudio", at.Format(restic.IDLayout))
+		plant(at, "momentstudio", at.Format(hostspec.BackupIDLayout))
 		switch { // no gap that makes the clock doubtful
 		case age > 90:
 			step = 20
@@ -150,7 +150,7 @@ func TestWhatStaysOverTheMonths(t *testing.T) {
 		ofWeek, ofMonth := !weeks[w] && len(weeks) < 8, !months[m] && len(months) < 12
 		weeks[w], months[m] = true, true
 		if newest.Sub(at) < 30*24*time.Hour || ofWeek || ofMonth {
-			want = append(want, at.Format(restic.IDLayout))
+			want = append(want, at.Format(hostspec.BackupIDLayout))
 		}
 	}
 	slices.Sort(want)

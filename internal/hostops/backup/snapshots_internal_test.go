@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 func TestAWrongClockNeitherChoosesNorRemovesBackups(t *testing.T) {
@@ -29,7 +30,7 @@ func TestAWrongClockNeitherChoosesNorRemovesBackups(t *testing.T) {
 		"21000102T043000Z")
 	month := snapshotsOf("20261125T043000Z")
 	for day := range 31 {
-		month = append(month, snapshotsOf(time.Date(2100, 1, 1+day, 4, 30, 0, 0, time.UTC).Format(restic.IDLayout))...)
+		month = append(month, snapshotsOf(time.Date(2100, 1, 1+day, 4, 30, 0, 0, time.UTC).Format(hostspec.BackupIDLayout))...)
 	}
 	for _, c := range []struct {
 		name  string
@@ -44,7 +45,7 @@ func TestAWrongClockNeitherChoosesNorRemovesBackups(t *testing.T) {
 		{"it jumped two nights ago", jumped, "21000102T043100Z", "20261125T043000Z"},
 		{"it jumped more nights ago than backups are kept", month, "21000131T043100Z", ""},
 	} {
-		now, err := time.Parse(restic.IDLayout, c.now)
+		now, err := time.Parse(hostspec.BackupIDLayout, c.now)
 		if err != nil {
 			t.Fatal(err)
 		}

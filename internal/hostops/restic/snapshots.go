@@ -6,16 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
-
-// IDLayout is the form of a backup ID: the UTC time of its beginning.
-const IDLayout = "20060102T150405Z"
 
 // Snapshot is a backup in a repository.
 type Snapshot struct {
@@ -27,7 +23,7 @@ type Snapshot struct {
 
 // Made is the time that the backup's ID tells; the zero time when it tells none.
 func (s Snapshot) Made() time.Time {
-	t, _ := time.Parse(IDLayout, s.ID)
+	t, _ := time.Parse(hostspec.BackupIDLayout, s.ID)
 	return t
 }
 
@@ -42,8 +38,6 @@ func Snapshots(ctx context.Context, spec hostspec.Backup, from, program string) 
 	all, err = repo.Snapshots(ctx)
 	return repo.Name, all, err
 }
-
-var backupID = regexp.MustCompile(`^\d{8}T\d{6}Z$`)
 
 // Snapshots lists the backups in the repository, oldest first. Without a repository the error is ErrNoBackup.
 func (r Repository) Snapshots(ctx context.Context) ([]Snapshot, error) {
@@ -67,7 +61,7 @@ func (r Repository) Snapshots(ctx context.Context) ([]Snapshot, error) {
 	}
 	var all []Snapshot
 	for _, s := range listed {
-		if i := slices.IndexFunc(s.Tags, backupID.MatchString); i >= 0 && len(s.Paths) == 1 {
+		if i := slices.IndexFunc(s.Tags, hostspec.IsBackupID); i >= 0 && len(s.Paths) == 1 {
 			all = append(all, Snapshot{ID: s.Tags[i], Snapshot: s.ID, Time: s.Time.UTC(), Path: s.Paths[0]})
 		}
 	}
@@ -81,7 +75,7 @@ const clockTolerance = time.Hour
 
 // Future are those of sorted backups that are still to come: they were made by a clock that was wrong.
 func Future(all []Snapshot, now time.Time) []Snapshot {
-	limit := now.Add(clockTolerance).UTC().Format(IDLayout)
+	limit := now.Add(clockTolerance).UTC().Format(hostspec.BackupIDLayout)
 	first, _ := slices.BinarySearchFunc(all, limit, func(s Snapshot,
 		limit string,
 	) int {
@@ -90,15 +84,19 @@ func Future(all []Snapshot, now time.Time) []Snapshot {
 	return all[first:]
 }
 
-// Pick chooses among backups, which are sorted: "latest", an ID, or the newest that is not younger than a time. There
-// is no latest while one is of a time that is still to come: which of them holds the newest data, nobody can tell.
+// Pick chooses among sorted backups by a text that hostspec.ParseBackupChoice reads. There is no latest backup while
+// one has an ID in the future: nobody can tell which of them holds the newest data.
 func Pick(all []Snapshot, want string, now time.Time) (Snapshot, error) {
 	if len(all) == 0 {
 		return Snapshot{}, fmt.Errorf("%w: it holds none", ErrNoBackup)
 	}
+	choice, err := hostspec.ParseBackupChoice(want)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("%w: %w", ErrNoBackup, err)
+	}
 	later := Future(all, now)
 	past := all[:len(all)-len(later)]
-	if want == "latest" && len(later) > 0 {
+	if choice.Latest && len(later) > 0 {
 		text := fmt.Sprintf("the latest cannot be told: %d of them are of a time that is still to come, as %s, so the "+
 			"clock is wrong here (timedatectl) or was where they were made", len(later), later[len(later)-1].ID)
 		if len(past) > 0 {
@@ -107,33 +105,15 @@ func Pick(all []Snapshot, want string, now time.Time) (Snapshot, error) {
 		return Snapshot{}, fmt.Errorf("%w: %s; fix: name one by its ID, or remove those that are wrong "+
 			"(docs/guides/back-up.md)", ErrNoBackup, text)
 	}
-	if want == "latest" {
+	if choice.Latest {
 		return past[len(past)-1], nil
 	}
-	for _, s := range slices.Backward(all) { // of several of one run, the last is what was read back
-		if s.ID == want {
-			return s, nil
-		}
+	among, wanted := past, func(s Snapshot) bool { return s.ID <= choice.Until.Format(hostspec.BackupIDLayout) }
+	if choice.ID != "" {
+		among, wanted = all, func(s Snapshot) bool { return s.ID == choice.ID }
 	}
-	var then time.Time
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z", "2006-01-02 15:04", "2006-01-02"} {
-		t, err := time.Parse(layout, want)
-		if err != nil {
-			continue
-		}
-		then = t.UTC()
-		if layout == "2006-01-02" {
-			then = then.Add(24*time.Hour - time.Second) // the whole day
-		}
-		break
-	}
-	if then.IsZero() && !backupID.MatchString(want) {
-		return Snapshot{},
-			fmt.Errorf(`%w: %q is neither "latest" nor a backup's ID nor a time such as 2026-11-25T04:30Z or 2026-11-25`,
-				ErrNoBackup, want)
-	}
-	for _, s := range slices.Backward(past) {
-		if !then.IsZero() && s.ID <= then.Format(IDLayout) {
+	for _, s := range slices.Backward(among) { // of several snapshots of one run, the last was read back
+		if wanted(s) {
 			return s, nil
 		}
 	}

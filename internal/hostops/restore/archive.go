@@ -105,7 +105,7 @@ func (a archive) Describe(context.Context) (hostspec.Manifest, error) {
 		switch key, value, _ := strings.Cut(strings.TrimSpace(line), "="); key {
 		case "timestamp_utc":
 			m.ID = value
-			m.Started, _ = time.Parse(restic.IDLayout, strings.ToUpper(value))
+			m.Started, _ = time.Parse(hostspec.BackupIDLayout, strings.ToUpper(value))
 		case "git_rev":
 			m.Release = value
 		}

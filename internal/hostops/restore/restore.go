@@ -74,7 +74,7 @@ func Run(ctx context.Context, r Restoration, out io.Writer) error {
 		return err
 	}
 	defer db.close(ctx)
-	state := hostspec.RestoreState{ID: time.Now().UTC().Format(restic.IDLayout), Target: hostspec.SideRestored}
+	state := hostspec.RestoreState{ID: time.Now().UTC().Format(hostspec.BackupIDLayout), Target: hostspec.SideRestored}
 	if state.Live, err = db.oid(ctx, db.live); err != nil {
 		return err
 	}
