@@ -193,7 +193,7 @@ func services(ctx *pulumi.Context, c config.Config, s *secrets.Secrets, h *host.
 	dotenv := appEnv(c, s, captcha, db)
 
 	jobSecrets := map[string]pulumi.StringInput{
-		hostspec.AppEnvSecret: dotenv,
+		hostspec.AppEnvSecret: dotenv, hostspec.DatabaseURLSecret: postgres.URL(db),
 		hostspec.SSHHostKey:   h.HostKey, hostspec.SSHHostKey + ".pub": h.HostPublic,
 		hostspec.AuthorizedKeys: pulumi.Sprintf("%s\n", h.DeployUser),
 	}

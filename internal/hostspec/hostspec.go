@@ -5,7 +5,7 @@ package hostspec
 
 // ContractVersion is raised when hostops and the program stop understanding each other's files
 // or flags. Every job passes it; hostops refuses another one.
-const ContractVersion = 4
+const ContractVersion = 5
 
 // The data volume and what lies on it. Everything that must survive the server is below DataDir.
 const (
@@ -21,11 +21,13 @@ const (
 
 // Configuration of the host itself.
 const (
-	EtcDir          = "/etc/momentstudio"
-	SecretsDir      = EtcDir + "/secrets"
-	AppEnvSecret    = SecretsDir + "/app.env"
-	PostgresSecrets = EtcDir + "/postgres" // mounted in Postgres itself; a directory, so that a new file is seen
-	SuperuserSecret = PostgresSecrets + "/superuser"
+	EtcDir       = "/etc/momentstudio"
+	SecretsDir   = EtcDir + "/secrets"
+	AppEnvSecret = SecretsDir + "/app.env"
+	// DatabaseURLSecret holds the application's DATABASE_URL alone: hostops connects by it.
+	DatabaseURLSecret = SecretsDir + "/database-url"
+	PostgresSecrets   = EtcDir + "/postgres" // mounted in Postgres itself; a directory, so that a new file is seen
+	SuperuserSecret   = PostgresSecrets + "/superuser"
 	// SuperuserFirst is the password of the first initialisation, replaced by the roles job at once: the
 	// image's entrypoint leaves it in the server's environment for good.
 	SuperuserFirst = PostgresSecrets + "/superuser-first"

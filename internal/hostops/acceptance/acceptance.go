@@ -64,11 +64,11 @@ func Run(ctx context.Context, spec hostspec.Backup, domain hostspec.Domain) (hos
 		return hostspec.AcceptanceReport{}, err
 	}
 	defer p.docker.Close()
-	dotenv, err := os.ReadFile(hostspec.AppEnvSecret)
+	url, err := postgres.ReadURL("")
 	if err != nil {
-		return hostspec.AcceptanceReport{}, fmt.Errorf("read the application's settings: %w", err)
+		return hostspec.AcceptanceReport{}, err
 	}
-	if p.db, err = postgres.ConnectURL(ctx, postgres.URLFromDotEnv(string(dotenv))); err != nil {
+	if p.db, err = postgres.ConnectURL(ctx, url); err != nil {
 		return hostspec.AcceptanceReport{}, err
 	}
 	defer p.db.Close(context.WithoutCancel(ctx))

@@ -59,11 +59,7 @@ func Run(ctx context.Context, spec hostspec.Apply, root string, units Units, out
 		}
 		return nil
 	}
-	for _, f := range spec.Files {
-		if err := write(f.Path, []byte(f.Content), os.FileMode(f.Mode), os.Getuid()); err != nil {
-			return err
-		}
-	}
+	// Secrets before files: no unit of a timer, and no command, is ever there without the secrets that it reads.
 	for _, s := range spec.Secrets {
 		content, err := os.ReadFile(s.Upload)
 		if err != nil {
@@ -75,6 +71,11 @@ func Run(ctx context.Context, spec hostspec.Apply, root string, units Units, out
 			}
 		}
 		if err := write(s.Path, content, 0o400, s.UID); err != nil {
+			return err
+		}
+	}
+	for _, f := range spec.Files {
+		if err := write(f.Path, []byte(f.Content), os.FileMode(f.Mode), os.Getuid()); err != nil {
 			return err
 		}
 	}

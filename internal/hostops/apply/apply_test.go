@@ -137,6 +137,11 @@ func TestHostApplyMakesTheSpecificationTrue(t *testing.T) {
 	if strings.Contains(out.String(), canary) {
 		t.Error("the log shows a secret")
 	}
+	secret, file := strings.Index(out.String(), "file /etc/momentstudio/secrets/app.env\n"),
+		strings.Index(out.String(), "file /etc/systemd/journald.conf.d/10-x.conf\n")
+	if secret < 0 || file < secret {
+		t.Errorf("a file was there before the secrets that it may need:\n%s", out)
+	}
 	noLeftovers(t, root)
 }
 

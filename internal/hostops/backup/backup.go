@@ -125,11 +125,11 @@ func stage(ctx context.Context, spec hostspec.Backup, p Paths, files *staged, st
 		Format: 1, ID: state.ID, Stack: spec.Stack, Release: spec.Release, Images: spec.Images,
 		Started: state.Started, Files: map[string]hostspec.FileTree{},
 	}
-	text, err := os.ReadFile(p.Root + hostspec.AppEnvSecret)
+	url, err := postgres.ReadURL(p.Root)
 	if err != nil {
-		return m, fmt.Errorf("read the application's settings: %w", err)
+		return m, err
 	}
-	conn, err := postgres.ConnectURL(ctx, postgres.URLFromDotEnv(string(text)))
+	conn, err := postgres.ConnectURL(ctx, url)
 	if err != nil {
 		return m, err
 	}

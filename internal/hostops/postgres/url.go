@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 
@@ -30,20 +31,29 @@ func Revision(ctx context.Context, conn *pgx.Conn) (string, error) {
 	return *at, nil
 }
 
+// ReadURL reads the application's own database URL. root is empty on the host.
+func ReadURL(root string) (string, error) {
+	text, err := os.ReadFile(root + hostspec.DatabaseURLSecret)
+	if err != nil {
+		return "", fmt.Errorf("read the database's URL: %w. Fix: run `studio up`, whose host-apply job writes the file", err)
+	}
+	return strings.TrimSuffix(string(text), "\n"), nil
+}
+
 // ConnectURL connects by the application's own URL.
 func ConnectURL(ctx context.Context, raw string) (*pgx.Conn, error) {
 	u, err := url.Parse(strings.Replace(raw, "postgresql+asyncpg://", "postgresql://", 1))
 	if err != nil || u.Host == "" {
-		return nil, errors.New("DATABASE_URL in the application's settings is not a URL") // never quote it
+		return nil, errors.New("the database's address is not a URL") // never quote it
 	}
 	port, err := strconv.ParseUint(cmp.Or(u.Port(), strconv.Itoa(hostspec.PostgresPort)), 10, 16)
 	if err != nil {
-		return nil, errors.New("DATABASE_URL in the application's settings has no usable port")
+		return nil, errors.New("the database's URL has no usable port")
 	}
 	// The port belongs into the text: the attempt without TLS copies it from there.
 	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d sslmode=prefer connect_timeout=5", u.Hostname(), port))
 	if err != nil {
-		return nil, errors.New("DATABASE_URL in the application's settings names no usable host")
+		return nil, errors.New("the database's URL names no usable host")
 	}
 	config.User = u.User.Username()
 	config.Password, _ = u.User.Password()
@@ -55,18 +65,8 @@ func ConnectURL(ctx context.Context, raw string) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// URLFromDotEnv reads the database's address from a file that render.DotEnv wrote.
-func URLFromDotEnv(text string) string {
-	for line := range strings.Lines(text) {
-		if v, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "DATABASE_URL="); ok {
-			v = strings.TrimSuffix(strings.TrimPrefix(v, "'"), "'")
-			return strings.NewReplacer(`\'`, `'`, `\\`, `\`).Replace(v)
-		}
-	}
-	return ""
-}
-
-// DotEnvWithURL is the application's settings with another database in them.
+// DotEnvWithURL returns the application's settings, a text that render.DotEnv wrote, with another database URL. A
+// restore migrates the standby database with them.
 func DotEnvWithURL(text, url string) string {
 	var out strings.Builder
 	for line := range strings.Lines(text) {
@@ -84,7 +84,7 @@ func NameOf(raw string) (string, error) {
 	if u, err := url.Parse(raw); err == nil && len(u.Path) > 1 {
 		return strings.TrimPrefix(u.Path, "/"), nil
 	}
-	return "", errors.New("DATABASE_URL in the application's settings names no database") // never quote it
+	return "", errors.New("the database's URL names no database") // never quote it
 }
 
 // WithName replaces the database name of a URL.

@@ -2,43 +2,40 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"maps"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/render"
 )
 
-func TestDatabaseURLReadsWhatWasRendered(t *testing.T) {
-	for name, value := range map[string]string{
-		"a URL":                             "postgresql+asyncpg://momentstudio_a:0f@postgres:5432/adrianaart",
-		"a single quote":                    "it's",
-		"a single quote at the end":         "it'",
-		"quotes around it":                  "'x'",
-		"a backslash":                       `a\b`,
-		"a backslash at the end":            `a\`,
-		"a backslash before a quote":        `a\'b`,
-		"signs that shells and YAML expand": `$HOME "x" # y = {z} %41`,
-		"blanks at both ends":               "  x  ",
-	} {
-		t.Run(name, func(t *testing.T) {
-			text := render.DotEnv(map[string]string{
-				"A": "before", "DATABASE_URL": value, "DATABASE_URL_OLD": "other",
-				"Z": "after",
-			})
-			if got := URLFromDotEnv(text); got != value {
-				t.Errorf("got %q, want %q", got, value)
-			}
-		})
+func TestReadURLReadsTheFileThatHostApplyWrites(t *testing.T) {
+	root := t.TempDir()
+	if _, err := ReadURL(root); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "Fix: run `studio up`") {
+		t.Errorf("without the file: %v", err)
 	}
-}
-
-func TestDatabaseURLOfAMissingName(t *testing.T) {
-	if got := URLFromDotEnv("XDATABASE_URL='a'\nDATABASE_URLX='b'\n"); got != "" {
-		t.Errorf("got %q for a name that is not there", got)
+	if err := os.MkdirAll(root+hostspec.SecretsDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const url = `postgresql+asyncpg://u:it's\n%41 @h/adrianaart`
+	for _, text := range []string{url, url + "\n"} {
+		if err := os.WriteFile(root+hostspec.DatabaseURLSecret, []byte(text), 0o400); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ReadURL(root); err != nil || got != url {
+			t.Errorf("of %q: got %q (%v)", text, got, err)
+		}
+		if err := os.Remove(root + hostspec.DatabaseURLSecret); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -111,17 +108,25 @@ func TestConnectURLKeepsThePortWithoutTLS(t *testing.T) {
 }
 
 func TestOnlyTheDatabaseOfTheSettingsChanges(t *testing.T) {
-	text := "A='x'\nDATABASE_URL='postgresql://u:a\\'b@h/live'\nSECRET_KEY='DATABASE_URL=no'\n"
-	url := URLFromDotEnv(text)
-	if url != "postgresql://u:a'b@h/live" {
-		t.Fatalf("the fixture holds %s", url)
+	settings := map[string]string{
+		"A": "x", "DATABASE_URL": "postgresql://u:a'b@h/live", "DATABASE_URL_OLD": "other", "Z": "y",
 	}
-	changed := DotEnvWithURL(text, url+"_aside")
-	if URLFromDotEnv(changed) != url+"_aside" {
-		t.Errorf("got %s", changed)
-	}
-	if DotEnvWithURL(changed, url) != text {
-		t.Errorf("other settings have changed:\n%s", changed)
+	text := render.DotEnv(settings)
+	for name, url := range map[string]string{
+		"a URL":                             "postgresql+asyncpg://momentstudio_a:0f@postgres:5432/adrianaart_aside",
+		"a single quote":                    "it's",
+		"a single quote at the end":         "it'",
+		"quotes around it":                  "'x'",
+		"a backslash":                       `a\b`,
+		"a backslash at the end":            `a\`,
+		"a backslash before a quote":        `a\'b`,
+		"signs that shells and YAML expand": `$HOME "x" # y = {z} %41`,
+	} {
+		changed := maps.Clone(settings)
+		changed["DATABASE_URL"] = url
+		if got, want := DotEnvWithURL(text, url), render.DotEnv(changed); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,11 +38,11 @@ const MigrationContainer = "momentstudio-migration"
 // two upgrades at once break each other (app-contract §4.2), and after a backup that was read back.
 // A schema that is there already needs neither.
 func Migrate(ctx context.Context, m Migration, out io.Writer) error {
-	text, err := os.ReadFile(m.EnvFile)
+	url, err := postgres.ReadURL("")
 	if err != nil {
-		return fmt.Errorf("read the application's settings: %w", err)
+		return err
 	}
-	conn, err := postgres.ConnectURL(ctx, postgres.URLFromDotEnv(string(text)))
+	conn, err := postgres.ConnectURL(ctx, url)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -33,23 +32,21 @@ type databases struct {
 	live, aside string    // names
 	urlLive     string
 	urlAside    string
-	dotenvAside string // the application's settings with the other database in them
 }
 
 // openDatabases connects as the superuser to the stack's own server, and with the application's own login to
 // an external one, which must then be allowed to create databases.
 func openDatabases(ctx context.Context) (*databases, error) {
-	text, err := os.ReadFile(hostspec.AppEnvSecret)
+	url, err := postgres.ReadURL("")
 	if err != nil {
-		return nil, fmt.Errorf("read the application's settings: %w", err)
+		return nil, err
 	}
-	d := &databases{urlLive: postgres.URLFromDotEnv(string(text))}
+	d := &databases{urlLive: url}
 	if d.live, err = postgres.NameOf(d.urlLive); err != nil {
 		return nil, err
 	}
 	d.aside = d.live + hostspec.AsideDatabase
 	d.urlAside = postgres.WithName(d.urlLive, d.aside)
-	d.dotenvAside = postgres.DotEnvWithURL(string(text), d.urlAside)
 	password, err := postgres.ReadPassword(hostspec.SuperuserSecret)
 	switch {
 	case err == nil:

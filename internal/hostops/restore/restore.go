@@ -15,6 +15,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/postgres"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/release"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
@@ -171,9 +172,13 @@ func (r Restoration) prepare(ctx context.Context, state *hostspec.RestoreState, 
 func migrationAside(ctx context.Context, engine *client.Client, spec hostspec.Backup, db *databases) (release.Migration,
 	error,
 ) {
+	settings, err := os.ReadFile(hostspec.AppEnvSecret)
+	if err != nil {
+		return release.Migration{}, fmt.Errorf("read the application's settings: %w", err)
+	}
 	m := release.Migration{
 		ClientImage: spec.ClientImage, Network: spec.Network, RegistryAuth: hostspec.RegistrySecret,
-		Dotenv: db.dotenvAside,
+		Dotenv: postgres.DotEnvWithURL(string(settings), db.urlAside),
 	}
 	found, err := engine.ServiceInspect(ctx, hostspec.BackendService, client.ServiceInspectOptions{})
 	if err != nil {
