@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
-	"slices"
 	"strconv"
 	"time"
 
@@ -76,39 +75,69 @@ const backupStatus = "/run/momentstudio-backup"
 
 // New runs the release.
 func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*App, error) {
-	var bad []error
-	for _, f := range []struct{ field, value string }{
-		{"backendImage", args.BackendImage},
-		{"frontendImage", args.FrontendImage},
-		{"opsImage", args.OpsImage},
-		{"clientImage", args.ClientImage},
-	} {
-		if f.value == "" {
-			bad = append(bad, fault.Field(f.field, nil, "an image reference with digest"))
-		}
-	}
-	if args.EnvSecret == nil {
-		bad = append(bad, fault.Field("envSecret", nil, "the application's .env as a Swarm secret"))
-	}
-	if args.Applied == nil {
-		bad = append(bad, fault.Field("applied", nil, "the job that configures the host"))
-	}
-	if err := fault.List(fmt.Sprintf("app %q", name), bad...); err != nil {
+	if err := args.validate(name); err != nil {
 		return nil, err
 	}
 	a := &App{}
 	if err := ctx.RegisterComponentResource(TypeToken, name, a, opts...); err != nil {
 		return nil, fmt.Errorf("register app %q: %w", name, err)
 	}
-	webRoot := hostspec.StaticWebRoot
+	b := &builder{ctx: ctx, name: name, args: args, app: a}
+	for _, step := range []func() error{b.prepare, b.migrate, b.backend, b.worker, b.frontend} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	a.Migrated = b.migrated.Done
+	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"migrated": a.Migrated})
+}
+
+func (a Args) validate(name string) error {
+	var bad []error
+	for _, f := range []struct{ field, value string }{
+		{"backendImage", a.BackendImage},
+		{"frontendImage", a.FrontendImage},
+		{"opsImage", a.OpsImage},
+		{"clientImage", a.ClientImage},
+	} {
+		if f.value == "" {
+			bad = append(bad, fault.Field(f.field, nil, "an image reference with digest"))
+		}
+	}
+	if a.EnvSecret == nil {
+		bad = append(bad, fault.Field("envSecret", nil, "the application's .env as a Swarm secret"))
+	}
+	if a.Applied == nil {
+		bad = append(bad, fault.Field("applied", nil, "the job that configures the host"))
+	}
+	return fault.List(fmt.Sprintf("app %q", name), bad...)
+}
+
+// builder declares the parts of a release in the order in which they run.
+type builder struct {
+	ctx  *pulumi.Context
+	name string
+	args Args
+	app  *App
+
+	prepared, migrated *workload.Ran
+	backendService     pulumi.Resource
+}
+
+// The socket is root on the host: these jobs pull images, and start the application's image with the
+// file that holds the database's password, which Swarm gives to services only.
+var (
+	socket  = workload.Mount{Source: "/var/run/docker.sock", Target: "/var/run/docker.sock"}
+	secrets = workload.Mount{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true}
+)
+
+// prepare pulls and checks the release's images, and looks at the room that they need.
+func (b *builder) prepare() (err error) {
+	args, webRoot := b.args, hostspec.StaticWebRoot
 	if args.SSR {
 		webRoot = hostspec.SSRWebRoot
 	}
-	// The socket is root on the host: these jobs pull images, and start the application's image with the
-	// file that holds the database's password, which Swarm gives to services only.
-	socket := workload.Mount{Source: "/var/run/docker.sock", Target: "/var/run/docker.sock"}
-	secrets := workload.Mount{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true}
-	prepared, err := workload.NewJob(ctx, name+"-prepare", workload.Job{
+	b.prepared, err = workload.NewJob(b.ctx, b.name+"-prepare", workload.Job{
 		Image: pulumi.String(args.OpsImage),
 		Command: []string{
 			"prepare", "--contract", strconv.Itoa(hostspec.ContractVersion), "--release", args.Release,
@@ -123,38 +152,55 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		},
 		Caps:  []string{"CAP_DAC_OVERRIDE"},
 		After: []pulumi.StringInput{args.Applied.Done},
-	}, pulumi.Parent(a), pulumi.DependsOn([]pulumi.Resource{args.Applied.Container}))
-	if err != nil {
-		return nil, err
-	}
-	migrate := []string{
+	}, pulumi.Parent(b.app), pulumi.DependsOn([]pulumi.Resource{args.Applied.Container}))
+	return err
+}
+
+// migrate brings the database to the release's schema, before any task of the release starts.
+func (b *builder) migrate() (err error) {
+	args := b.args
+	command := []string{
 		"migrate", "--contract", strconv.Itoa(hostspec.ContractVersion), "--image", args.BackendImage, "--client-image",
 		args.ClientImage,
 		"--env-file", args.EnvFile, "--network", hostspec.AppNetwork,
 	}
 	for _, r := range args.CompatibleRevisions {
-		migrate = append(migrate, "--compatible", r)
+		command = append(command, "--compatible", r)
 	}
-	migration, err := workload.NewJob(ctx, name+"-migrate", workload.Job{
-		Image: pulumi.String(args.OpsImage), Command: migrate, Network: args.Network,
+	b.migrated, err = workload.NewJob(b.ctx, b.name+"-migrate", workload.Job{
+		Image: pulumi.String(args.OpsImage), Command: command, Network: args.Network,
 		Mounts: []workload.Mount{socket, secrets, {Source: hostspec.MigrationBackups, Target: hostspec.MigrationBackups}},
 		Caps:   []string{"CAP_DAC_OVERRIDE"},
-		After:  []pulumi.StringInput{args.DatabaseReady, prepared.Done},
-	}, pulumi.Parent(a), pulumi.DependsOn(append([]pulumi.Resource{prepared.Container}, args.DependsOn...)))
-	if err != nil {
-		return nil, err
-	}
-	a.Migrated = migration.Done
+		After:  []pulumi.StringInput{args.DatabaseReady, b.prepared.Done},
+	}, pulumi.Parent(b.app), pulumi.DependsOn(append([]pulumi.Resource{b.prepared.Container}, args.DependsOn...)))
+	return err
+}
 
-	env := workload.SecretFile{Secret: args.EnvSecret, Path: hostspec.AppEnvFile}
-	media := []workload.Mount{
+// after is what API and worker wait for.
+func (b *builder) after() []pulumi.StringInput {
+	return []pulumi.StringInput{b.prepared.Done, b.migrated.Done}
+}
+
+func (b *builder) needs() pulumi.ResourceOption {
+	return pulumi.DependsOn(append([]pulumi.Resource{b.prepared.Container, b.migrated.Container}, b.args.DependsOn...))
+}
+
+func (b *builder) env() workload.SecretFile {
+	return workload.SecretFile{Secret: b.args.EnvSecret, Path: hostspec.AppEnvFile}
+}
+
+// media are the directories that API and worker share.
+func media() []workload.Mount {
+	return []workload.Mount{
 		{Source: hostspec.UploadsDir, Target: "/app/uploads"},
 		{Source: hostspec.PrivateUploadsDir, Target: "/app/private_uploads"},
 	}
-	after := []pulumi.StringInput{prepared.Done, migration.Done}
-	needs := pulumi.DependsOn(append([]pulumi.Resource{prepared.Container, migration.Container}, args.DependsOn...))
+}
 
-	backend, err := workload.NewService(ctx, name+"-backend", "backend", workload.Service{
+// backend runs the API.
+func (b *builder) backend() error {
+	args := b.args
+	service, err := workload.NewService(b.ctx, b.name+"-backend", "backend", workload.Service{
 		Image: pulumi.String(args.BackendImage),
 		// The application takes the time of the last backup from its environment only (app-contract §2.4): a
 		// backup that succeeded writes the file.
@@ -166,8 +212,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			// Longer than Caddy's 30 s, or Caddy would send a POST on a connection that is just closing.
 			"--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "30",
 		},
-		Env: args.BackendEnv, Secrets: append([]workload.SecretFile{env}, args.KeyFiles...),
-		Mounts: append(slices.Clone(media), workload.Mount{
+		Env: args.BackendEnv, Secrets: append([]workload.SecretFile{b.env()}, args.KeyFiles...),
+		Mounts: append(media(), workload.Mount{
 			Source: hostspec.BackupPublic, Target: backupStatus,
 			ReadOnly: true,
 		}),
@@ -177,45 +223,49 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: 2 * time.Minute,
 		},
 		Replicas: args.BackendReplicas, MemoryMB: args.BackendMemoryMB, StartFirst: true, StopGrace: 45 * time.Second,
-		Converge: 4 * time.Minute, After: after,
-	}, pulumi.Parent(a), needs)
-	if err != nil {
-		return nil, err
-	}
-	if _, err = workload.NewService(ctx, name+"-worker", "media-worker", workload.Service{
+		Converge: 4 * time.Minute, After: b.after(),
+	}, pulumi.Parent(b.app), b.needs())
+	b.backendService = service
+	return err
+}
+
+// worker runs the media worker, always one task.
+func (b *builder) worker() error {
+	args := b.args
+	_, err := workload.NewService(b.ctx, b.name+"-worker", "media-worker", workload.Service{
 		Image: pulumi.String(args.BackendImage), Args: []string{"python", "-m", "app.workers.media_worker"},
-		Env: args.WorkerEnv, Secrets: []workload.SecretFile{env}, Mounts: media, Network: args.Network, Alias: "media-worker",
+		Env: args.WorkerEnv, Secrets: []workload.SecretFile{b.env()}, Mounts: media(), Network: args.Network,
+		Alias: "media-worker",
 		Health: &workload.Health{
 			Command:  []string{"python", "-c", fmt.Sprintf(workerHealth, int(args.LongestJob.Seconds()))},
 			Interval: 15 * time.Second, Timeout: 10 * time.Second, Retries: 4, StartPeriod: 2 * time.Minute,
 		},
 		Replicas: 1, MemoryMB: args.WorkerMemoryMB, StopGrace: 45 * time.Second,
-		Converge: 4 * time.Minute, After: after,
-	}, pulumi.Parent(a), needs); err != nil {
-		return nil, err
-	}
+		Converge: 4 * time.Minute, After: b.after(),
+	}, pulumi.Parent(b.app), b.needs())
+	return err
+}
 
-	frontend := workload.Service{
-		Image: pulumi.String(args.FrontendImage), Env: args.FrontendEnv, Network: args.Network, Alias: hostspec.FrontendHost,
-		Replicas: args.FrontendReplicas, MemoryMB: args.FrontendMemoryMB, StartFirst: true, StopGrace: 30 * time.Second,
-		Caps:     []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID"},
-		Converge: 5 * time.Minute, After: after,
-	}
+// frontend runs the pages.
+func (b *builder) frontend() error {
+	args := b.args
 	// A page would cost the rendering frontend seconds; its runtime configuration costs nothing.
 	url := "http://127.0.0.1/"
 	if args.SSR {
 		url = fmt.Sprintf("http://127.0.0.1:%d/assets/app-config.js", hostspec.FrontendSSRPort)
 	}
-	frontend.Health = &workload.Health{
-		Command:  []string{"wget", "-q", "-O", "/dev/null", url},
-		Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: time.Minute,
-	}
-	// nginx in the static image ends when the name "backend" does not resolve (app-contract §1.3).
-	if _, err = workload.NewService(ctx, name+"-frontend", "frontend", frontend,
-		pulumi.Parent(a), pulumi.DependsOn([]pulumi.Resource{backend})); err != nil {
-		return nil, err
-	}
-	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"migrated": a.Migrated})
+	_, err := workload.NewService(b.ctx, b.name+"-frontend", "frontend", workload.Service{
+		Image: pulumi.String(args.FrontendImage), Env: args.FrontendEnv, Network: args.Network, Alias: hostspec.FrontendHost,
+		Replicas: args.FrontendReplicas, MemoryMB: args.FrontendMemoryMB, StartFirst: true, StopGrace: 30 * time.Second,
+		Caps:     []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID"},
+		Converge: 5 * time.Minute, After: b.after(),
+		Health: &workload.Health{
+			Command:  []string{"wget", "-q", "-O", "/dev/null", url},
+			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: time.Minute,
+		},
+		// nginx in the static image ends when the name "backend" does not resolve (app-contract §1.3).
+	}, pulumi.Parent(b.app), pulumi.DependsOn([]pulumi.Resource{b.backendService}))
+	return err
 }
 
 // rollout identifies what starts new tasks without a new image: settings and secrets, whose name follows

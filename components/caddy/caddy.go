@@ -60,54 +60,71 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err := ctx.RegisterComponentResource(TypeToken, name, c, opts...); err != nil {
 		return nil, fmt.Errorf("register caddy %q: %w", name, err)
 	}
-	tls := []workload.Mount{}
-	if args.TLSDir != "" {
-		tls = append(tls, workload.Mount{Source: args.TLSDir, Target: "/etc/momentstudio/tls", ReadOnly: true})
-	}
-	env := pulumi.StringArray{}
-	if args.TLSHash != nil {
-		env = append(env, pulumi.Sprintf("CERTIFICATE=%s", args.TLSHash))
-	}
-	check := []workload.Upload{{Path: hostspec.CaddyfilePath, Content: pulumi.String(text), Mode: "0444"}}
-	load := []workload.Upload{{Path: hostspec.ApplyInbox + "/Caddyfile", Content: pulumi.String(text)}}
-	if args.ACMERoot != "" {
-		check = append(check, workload.Upload{Path: render.ACMERootFile, Content: pulumi.String(args.ACMERoot), Mode: "0444"})
-		load = append(load, workload.Upload{
-			Path:    hostspec.ApplyInbox + "/acme-root.pem",
-			Content: pulumi.String(args.ACMERoot),
-		})
-	}
-	valid, err := workload.NewJob(ctx, name+"-validate", workload.Job{
-		Image:   pulumi.String(args.EdgeImage),
-		Command: []string{"validate", "--config", hostspec.CaddyfilePath, "--adapter", hostspec.CaddyAdapter},
-		Uploads: check, Env: env, Mounts: tls, Caps: []string{"CAP_DAC_OVERRIDE"}, After: []pulumi.StringInput{args.Applied},
-	}, pulumi.Parent(c))
+	loaded, err := load(ctx, name, args, text, pulumi.Parent(c))
 	if err != nil {
 		return nil, err
 	}
+	if err := serve(ctx, name, args, loaded, pulumi.Parent(c)); err != nil {
+		return nil, err
+	}
+	c.Loaded = loaded.Done
+	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"loaded": c.Loaded})
+}
+
+// load checks the Caddyfile with the edge's own image, and loads it.
+func load(ctx *pulumi.Context, name string, args Args, caddyfile string, parent pulumi.ResourceOption) (*workload.Ran,
+	error,
+) {
 	command := []string{
 		"caddy-load", "--contract", strconv.Itoa(hostspec.ContractVersion), "--from", hostspec.ApplyInbox,
 		"--to", "/etc/caddy",
 	}
+	env := pulumi.StringArray{}
 	if args.TLSHash != nil {
 		command = append(command, "--force")
+		env = append(env, pulumi.Sprintf("CERTIFICATE=%s", args.TLSHash))
 	}
-	loaded, err := workload.NewJob(ctx, name+"-load", workload.Job{
-		Image:   pulumi.String(args.OpsImage),
-		Command: command,
-		Uploads: load, Env: env,
-		Mounts: []workload.Mount{{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"}},
-		After:  []pulumi.StringInput{args.Applied, valid.Done},
-		Caps:   []string{"CAP_DAC_OVERRIDE"},
-	}, pulumi.Parent(c), pulumi.DependsOn([]pulumi.Resource{valid.Container}))
+	checked := []workload.Upload{{Path: hostspec.CaddyfilePath, Content: pulumi.String(caddyfile), Mode: "0444"}}
+	loaded := []workload.Upload{{Path: hostspec.ApplyInbox + "/Caddyfile", Content: pulumi.String(caddyfile)}}
+	if args.ACMERoot != "" {
+		root := pulumi.String(args.ACMERoot)
+		checked = append(checked, workload.Upload{Path: render.ACMERootFile, Content: root, Mode: "0444"})
+		loaded = append(loaded, workload.Upload{Path: hostspec.ApplyInbox + "/acme-root.pem", Content: root})
+	}
+	valid, err := workload.NewJob(ctx, name+"-validate", workload.Job{
+		Image:   pulumi.String(args.EdgeImage),
+		Command: []string{"validate", "--config", hostspec.CaddyfilePath, "--adapter", hostspec.CaddyAdapter},
+		Uploads: checked, Env: env, Mounts: args.tls(), Caps: []string{"CAP_DAC_OVERRIDE"},
+		After: []pulumi.StringInput{args.Applied},
+	}, parent)
 	if err != nil {
 		return nil, err
 	}
+	return workload.NewJob(ctx, name+"-load", workload.Job{
+		Image:   pulumi.String(args.OpsImage),
+		Command: command,
+		Uploads: loaded, Env: env,
+		Mounts: []workload.Mount{{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"}},
+		After:  []pulumi.StringInput{args.Applied, valid.Done},
+		Caps:   []string{"CAP_DAC_OVERRIDE"},
+	}, parent, pulumi.DependsOn([]pulumi.Resource{valid.Container}))
+}
+
+// tls mounts the certificate in file mode.
+func (a Args) tls() []workload.Mount {
+	if a.TLSDir == "" {
+		return nil
+	}
+	return []workload.Mount{{Source: a.TLSDir, Target: "/etc/momentstudio/tls", ReadOnly: true}}
+}
+
+// serve runs Caddy once its configuration is in place.
+func serve(ctx *pulumi.Context, name string, args Args, loaded *workload.Ran, parent pulumi.ResourceOption) error {
 	ports := []workload.Port{{Number: 80, Protocol: "tcp"}, {Number: 443, Protocol: "tcp"}, {Number: 443, Protocol: "udp"}}
 	if args.Closed {
 		ports = nil
 	}
-	_, err = workload.NewService(ctx, name+"-service", "caddy", workload.Service{
+	_, err := workload.NewService(ctx, name+"-service", "caddy", workload.Service{
 		Image: pulumi.String(args.EdgeImage),
 		Args:  []string{"run", "--config", hostspec.CaddyfilePath, "--adapter", hostspec.CaddyAdapter},
 		Env:   pulumi.StringMap{"XDG_DATA_HOME": pulumi.String("/data"), "XDG_CONFIG_HOME": pulumi.String("/tmp")},
@@ -115,7 +132,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"},
 			{Source: hostspec.CaddyDataDir, Target: "/data"},
 			{Source: hostspec.BundlesDir, Target: render.BundlesDir, ReadOnly: true},
-		}, tls...),
+		}, args.tls()...),
 		Network: args.Network, Alias: hostspec.EdgeHost,
 		Health: &workload.Health{
 			Command:  []string{"/caddy", "healthcheck"},
@@ -125,10 +142,6 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: stopGrace,
 		Caps:     []string{"CAP_NET_BIND_SERVICE"},
 		Converge: 3 * time.Minute, After: []pulumi.StringInput{loaded.Done},
-	}, pulumi.Parent(c), pulumi.DependsOn([]pulumi.Resource{loaded.Container}))
-	if err != nil {
-		return nil, err
-	}
-	c.Loaded = loaded.Done
-	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"loaded": c.Loaded})
+	}, parent, pulumi.DependsOn([]pulumi.Resource{loaded.Container}))
+	return err
 }

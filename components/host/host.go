@@ -227,7 +227,6 @@ func (b *builder) server() (err error) {
 	a := b.args
 	deploy := key(a.DeployKeySeed, "momentstudio-deploy@"+a.Stack)
 	oldDeploy := key(a.OldDeployKeySeed, "momentstudio-deploy@"+a.Stack)
-	oldFinal := key(a.OldHostKeySeed, "host")
 	bootstrap := key(a.BootstrapHostSeed, "bootstrap")
 	final := key(a.HostKeySeed, "host")
 	b.host.DeployKeys = pulumi.StringArray{private(deploy), private(oldDeploy)}.ToStringArrayOutput()
@@ -264,9 +263,10 @@ func (b *builder) server() (err error) {
 	}
 	b.host.Server, err = hcloud.NewServer(b.ctx, b.name+"-server", &hcloud.ServerArgs{
 		Name: b.physical("node-1"), ServerType: pulumi.String(a.ServerType), Location: pulumi.String(a.Location),
-		Image:    plain(frozen.Keepers, "image").ToStringPtrOutput(),
-		SshKeys:  pulumi.StringArray{plain(frozen.Keepers, "sshKey")},
-		UserData: pulumi.ToSecret(frozen.Keepers.MapIndex(pulumi.String("userData"))).(pulumi.StringOutput).ToStringPtrOutput(),
+		Image:   plain(frozen.Keepers, "image").ToStringPtrOutput(),
+		SshKeys: pulumi.StringArray{plain(frozen.Keepers, "sshKey")},
+		UserData: pulumi.ToSecret(frozen.Keepers.MapIndex(pulumi.String("userData"))).(pulumi.StringOutput).
+			ToStringPtrOutput(),
 		PublicNets: hcloud.ServerPublicNetArray{&hcloud.ServerPublicNetArgs{
 			Ipv4Enabled: pulumi.Bool(true), Ipv4: number(b.ip.ID()).ToIntPtrOutput(), Ipv6Enabled: pulumi.Bool(false),
 		}},
@@ -283,8 +283,14 @@ func (b *builder) server() (err error) {
 	if err != nil {
 		return err
 	}
+	b.host.KnownHosts = b.knownHosts(public(final), public(bootstrap), public(key(a.OldHostKeySeed, "host")))
+	return nil
+}
 
-	b.host.KnownHosts = pulumi.All(b.ip.IpAddress, public(final), public(bootstrap), public(oldFinal)).ApplyT(func(v []any) ([]string, error) {
+// knownHosts pins the host keys that are accepted.
+func (b *builder) knownHosts(final, bootstrap, oldFinal pulumi.StringOutput) pulumi.StringArrayOutput {
+	a := b.args
+	return pulumi.All(b.ip.IpAddress, final, bootstrap, oldFinal).ApplyT(func(v []any) ([]string, error) {
 		keys := []string{v[1].(string)}
 		if a.OldHostKey {
 			keys = append(keys, v[3].(string))
@@ -302,7 +308,6 @@ func (b *builder) server() (err error) {
 		}
 		return lines, nil
 	}).(pulumi.StringArrayOutput)
-	return nil
 }
 
 func (b *builder) attach() error {
@@ -340,7 +345,8 @@ func (b *builder) gate() {
 		if err != nil {
 			return "", fmt.Errorf("find the project's root: %w", err)
 		}
-		if err := sshfiles.Write(root, a.Stack, sshfiles.Files{Address: address, PrivateKeys: deployKeys, KnownHosts: known}); err != nil {
+		files := sshfiles.Files{Address: address, PrivateKeys: deployKeys, KnownHosts: known}
+		if err := sshfiles.Write(root, a.Stack, files); err != nil {
 			return "", err
 		}
 		keys := make([]string, 0, len(known))
@@ -382,7 +388,9 @@ func plain(m pulumi.StringMapOutput, k string) pulumi.StringOutput {
 }
 
 func key(seed pulumi.StringInput, comment string) pulumi.Output {
-	return pulumi.ToSecret(seed).(pulumi.StringOutput).ApplyT(func(s string) (sshkey.Key, error) { return sshkey.FromSeed(s, comment) })
+	return pulumi.ToSecret(seed).(pulumi.StringOutput).ApplyT(func(s string) (sshkey.Key, error) {
+		return sshkey.FromSeed(s, comment)
+	})
 }
 
 func private(k pulumi.Output) pulumi.StringOutput {
