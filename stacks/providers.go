@@ -11,14 +11,14 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/prekzursil/momentstudio-infra/components/host"
-	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
 
 // cloudProviders declares the providers of the two clouds and of random. Tokens come from the
 // environment (HCLOUD_TOKEN, CLOUDFLARE_API_TOKEN) and so never enter the state.
-func cloudProviders(ctx *pulumi.Context, c config.Config) (pulumi.ResourceOption, error) {
+func (s *stack) cloudProviders() (pulumi.ResourceOption, error) {
+	ctx, c := s.ctx, s.config
 	h := &hcloud.ProviderArgs{}
 	if c.Endpoints.Hcloud != "" {
 		h.Endpoint = pulumi.String(c.Endpoints.Hcloud)
@@ -34,7 +34,7 @@ func cloudProviders(ctx *pulumi.Context, c config.Config) (pulumi.ResourceOption
 	if err != nil {
 		return nil, fmt.Errorf("declare the random provider: %w", err)
 	}
-	if c.Kind == config.Drill { // it has nothing at Cloudflare, and no token for it
+	if !s.profile.public { // it has nothing at Cloudflare, and no token for it
 		return pulumi.Providers(hetzner, chance), nil
 	}
 	cf := &cloudflare.ProviderArgs{}
@@ -51,7 +51,8 @@ func cloudProviders(ctx *pulumi.Context, c config.Config) (pulumi.ResourceOption
 
 // dockerProvider declares the engine on the host. Its address is the PrimaryIp's, which a preview
 // knows.
-func dockerProvider(ctx *pulumi.Context, c config.Config, h *host.Host) (pulumi.ResourceOption, error) {
+func (s *stack) dockerProvider(h *host.Host) (pulumi.ResourceOption, error) {
+	ctx, c := s.ctx, s.config
 	args := &docker.ProviderArgs{
 		Host:                     pulumi.Sprintf("ssh://root@%s:22", h.Address),
 		SshOpts:                  pulumi.ToStringArray(sshfiles.Options(c.Stack)),
@@ -77,7 +78,8 @@ func withoutNames(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTrans
 	switch p := args.Props.(type) {
 	case *docker.ServiceArgs:
 		task := p.TaskSpec.(*docker.ServiceTaskSpecArgs)
-		task.ContainerSpec.(*docker.ServiceTaskSpecContainerSpecArgs).DnsConfig = &docker.ServiceTaskSpecContainerSpecDnsConfigArgs{Nameservers: servers}
+		container := task.ContainerSpec.(*docker.ServiceTaskSpecContainerSpecArgs)
+		container.DnsConfig = &docker.ServiceTaskSpecContainerSpecDnsConfigArgs{Nameservers: servers}
 	case *docker.ContainerArgs:
 		p.Dns = servers
 	default:

@@ -33,5 +33,8 @@ func record(ctx *pulumi.Context) (*recorder, error) {
 // all returns what was declared so far.
 func (r *recorder) all() []pulumi.Resource { return slices.Clone(r.made) }
 
+// count is how many were declared so far.
+func (r *recorder) count() int { return len(r.made) }
+
 // since returns what was declared after the first n resources.
 func (r *recorder) since(n int) []pulumi.Resource { return slices.Clone(r.made[n:]) }

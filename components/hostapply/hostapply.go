@@ -14,7 +14,6 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
-	"github.com/prekzursil/momentstudio-infra/internal/render"
 	"github.com/prekzursil/momentstudio-infra/internal/workload"
 )
 
@@ -23,17 +22,10 @@ const TypeToken = "momentstudio:hostapply:HostApply"
 
 // Args describes the configuration. Any change runs the job again, which changes only what differs.
 type Args struct {
-	OpsImage    string                        // reference with digest; required
-	Ready       pulumi.StringInput            // resolves when the host answers; required
-	Directories []hostspec.Directory          // made with owner and mode
-	Files       []hostspec.File               // plain files
-	Secrets     map[string]pulumi.StringInput // absolute path on the host -> content; mode 0400
-	Owners      map[string]int                // numeric owner of a secret's file; default root
-	KeepOld     map[string]bool               // secrets whose older content stays until its user has changed over
-	Reload      []string                      // systemd units reloaded when one of the secrets or files changed
-	// NAME=value, nothing secret; the job ignores them, and a preview shows what of the secret files has changed
-	Facts  pulumi.StringArray
-	Timers []render.Timer // enabled and started; one that is no longer listed is disabled and removed
+	OpsImage string              // reference with digest; required
+	Ready    pulumi.StringInput  // resolves when the host answers; required
+	Parts    []workload.HostPart // applied together; a path may occur once
+	Reload   []string            // systemd units reloaded at every run
 }
 
 // HostApply is the applied configuration.
@@ -44,39 +36,13 @@ type HostApply struct {
 
 // New applies the configuration.
 func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*HostApply, error) {
-	var bad []error
-	if args.OpsImage == "" {
-		bad = append(bad, fault.Field("opsImage", nil, "an image reference with digest"))
-	}
-	if args.Ready == nil {
-		bad = append(bad, fault.Field("ready", nil, "the host's readiness"))
-	}
-	if err := fault.List(fmt.Sprintf("host-apply %q", name), bad...); err != nil {
+	spec, uploads, facts, err := args.specification(name)
+	if err != nil {
 		return nil, err
 	}
 	h := &HostApply{}
 	if err := ctx.RegisterComponentResource(TypeToken, name, h, opts...); err != nil {
 		return nil, fmt.Errorf("register host-apply %q: %w", name, err)
-	}
-
-	spec := hostspec.Apply{Directories: args.Directories, Files: slices.Clone(args.Files), Reload: args.Reload}
-	for _, t := range args.Timers {
-		files, err := t.Files()
-		if err != nil {
-			return nil, err
-		}
-		spec.Files, spec.Timers = append(spec.Files, files...), append(spec.Timers, t.Unit())
-	}
-	uploads := []workload.Upload{}
-	for i, path := range slices.Sorted(maps.Keys(args.Secrets)) {
-		in := hostspec.ApplyInbox + "/secret-" + strconv.Itoa(i)
-		spec.Secrets = append(spec.Secrets, hostspec.SecretFile{
-			Path: path, Upload: in, UID: args.Owners[path],
-			KeepOld: args.KeepOld[path],
-		})
-		uploads = append(uploads, workload.Upload{
-			Path: in, Content: pulumi.ToSecret(args.Secrets[path]).(pulumi.StringOutput),
-		})
 	}
 	text, err := json.MarshalIndent(spec, "", " ")
 	if err != nil {
@@ -87,7 +53,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	h.Job, err = workload.NewJob(ctx, name+"-job", workload.Job{
 		Image:   pulumi.String(args.OpsImage),
 		Command: []string{"host-apply", "--contract", strconv.Itoa(hostspec.ContractVersion)},
-		Uploads: uploads, Env: args.Facts,
+		Uploads: uploads, Env: facts,
 		// Directories, never single files: a renamed file would not be seen (a bind mount keeps the inode).
 		Mounts: []workload.Mount{
 			{Source: "/etc", Target: hostspec.HostRoot + "/etc"},
@@ -101,4 +67,52 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, err
 	}
 	return h, ctx.RegisterResourceOutputs(h, pulumi.Map{"done": h.Job.Done})
+}
+
+// specification puts the parts together. Secrets are uploads beside it, so that it can be shown.
+func (a Args) specification(name string) (spec hostspec.Apply, uploads []workload.Upload, facts pulumi.StringArray,
+	err error,
+) {
+	var bad []error
+	if a.OpsImage == "" {
+		bad = append(bad, fault.Field("opsImage", nil, "an image reference with digest"))
+	}
+	if a.Ready == nil {
+		bad = append(bad, fault.Field("ready", nil, "the host's readiness"))
+	}
+	spec.Reload = a.Reload
+	secrets := map[string]workload.HostSecret{}
+	for _, p := range a.Parts {
+		spec.Directories = append(spec.Directories, p.Directories...)
+		spec.Files = append(spec.Files, p.Files...)
+		facts = append(facts, p.Facts...)
+		for path, s := range p.Secrets {
+			if _, twice := secrets[path]; twice {
+				bad = append(bad, fault.Field("parts", path, "a path that no other part has"))
+			}
+			secrets[path] = s
+		}
+	}
+	for _, p := range a.Parts {
+		for _, t := range p.Timers {
+			files, err := t.Files()
+			if err != nil {
+				return spec, nil, nil, err
+			}
+			spec.Files, spec.Timers = append(spec.Files, files...), append(spec.Timers, t.Unit())
+		}
+	}
+	seen := map[string]bool{}
+	for _, f := range spec.Files {
+		if _, secret := secrets[f.Path]; secret || seen[f.Path] {
+			bad = append(bad, fault.Field("parts", f.Path, "a path that no other part has"))
+		}
+		seen[f.Path] = true
+	}
+	for i, path := range slices.Sorted(maps.Keys(secrets)) {
+		s, in := secrets[path], hostspec.ApplyInbox+"/secret-"+strconv.Itoa(i)
+		spec.Secrets = append(spec.Secrets, hostspec.SecretFile{Path: path, Upload: in, UID: s.UID, KeepOld: s.KeepOld})
+		uploads = append(uploads, workload.Upload{Path: in, Content: pulumi.ToSecret(s.Content).(pulumi.StringOutput)})
+	}
+	return spec, uploads, facts, fault.List(fmt.Sprintf("host-apply %q", name), bad...)
 }

@@ -91,3 +91,15 @@ func UnattendedUpgrades(rebootAt string) ([]hostspec.File, error) {
 	}
 	return files, nil
 }
+
+// HostMounts are what hostops needs of the host for backups, in the words of `docker run --mount`: secrets is the
+// directory that it may read. For restores that is all of hostspec.EtcDir.
+func HostMounts(secrets string) []string {
+	return []string{
+		"type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",
+		"type=bind,source=/run/lock,target=/run/lock",
+		"type=bind,source=" + secrets + ",target=" + secrets + ",readonly",
+		"type=bind,source=" + hostspec.DataDir + ",target=" + hostspec.DataDir,
+		"type=bind,source=/etc/ssl/certs,target=/etc/ssl/certs,readonly",
+	}
+}
