@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
@@ -64,8 +63,7 @@ func TestTheSpecificationHoldsEveryDestinationWithItsCredentials(t *testing.T) {
 		plain[name] = string(value.(pulumi.String))
 	}
 	if got := args.spec(plain, []string{"p1"}); !reflect.DeepEqual(got, want) {
-		have, _ := json.MarshalIndent(got, "", " ")
-		t.Errorf("got %s", have)
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if names := args.Destinations.names(); !slices.Equal(names, hostspec.DestinationNames) {
 		t.Errorf("the destinations are called %v, want %v", names, hostspec.DestinationNames)
