@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/prekzursil/momentstudio-infra/internal/atomicfile"
 	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/naming"
 	"github.com/prekzursil/momentstudio-infra/internal/process"
@@ -96,11 +97,10 @@ func SetPlain(path string, values map[string]any) error {
 	if err := enc.Encode(&doc); err != nil {
 		return fmt.Errorf("write the stack's file: %w", err)
 	}
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(out.String()), 0o600); err != nil {
+	if err := atomicfile.Write(path, []byte(out.String()), atomicfile.Attributes{Mode: 0o600}); err != nil {
 		return fmt.Errorf("write the stack's file: %w", err)
 	}
-	return os.Rename(tmp, path)
+	return nil
 }
 
 // child returns the value of a key of a mapping, made empty when it is not there.

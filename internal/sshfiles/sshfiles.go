@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/prekzursil/momentstudio-infra/internal/atomicfile"
 	"github.com/prekzursil/momentstudio-infra/internal/render"
 )
 
@@ -47,30 +48,10 @@ func Write(root, stack string, f Files) error {
 		files = append(files, file{render.IdentityFiles[i], key, 0o400})
 	}
 	for _, file := range files {
-		if err := replace(filepath.Join(dir, file.name), file.text, file.mode); err != nil {
+		a := atomicfile.Attributes{Mode: file.mode}
+		if err := atomicfile.Write(filepath.Join(dir, file.name), []byte(file.text), a); err != nil {
 			return fmt.Errorf("write %s/%s: %w", Dir(stack), file.name, err)
 		}
 	}
 	return nil
-}
-
-// replace writes a file beside the old one and renames it, so that a reader sees either.
-func replace(path, text string, mode os.FileMode) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	if _, err := tmp.WriteString(text); err != nil {
-		tmp.Close()
-		return err
-	}
-	if err := tmp.Chmod(mode); err != nil {
-		tmp.Close()
-		return err
-	}
-	if err := tmp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
 }

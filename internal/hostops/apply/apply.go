@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/prekzursil/momentstudio-infra/internal/atomicfile"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
@@ -187,7 +188,7 @@ func ensureDirectory(path string, d hostspec.Directory) (bool, error) {
 	if err := errors.Join(os.Chown(tmp, d.UID, d.GID), os.Chmod(tmp, os.FileMode(d.Mode))); err != nil {
 		return false, err
 	}
-	return true, os.Rename(tmp, path)
+	return true, atomicfile.Rename(tmp, path)
 }
 
 // keepOld copies what the file holds now beside it, when new content is about to replace it. Every

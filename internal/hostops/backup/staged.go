@@ -3,13 +3,13 @@ package backup
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/atomicfile"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
@@ -153,20 +153,12 @@ func detach(path string) error {
 		return err
 	}
 	defer from.Close()
-	to, err := os.CreateTemp(filepath.Dir(path), ".copy-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(to.Name())
-	_, errCopy := io.Copy(to, from)
-	// The owner comes last: what follows would need more rights over somebody else's file.
-	err = errors.Join(errCopy, to.Chmod(info.Mode().Perm()), to.Close(),
-		os.Chtimes(to.Name(), time.Time{}, info.ModTime()))
+	a := atomicfile.Attributes{Mode: info.Mode().Perm(), Modified: info.ModTime()}
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-		err = errors.Join(err, os.Lchown(to.Name(), int(owner.Uid), int(owner.Gid)))
+		a.Owner = &atomicfile.Owner{UID: int(owner.Uid), GID: int(owner.Gid)}
 	}
-	if err != nil {
+	if err := atomicfile.Copy(path, from, a); err != nil {
 		return fmt.Errorf("copy %s: %w", filepath.Base(path), err)
 	}
-	return os.Rename(to.Name(), path)
+	return nil
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/prekzursil/momentstudio-infra/internal/atomicfile"
 )
 
 // WriteAll writes a text.
@@ -45,20 +47,6 @@ func WriteJSON(path string, v any) error {
 	return err
 }
 
-// SyncDirectories writes the names in directories to the disk.
-func SyncDirectories(paths ...string) error {
-	for _, path := range paths {
-		dir, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
-			return fmt.Errorf("write %s to the disk: %w", path, err)
-		}
-	}
-	return nil
-}
-
 // FreeMB is what a file system has left for root's processes.
 func FreeMB(path string) (int64, error) {
 	var s unix.Statfs_t
@@ -81,7 +69,7 @@ func CopyDirectory(path string, like fs.FileInfo) error {
 	return os.Chmod(path, like.Mode().Perm())
 }
 
-// EnsureFile is ensureOwned for a file of this process's own user.
+// EnsureFile is EnsureOwned for a file of this process's own user.
 func EnsureFile(path string, content []byte, mode os.FileMode) (bool, error) {
 	return EnsureOwned(path, content, mode, os.Getuid())
 }
@@ -98,8 +86,7 @@ func owner(info fs.FileInfo) (uid int, known bool) {
 	return int(stat.Uid), true
 }
 
-// EnsureOwned replaces the file whole when content, mode or owner differ, so that a reader sees either the
-// old or the new one, and a full disk leaves the old.
+// EnsureOwned replaces the file whole when content, mode or owner differ, and reports whether it did.
 func EnsureOwned(path string, content []byte, mode os.FileMode, uid int) (bool, error) {
 	if old, err := os.ReadFile(path); err == nil && string(old) == string(content) {
 		info, err := os.Stat(path)
@@ -111,20 +98,11 @@ func EnsureOwned(path string, content []byte, mode os.FileMode, uid int) (bool, 
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return false, err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return false, err
-	}
-	defer os.Remove(tmp.Name())
-	_, errWrite := tmp.Write(content)
-	var errOwner error
+	a := atomicfile.Attributes{Mode: mode}
 	if uid != os.Getuid() {
-		errOwner = tmp.Chown(uid, uid)
+		a.Owner = &atomicfile.Owner{UID: uid, GID: uid}
 	}
-	if err := errors.Join(errWrite, tmp.Chmod(mode), errOwner, tmp.Sync(), tmp.Close()); err != nil {
-		return false, err
-	}
-	return true, os.Rename(tmp.Name(), path)
+	return true, atomicfile.Write(path, content, a)
 }
 
 // HashFile returns the SHA-256 of a file in hexadecimal, and its size in bytes.

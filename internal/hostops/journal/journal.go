@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/prekzursil/momentstudio-infra/internal/atomicfile"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
@@ -23,7 +24,7 @@ func Save(s hostspec.RestoreState) error {
 		return fmt.Errorf("write the restore's journal: %w", err)
 	}
 	// A power cut must not bring an older journal back than the databases and directories show.
-	return fsutil.SyncDirectories(hostspec.RestoreDir, hostspec.DataDir)
+	return atomicfile.SyncDirectories(hostspec.RestoreDir, hostspec.DataDir)
 }
 
 // HalfSwitched fails while a restore stands in the middle of its switch: what would start or back up the shop

@@ -3,7 +3,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 
+	"github.com/prekzursil/momentstudio-infra/internal/atomicfile"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 )
@@ -93,7 +93,7 @@ func (d Dump) Make(ctx context.Context, engine *client.Client, conn *pgx.Conn) (
 		_ = os.Remove(filepath.Join(d.Dir, partial))
 		return 0, err
 	}
-	return tables, publish(filepath.Join(d.Dir, partial), filepath.Join(d.Dir, d.Name))
+	return tables, atomicfile.Publish(filepath.Join(d.Dir, partial), filepath.Join(d.Dir, d.Name), 0o600)
 }
 
 // PassFilePath holds the password in a container of Postgres' own clients.
@@ -120,21 +120,6 @@ func tablesOf(log string) (int, error) {
 		return 0, fmt.Errorf("the dump does not tell its tables:\n%s", log)
 	}
 	return n, nil
-}
-
-// publish gives a complete file its name, on disk before anything goes on.
-func publish(partial, name string) error {
-	file, err := os.OpenFile(partial, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(file.Chmod(0o600), file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("write %s to the disk: %w", partial, err)
-	}
-	if err := os.Rename(partial, name); err != nil {
-		return err
-	}
-	return fsutil.SyncDirectories(filepath.Dir(name))
 }
 
 // CountRows counts the rows of every table in the connection's transaction.

@@ -21,6 +21,7 @@ import (
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
+	"github.com/prekzursil/momentstudio-infra/internal/atomicfile"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
@@ -207,7 +208,7 @@ func exchangeDirectories(live, aside string, want uint64) error {
 			return fmt.Errorf("exchange %s and %s: %w", live, aside, err)
 		}
 	}
-	return fsutil.SyncDirectories(filepath.Dir(live), filepath.Dir(aside))
+	return atomicfile.SyncDirectories(filepath.Dir(live), filepath.Dir(aside))
 }
 
 // bothThere fails, before anything is stopped, when one of the two states is not there as the journal says.
