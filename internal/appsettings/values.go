@@ -57,7 +57,7 @@ func Backend(s Settings, f Facts, reader Reader) map[string]string {
 	env := map[string]string{
 		"APP_VERSION": f.Release,
 		"REDIS_URL":   f.RedisURL,
-		// Compared as text by the image's entrypoint; only the job migrates (design §3.8).
+		// Compared as text by the image's entrypoint; only the job migrates (docs/explanation/application.md).
 		"RUN_DB_MIGRATIONS": "0",
 	}
 	if reader == API {

@@ -33,7 +33,8 @@ func fill(name string, data any) (string, error) {
 
 // UserData is what the first boot of a server needs.
 type UserData struct {
-	BootstrapKeyPEM    string // private SSH host key; the one secret that passes through user data (design §3.4)
+	// BootstrapKeyPEM is a private SSH host key, and the one secret in user data (docs/explanation/security.md).
+	BootstrapKeyPEM    string
 	BootstrapKeyPublic string
 	VolumeID           string // numeric ID of the data volume
 	PrivateAddress     string // address on which the Swarm advertises itself

@@ -135,7 +135,7 @@ func Connect(ctx context.Context, host string, user, password, database string) 
 }
 
 // ApplyRoles makes the database and its roles, and lets the active login role in: the owner of every
-// object cannot log in, the login roles act as it (design §3.10). An idle role that exists is left
+// object cannot log in, the login roles act as it (docs/adr/0009). An idle role that exists is left
 // alone, because tasks of the release before may still log in as it; RetireIdle ends that.
 func ApplyRoles(ctx context.Context, conn *pgx.Conn, r Roles, out io.Writer) error {
 	active, idle, err := r.logins()
