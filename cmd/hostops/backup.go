@@ -65,8 +65,8 @@ const showLimit = 4 * time.Minute
 func backupAgeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "backup-age", Short: "Fail when the newest verified backup is too old", Args: cobra.NoArgs,
-		Long: `Fail when the newest verified backup is too old. An API that does not show it yet, because a maintenance or a failure kept it from
-being restarted, is restarted here.`,
+		Long: `Fail when the newest verified backup is too old. An API that does not show it yet, because a
+maintenance or a failure kept it from being restarted, is restarted here.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := backup.AgeOn("", time.Now())
 			fmt.Fprint(cmd.OutOrStdout(), text)

@@ -17,8 +17,8 @@ func proveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "prove", Short: "Look at everything that a restored shop must be able to do, on a host that is thrown away",
 		Args: cobra.NoArgs,
-		Long: `Look at everything that a restored shop must be able to do, and print what was found as JSON. It removes one picture for good, and
-refuses on a stack that is no drill. Exit code 1: a check failed.`,
+		Long: `Look at everything that a restored shop must be able to do, and print what was found as JSON. It
+removes one picture for good, and refuses on a stack that is no drill. Exit code 1: a check failed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			spec, err := backup.ReadSpec(hostspec.BackupSecret)
 			if err != nil {

@@ -17,9 +17,10 @@ func drillCommand(cli *engine.Stack) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "drill", Short: "Restore a backup on a host of its own, prove it, and remove all of it again",
 		Args: cobra.NoArgs,
-		Long: `Make a stack of its own from Pulumi.drill.yaml on a new host without a way out, restore a backup there from its destination, look at
-everything that the shop must be able to do, write a report and remove the stack again, also after a failure or an interrupt.
-Exit code 0 means that every check passed and that nothing is left, or that it is kept as asked.`,
+		Long: `Make a stack of its own from Pulumi.drill.yaml on a new host without a way out, restore a backup
+there from its destination, look at everything that the shop must be able to do, write a report and
+remove the stack again, also after a failure or an interrupt. Exit code 0 means that every check
+passed and that nothing is left, or that it is kept as asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			now := time.Now()
 			if cli.Name == "" {

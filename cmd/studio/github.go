@@ -85,9 +85,9 @@ func pinCommand(cli *engine.Stack) *cobra.Command {
 		Use: "pin [--release COMMIT] [NAME=REFERENCE…]", Short: "Write images into the stack's file, by the digests that " +
 			"their tags have now",
 		Annotations: map[string]string{withoutPulumi: ""},
-		Long: `Resolve each reference with a tag to its digest and write it into the stack's file: backend and frontend with the release's
-name, ops, edge, postgres, redis. Nothing is written unless all images are there for linux/amd64. Registry credentials are
-those of ` + "`docker login`" + `.`,
+		Long: `Resolve each reference with a tag to its digest and write it into the stack's file: backend and
+frontend with the release's name, ops, edge, postgres, redis. Nothing is written unless all images
+are there for linux/amd64. Registry credentials are those of ` + "`docker login`" + `.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			images := map[string]string{}
 			for _, a := range args {
@@ -109,9 +109,9 @@ func sentryCommand(cli *engine.Stack) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "sentry", Short: "Check that Sentry knows the stack's release, and mark its deploy", Args: cobra.NoArgs,
 		Annotations: map[string]string{withoutPulumi: ""},
-		Long: `Check that Sentry knows the release that the stack's file names (the application's repository uploads its source maps), and
-mark that it was deployed. SENTRY_AUTH_TOKEN, SENTRY_ORG, SENTRY_PROJECT and SENTRY_URL come from the environment; without
-the first three nothing is asked.`,
+		Long: `Check that Sentry knows the release that the stack's file names (the application's repository
+uploads its source maps), and mark that it was deployed. SENTRY_AUTH_TOKEN, SENTRY_ORG,
+SENTRY_PROJECT and SENTRY_URL come from the environment; without the first three nothing is asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, there, err := studio.SentryFromEnv(os.Getenv)
 			if err != nil {

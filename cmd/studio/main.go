@@ -29,9 +29,8 @@ import (
 
 // reference introduces the generated docs/reference/studio.md.
 const reference = `
-The operator's command, and CI's. Build it in a clone: ` + "`go build -o bin/ ./cmd/studio`" +
-	`. It runs the Pulumi CLI, whose backend and
-passphrase come from the environment as always.
+The operator's command, and CI's. Build it in a clone: ` + "`go build -o bin/ ./cmd/studio`" + `.
+It runs the Pulumi CLI, whose backend and passphrase come from the environment as always.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage, or a Pulumi CLI that is missing or too old. Of a review: 20 riskier than what
 was reviewed, 21 data at risk and 22 irreversible without an approval, 23 against a policy. Of a look at the drift: 24
@@ -154,10 +153,11 @@ func recoverCommand(cli *engine.Stack) *cobra.Command {
 	var o update.RecoverOptions
 	cmd := &cobra.Command{
 		Use: "recover", Short: "Show what a killed run made and did not write down, and take it over", Args: cobra.NoArgs,
-		Long: `Ask both clouds and the host what bears the stack's name, and compare it with the state. What the next update would make and
-is there already is adopted; what the state knows and is gone is forgotten, so that the update makes it anew; jobs that a
-killed run began are removed once they have ended. Without --yes it only tells. An update does the same before it begins,
-but for what cannot be made again as it was (volume, server, address, widget): that is forgotten only when it is named.`,
+		Long: `Ask both clouds and the host what bears the stack's name, and compare it with the state. What the
+next update would make and is there already is adopted; what the state knows and is gone is
+forgotten, so that the update makes it anew; jobs that a killed run began are removed once they have
+ended. Without --yes it only tells. An update does the same before it begins, but for what cannot be
+made again as it was (volume, server, address, widget): that is forgotten only when it is named.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return update.Recover(cmd.Context(), *cli, o) },
 	}
 	cmd.Flags().BoolVar(&o.Apply, "yes", false, "do it")
@@ -226,8 +226,9 @@ func reviewCommand(cli *engine.Stack) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "review", Short: "Preview the stack and judge what an update would risk", Args: cobra.NoArgs,
 		Annotations: map[string]string{withoutPulumi: "preview"},
-		Long: `Preview the stack, give every step a risk and its cause, and fail when something risky is in it that no file in approvals/
-approves. Exit codes: 0 passes, 20 riskier than the plan that was reviewed, 21 data at risk, 22 irreversible, 23 against a policy.`,
+		Long: `Preview the stack, give every step a risk and its cause, and fail when something risky is in it that
+no file in approvals/ approves. Exit codes: 0 passes, 20 riskier than the plan that was reviewed, 21
+data at risk, 22 irreversible, 23 against a policy.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return studio.Review(cmd.Context(), *cli, o, time.Now()) },
 	}
 	cmd.Flags().StringVar(&o.Preview, "preview", "", "file with the output of pulumi preview --json, instead of running "+
@@ -263,9 +264,9 @@ func driftCommand(cli *engine.Stack) *cobra.Command {
 	var o drift.Options
 	cmd := &cobra.Command{
 		Use: "drift", Short: "Compare what the stack says with what is there, and change nothing", Args: cobra.NoArgs,
-		Long: `Compare what the last update left with what is there: the clouds' resources, and on the host the services, files, secrets,
-networks and timers. Every difference comes with the commands that revert or adopt it. Nothing is changed. Exit codes: 0 no
-drift, 24 drift, 1 not everything could be asked.`,
+		Long: `Compare what the last update left with what is there: the clouds' resources, and on the host the
+services, files, secrets, networks and timers. Every difference comes with the commands that revert
+or adopt it. Nothing is changed. Exit codes: 0 no drift, 24 drift, 1 not everything could be asked.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return drift.Run(cmd.Context(), *cli, o) },
 	}
 	cmd.Flags().StringVar(&o.JSON, "json", "", "file to write the findings to")
@@ -280,9 +281,10 @@ func sshAllowCommand(cli *engine.Stack) *cobra.Command {
 		Use: "ssh-allow [flags] -- COMMAND [ARGUMENT…]", DisableFlagsInUseLine: true, Short: "Run a command while the " +
 			"host's SSH port is open to this machine", Args: cobra.MinimumNArgs(1),
 		Annotations: map[string]string{withoutPulumi: ""}, // the command that it runs may
-		Long: `Open port 22 of the stack's host to this machine's address, in a firewall of its own, run the command, and close it again,
-however the command ended. When the time is over, the command is interrupted first. An opening that was left behind by
-a process that was killed is removed by the next one. The exit code is the command's.`,
+		Long: `Open port 22 of the stack's host to this machine's address, in a firewall of its own, run the
+command, and close it again, however the command ended. When the time is over, the command is
+interrupted first. An opening that was left behind by a process that was killed is removed by the
+next one. The exit code is the command's.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.For <= 0 {
 				return commandline.Usage(fmt.Errorf("--for %s is no time", a.For))

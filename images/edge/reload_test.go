@@ -110,15 +110,21 @@ func TestNoRequestIsLostWhileConfigurationsAreLoaded(t *testing.T) {
 // well, the one before answers everybody.
 func TestTheConfigurationBeforeServesOnWhenTheNextIsRefused(t *testing.T) {
 	server := func(listen, answer string) string {
-		return fmt.Sprintf(`{"listen": [%q], "automatic_https": {"disable": true}, "routes": [{"handle": [{"handler": "static_response", "body": %q}]}]}`, listen, answer)
+		return fmt.Sprintf(`{
+			"listen": [%q],
+			"automatic_https": {"disable": true},
+			"routes": [{"handle": [{"handler": "static_response", "body": %q}]}]
+		}`, listen, answer)
 	}
 	config := func(servers ...string) []byte {
 		named := make([]string, 0, len(servers))
 		for i, s := range servers {
 			named = append(named, fmt.Sprintf(`"s%d": %s`, i, s))
 		}
-		return fmt.Appendf(nil,
-			`{"admin": {"disabled": true, "config": {"persist": false}}, "apps": {"http": {"shutdown_delay": "1s", "servers": {%s}}}}`, strings.Join(named, ","))
+		return fmt.Appendf(nil, `{
+			"admin": {"disabled": true, "config": {"persist": false}},
+			"apps": {"http": {"shutdown_delay": "1s", "servers": {%s}}}
+		}`, strings.Join(named, ","))
 	}
 	taken, err := net.Listen("tcp", "127.0.0.1:8082")
 	if err != nil {

@@ -35,7 +35,7 @@ func TestReferenceIsCurrent(t *testing.T) {
 	}
 }
 
-const intro = `<!-- Written from internal/appsettings by go test ./internal/appsettings -update; edit the tags and comments there. -->
+const intro = `<!-- Written by go test ./internal/appsettings -update; edit the tags and comments of internal/appsettings. -->
 
 # The application's settings
 

@@ -53,7 +53,8 @@ func TestAFileHasItsAttributesWhenItHasItsName(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := content(t, path); got != text || info.Mode().Perm() != 0o440 || !info.ModTime().Equal(modified) {
-			t.Errorf("got %q with mode %o of %s, want %q with 440 of %s", got, info.Mode().Perm(), info.ModTime(), text, modified)
+			t.Errorf("got %q with mode %o of %s, want %q with 440 of %s",
+				got, info.Mode().Perm(), info.ModTime(), text, modified)
 		}
 	}
 	only(t, dir, "file")

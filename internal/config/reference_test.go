@@ -37,7 +37,7 @@ func TestReferenceIsCurrent(t *testing.T) {
 	}
 }
 
-const referenceIntro = `<!-- Written from internal/config by go test ./internal/config -update; edit the comments there. -->
+const referenceIntro = `<!-- Written by go test ./internal/config -update; edit the comments of internal/config. -->
 
 # Config keys
 

@@ -23,7 +23,10 @@ const proof = `{
   "phases": [{"name": "fetch", "seconds": 31.2}],
   "checks": [
     {"name": "every row is there", "result": "passed", "detail": "4600 rows in 2 tables"},
-    {"name": "staff can use the trash", "result": "not possible", "detail": "the backup has nothing to check this with: it has no picture"}
+    {
+      "name": "staff can use the trash", "result": "not possible",
+      "detail": "the backup has nothing to check this with: it has no picture"
+    }
   ]
 }`
 

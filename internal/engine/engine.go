@@ -42,8 +42,8 @@ func FindRoot(dir string) (string, error) {
 	}
 }
 
-// Command is one call of the CLI on this stack, not started yet. When ctx ends, the engine gets one interrupt, so that it
-// saves its state.
+// Command is one call of the CLI on this stack, not started yet. When ctx ends, the engine gets one interrupt, so that
+// it saves its state.
 func (c Stack) Command(ctx context.Context, args ...string) *exec.Cmd {
 	full := append([]string{args[0], "--non-interactive", "--stack", c.Name}, args[1:]...)
 	if c.ConfigFile != "" {

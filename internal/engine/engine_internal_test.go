@@ -48,8 +48,12 @@ func TestFailedJobsOfOtherTexts(t *testing.T) {
 }
 
 func TestAHostIsFoundBeforeTheStackHasOutputs(t *testing.T) {
-	const host = `{"urn":"u","type":"momentstudio:host:Host","outputs":{"address":"192.0.2.1","knownHosts":["192.0.2.1 ssh-ed25519 A"],
-	  "sshPrivateKeys":{"4dabf18193072939515e22adb298388d":"1b47061264138c4ac30d75fd1eb44270","plaintext":"[\"new\",\"old\"]"}}}`
+	const host = `{"urn":"u","type":"momentstudio:host:Host","outputs":{
+	  "address":"192.0.2.1",
+	  "knownHosts":["192.0.2.1 ssh-ed25519 A"],
+	  "sshPrivateKeys":{
+	    "4dabf18193072939515e22adb298388d":"1b47061264138c4ac30d75fd1eb44270",
+	    "plaintext":"[\"new\",\"old\"]"}}}`
 	const server = `{"urn":"v","type":"hcloud:index/server:Server","outputs":{}}`
 	export := func(records string) []byte { return []byte(`{"deployment":{"resources":[` + records + `]}}`) }
 	got, ok := hostOf(export(host + "," + server))

@@ -19,7 +19,8 @@ const interrupted = `{"version":3,"deployment":{
   {"urn":"SERVER","type":"hcloud:index/server:Server","dependencies":["BOOT1"],"inputs":{"big":12345678901234567890}},
   {"urn":"urn:service","type":"docker:index/service:Service","dependencies":["SERVER"]},
   {"urn":"urn:provider","type":"pulumi:providers:docker"},
-  {"urn":"urn:component","type":"momentstudio:app:App","dependencies":["urn:service","SERVER"],"propertyDependencies":{"x":["urn:service"]}}],
+  {"urn":"urn:component","type":"momentstudio:app:App","dependencies":["urn:service","SERVER"],
+   "propertyDependencies":{"x":["urn:service"]}}],
  "pending_operations":[
   {"type":"creating","resource":{"urn":"urn:other","type":"docker:index/service:Service"}},
   {"type":"creating","resource":{"urn":"urn:volume","type":"hcloud:index/volume:Volume"}}]}}`

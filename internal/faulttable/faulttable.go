@@ -167,9 +167,9 @@ func root() (string, error) {
 
 const introduction = `# What can go wrong, and what is shown
 
-Every fault that the tests try, what the user is shown, and what the test looked at to know that nothing was lost. The tests write this
-table (` + "`make faults`" +
-	`) and fail when it says something else than what they see. Times, addresses, IDs and files are left out of the messages.
+Every fault that the tests try, what the user is shown, and what the test looked at to know that nothing was lost. The
+tests write this table (` + "`make faults`" + `) and fail when it says something else than what they see. Times,
+addresses, IDs and files are left out of the messages.
 `
 
 var rowLine = regexp.MustCompile(`^\| (.+?) \| (.+?) \| (.+?) \|$`)

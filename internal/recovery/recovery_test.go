@@ -386,9 +386,16 @@ func TestCreationsAreReadFromThePlan(t *testing.T) {
 		"labels": "kept", "gone": "x",
 	}}))
 	goal := func(custom bool, steps, diff string) string {
-		return fmt.Sprintf(`{"steps":[%s],"goal":{"type":"t","custom":%v,"parent":"p","provider":"v","protect":true,"dependencies":["d"],"propertyDependencies":{"n":["d"]},"inputDiff":%s}}`, steps, custom, diff)
+		return fmt.Sprintf(`{"steps":[%s],"goal":{
+			"type":"t","custom":%v,"parent":"p","provider":"v","protect":true,
+			"dependencies":["d"],"propertyDependencies":{"n":["d"]},
+			"inputDiff":%s
+		}}`, steps, custom, diff)
 	}
-	text := fmt.Sprintf(`{"manifest":{},"resourcePlans":{"urn::a":%s,"urn::b":%s,"urn::c":%s,%q:%s,"urn::e":{"steps":["delete"]}}}`,
+	text := fmt.Sprintf(`{"manifest":{},"resourcePlans":{
+		"urn::a":%s,"urn::b":%s,"urn::c":%s,%q:%s,
+		"urn::e":{"steps":["delete"]}
+	}}`,
 		goal(true, `"create"`, `{"adds":{"n":12345678901234567}}`), goal(true, `"same"`, `{}`), goal(false, `"create"`, `{}`),
 		prefix+resourcetype.DockerSecret+"::env", goal(true, `"replace","create-replacement","delete-replaced"`,
 			`{"adds":{"new":1},"updates":{"name":"env-2"},"deletes":["gone"]}`))

@@ -213,7 +213,9 @@ func TestHostopsCommand(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if want := "type=bind,source=/b,target=/b,readonly\nregistry.example/ops@sha256:0a\nrestore\n--backup\ntwo words\n"; !strings.HasSuffix(string(out), want) || strings.Contains(string(out), "--tty") {
+	const want = "type=bind,source=/b,target=/b,readonly\nregistry.example/ops@sha256:0a\n" +
+		"restore\n--backup\ntwo words\n"
+	if !strings.HasSuffix(string(out), want) || strings.Contains(string(out), "--tty") {
 		t.Errorf("docker is called with:\n%s", out)
 	}
 }

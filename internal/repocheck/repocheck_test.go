@@ -303,14 +303,13 @@ func TestSectionsOfTheApplicationsContractAreThere(t *testing.T) {
 		"docs/explanation/application.md")), -1) {
 		there[m[1]] = true
 	}
+	citation := regexp.MustCompile(`(?:app-contract|\(contract) ((?:§?[0-9.]+[0-9]|§?[0-9])(?:, §?[0-9.]*[0-9])*)`)
 	cited := 0
 	for _, name := range files(t, ".") {
 		if !regexp.MustCompile(`\.(go|py|md)$`).MatchString(name) {
 			continue
 		}
-		for _, m := range regexp.MustCompile(
-			`(?:app-contract|\(contract) ((?:§?[0-9.]+[0-9]|§?[0-9])(?:, §?[0-9.]*[0-9])*)`).FindAllStringSubmatch(string(read(t,
-			name)), -1) {
+		for _, m := range citation.FindAllStringSubmatch(string(read(t, name)), -1) {
 			for section := range strings.SplitSeq(m[1], ", ") {
 				cited++
 				if !there[strings.TrimPrefix(section, "§")] {

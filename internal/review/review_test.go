@@ -81,7 +81,10 @@ func TestALockThatIsLiftedIsSeen(t *testing.T) {
 		before, after bool
 		code          int
 	}{{true, false, review.CodeRefused}, {false, true, review.CodePass}, {true, true, review.CodePass}} {
-		text := fmt.Sprintf(`{"steps": [{"op": "same", "urn": %q, "oldState": {"type": %q, "protect": %t}, "newState": {"type": %q, "protect": %t}}]}`, urn, kind, c.before, kind, c.after)
+		text := fmt.Sprintf(`{"steps": [{
+			"op": "same", "urn": %q,
+			"oldState": {"type": %q, "protect": %t}, "newState": {"type": %q, "protect": %t}
+		}]}`, urn, kind, c.before, kind, c.after)
 		if r := mustReview(t, []byte(text), subject()); r.Code() != c.code || (len(r.Changes) == 0) != (c.before == c.after) {
 			t.Errorf("%t to %t: code %d, %+v", c.before, c.after, r.Code(), r.Changes)
 		}
@@ -123,7 +126,10 @@ func TestAnOldGenerationGoesWhenANewerIsThere(t *testing.T) {
 func TestWhatIsNoPreviewIsAnError(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing": "", "no JSON": "error: no stack", "no steps": `{"steps": []}`, "another document": `{"version": 3}`,
-		"a failed one": `{"steps": [{"op": "same", "urn": "urn:pulumi:a::b::c::d"}], "diagnostics": [{"severity": "error", "message": "Pulumi.prod.yaml is not valid:\n - x"}]}`,
+		"a failed one": `{
+			"steps": [{"op": "same", "urn": "urn:pulumi:a::b::c::d"}],
+			"diagnostics": [{"severity": "error", "message": "Pulumi.prod.yaml is not valid:\n - x"}]
+		}`,
 	} {
 		if r, err := review.New([]byte(text), subject()); err == nil || !strings.Contains(err.Error(), "stack prod") {
 			t.Errorf("%s: %+v, %v", name, r, err)

@@ -16,8 +16,11 @@ func releaseNo(n int) Release {
 
 func historyEntry(kind, result string, n int) string {
 	r := releaseNo(n)
-	return fmt.Sprintf(`{"kind":%q,"result":%q,"endTime":"2026-11-%02dT10:00:00.000Z","config":{"momentstudio:kind":{"value":"production","secret":false},
-		"momentstudio:release":{"value":"{\"backend\":\"%s\",\"frontend\":\"%s\",\"name\":\"%s\"}","secret":false,"objectValue":{}}}}`, kind, result, n, r.Backend, r.Frontend, r.Name)
+	return fmt.Sprintf(`{"kind":%q,"result":%q,"endTime":"2026-11-%02dT10:00:00.000Z","config":{
+		"momentstudio:kind":{"value":"production","secret":false},
+		"momentstudio:release":{
+			"value":"{\"backend\":\"%s\",\"frontend\":\"%s\",\"name\":\"%s\"}",
+			"secret":false,"objectValue":{}}}}`, kind, result, n, r.Backend, r.Frontend, r.Name)
 }
 
 func TestReleasesOfAHistory(t *testing.T) {

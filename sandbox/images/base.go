@@ -64,11 +64,14 @@ grep -q "^listen_addresses = '\*'" "$1/usr/share/postgresql/15/postgresql.conf.s
 for link in $(find "$1/usr/bin" -type l -lname '*postgresql-common*'); do rm "$link"; done
 # Debian's redis-server is a link to one of the checkers, which no image needs under that name.
 cp --remove-destination "$(realpath "$1/usr/bin/redis-server")" "$1/usr/bin/redis-server.real"
-rm -f "$1"/usr/bin/redis-server "$1"/usr/bin/pg_*cluster* "$1"/usr/bin/redis-benchmark "$1"/usr/bin/redis-check-* "$1"/usr/bin/redis-sentinel
+rm -f "$1"/usr/bin/pg_*cluster*
+rm -f "$1"/usr/bin/redis-server "$1"/usr/bin/redis-benchmark "$1"/usr/bin/redis-check-* "$1"/usr/bin/redis-sentinel
 mv "$1/usr/bin/redis-server.real" "$1/usr/bin/redis-server"
-rm -rf "$1/usr/share/perl" "$1/usr/share/perl5" "$1"/usr/bin/perl* "$1/usr/lib/x86_64-linux-gnu/perl" "$1"/usr/lib/*/gconv "$1/usr/share/javascript" "$1"/usr/lib/*/libperl.so*
+rm -rf "$1/usr/share/perl" "$1/usr/share/perl5" "$1"/usr/bin/perl* "$1/usr/lib/x86_64-linux-gnu/perl" \
+  "$1"/usr/lib/*/libperl.so* "$1"/usr/lib/*/gconv "$1/usr/share/javascript"
 rm -rf "$1/usr/share/nginx/html" "$1/etc/nginx/sites-enabled" "$1/etc/nginx/modules-enabled" "$1"/etc/nginx/conf.d/*
-rm -rf "$1"/var/log/* "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/var/lib/dpkg/info "$1"/var/cache/debconf/*
+rm -rf "$1"/var/log/* "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* \
+  "$1"/var/lib/dpkg/info "$1"/var/cache/debconf/*
 mkdir -p "$1/var/log/nginx"
 : > "$1/etc/machine-id"
 : > "$1/etc/resolv.conf"

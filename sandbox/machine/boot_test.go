@@ -25,7 +25,8 @@ WantedBy=multi-user.target
 `
 
 // nestedImage makes an image for the host's own engine out of the host's netcat.
-const nestedImage = `ldd /bin/nc.openbsd | grep -o '/[^ ]*' | xargs tar chf - /bin/nc.openbsd 2>/dev/null | docker import - nc`
+const nestedImage = `ldd /bin/nc.openbsd | grep -o '/[^ ]*' |
+  xargs tar chf - /bin/nc.openbsd 2>/dev/null | docker import - nc`
 
 func TestServerBootsAndKeepsItsVolumeOverRebootAndReplacement(t *testing.T) {
 	t.Parallel()

@@ -165,7 +165,8 @@ func prove(ctx context.Context, r restic.Repository, spec hostspec.Backup, s res
 const throwAway = `set -e
 d=/check/postgres
 initdb --pgdata "$d" --username postgres --auth trust --no-sync >/dev/null
-pg_ctl --pgdata "$d" --wait --silent --log /check/log -o "-c listen_addresses= -c unix_socket_directories=/tmp -c fsync=off" start || { cat /check/log; exit 1; }
+options="-c listen_addresses= -c unix_socket_directories=/tmp -c fsync=off"
+pg_ctl --pgdata "$d" --wait --silent --log /check/log -o "$options" start || { cat /check/log; exit 1; }
 export PGHOST=/tmp PGUSER=postgres
 createdb restored
 pg_restore --no-owner --no-privileges --exit-on-error --dbname restored /check/db.dump

@@ -30,6 +30,13 @@ type Dump struct {
 	Plain        bool   // not compressed: what stores it finds what it has already, and compresses itself
 }
 
+// dumpScript gets a file's name, a snapshot and a compression. pg_restore without a database reads and decompresses all
+// of the archive.
+const dumpScript = `set -e
+pg_dump -Fc --no-password ${2:+--snapshot="$2"} ${3:+--compress="$3"} -f "/backup/$1"
+pg_restore -f /dev/null "/backup/$1"
+echo "tables=$(pg_restore --list "/backup/$1" | grep -c 'TABLE DATA')"`
+
 // tooLong is the exit code of a shell whose command wrote more than it may: 128 and SIGXFSZ.
 const tooLong = 128 + 25
 
@@ -64,13 +71,11 @@ func (d Dump) Make(ctx context.Context, engine *client.Client, conn *pgx.Conn) (
 		compression = "0"
 	}
 	var log strings.Builder
-	// pg_restore without a database reads and decompresses all of the archive.
-	script := `set -e; pg_dump -Fc --no-password ${2:+--snapshot="$2"} ${3:+--compress="$3"} -f "/backup/$1"; pg_restore -f /dev/null "/backup/$1"; echo "tables=$(pg_restore --list "/backup/$1" | grep -c 'TABLE DATA')"`
 	code, err := docker.Run(ctx, engine, docker.Task{
 		Killable: true,
 		Name:     d.Container, Image: d.ClientImage, Network: d.Network,
 		Config: container.Config{
-			User: "0:0", Entrypoint: []string{"sh", "-c", script, "sh"}, Cmd: []string{partial, d.Snapshot, compression},
+			User: "0:0", Entrypoint: []string{"sh", "-c", dumpScript, "sh"}, Cmd: []string{partial, d.Snapshot, compression},
 			Env: ClientEnv(config),
 		},
 		Host: container.HostConfig{

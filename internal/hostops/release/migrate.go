@@ -138,7 +138,8 @@ func (m Migration) ahead(before, head string, out io.Writer) error {
 		fmt.Fprintf(out, "the schema is at %s, which this release (%s) is declared to work with\n", before, head)
 		return nil
 	}
-	return fmt.Errorf(`the database is at revision %[1]s, which the release's image (%[2]s) does not know: a newer release has migrated it. Nothing was changed, and there are two ways out:
+	return fmt.Errorf(`the database is at revision %[1]s, which the release's image (%[2]s) does not know: `+
+		`a newer release has migrated it. Nothing was changed, and there are two ways out:
   - this release works with that schema: set release.compatibleRevisions to ["%[1]s"] and update again
   - it does not: take the schema back with the newer image first (alembic downgrade), as docs/guides/roll-back.md says`,
 		before, head)

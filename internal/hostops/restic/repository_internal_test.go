@@ -185,10 +185,10 @@ func TestANewPasswordTakesTheOldOnesPlaceInTheSameRepositoryOnly(t *testing.T) {
 
 func TestALocationIsWithoutCredentials(t *testing.T) {
 	for repo, want := range map[string]string{
-		"rest:https://shop:secret@backup.example:8000/shop/momentstudio": "rest:https://backup.example:8000/shop/momentstudio",
-		"s3:https://store.example/bucket/restic":                         "s3:https://store.example/bucket/restic",
-		"sftp:shop@backup.example:momentstudio":                          "sftp:shop@backup.example:momentstudio",
-		"/mnt/momentstudio/backups/restic":                               "/mnt/momentstudio/backups/restic",
+		"rest:https://shop:secret@backup.example:8000/momentstudio": "rest:https://backup.example:8000/momentstudio",
+		"s3:https://store.example/bucket/restic":                    "s3:https://store.example/bucket/restic",
+		"sftp:shop@backup.example:momentstudio":                     "sftp:shop@backup.example:momentstudio",
+		"/mnt/momentstudio/backups/restic":                          "/mnt/momentstudio/backups/restic",
 	} {
 		if got := (Repository{Destination: hostspec.Destination{Repository: repo}}).Location(); got != want {
 			t.Errorf("%s is at %s, want %s", repo, got, want)

@@ -33,7 +33,9 @@ func TestABackupIsPickedByIDOrTime(t *testing.T) {
 }
 
 func TestResticsPlacesInItsSourceAreNotTold(t *testing.T) {
-	got := withoutFrames("Fatal: pack is damaged\ngithub.com/restic/restic/internal/repository.check\n\t/restic/check.go:12\nmain.main\n\t/restic/main.go:3\nand more")
+	got := withoutFrames("Fatal: pack is damaged\n" +
+		"github.com/restic/restic/internal/repository.check\n\t/restic/check.go:12\n" +
+		"main.main\n\t/restic/main.go:3\nand more")
 	if got != "Fatal: pack is damaged\nand more" {
 		t.Errorf("got %q", got)
 	}
