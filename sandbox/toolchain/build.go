@@ -45,7 +45,7 @@ func targets() []target {
 			output: "bin/pulumi", version: "github.com/pulumi/pulumi/pkg/v3",
 		},
 		{
-			dir: "langhost", pkg: ".",
+			dir: "cli", pkg: "./langhost",
 			output: "bin/pulumi-language-go", version: "github.com/pulumi/pulumi/sdk/v3",
 		},
 	}

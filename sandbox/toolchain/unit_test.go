@@ -160,7 +160,7 @@ func TestVersionsAgree(t *testing.T) {
 	}
 	for module, dir := range map[string]string{
 		"github.com/pulumi/pulumi/pkg/v3": "cli",
-		"github.com/pulumi/pulumi/sdk/v3": "langhost",
+		"github.com/pulumi/pulumi/sdk/v3": "cli",
 	} {
 		if _, err := required(filepath.Join(engineDir, dir, "go.mod"), module); err != nil {
 			t.Error(err)
