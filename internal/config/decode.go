@@ -47,77 +47,96 @@ func (p *problems) fill(path string, value any, v reflect.Value) {
 			v.Set(into)
 		}
 	case reflect.Struct:
-		object, ok := value.(map[string]any)
-		if !ok {
-			p.wrongKind(path, withArticle(value), t)
-			return
-		}
-		fields := map[string]int{}
-		for i := range t.NumField() {
-			if tag := t.Field(i).Tag.Get("json"); tag != "" {
-				fields[tag] = i
-			}
-		}
-		for _, name := range slices.Sorted(maps.Keys(object)) {
-			i, known := fields[name]
-			if !known {
-				p.add(path+"."+name, "an unknown key", "one of the documented keys; the nearest is "+nearestOf(name, fieldsOf(t)))
-				continue
-			}
-			p.fill(path+"."+name, object[name], v.Field(i))
-		}
+		p.fillStruct(path, value, v)
 	case reflect.Map:
-		object, ok := value.(map[string]any)
-		if !ok {
-			p.wrongKind(path, withArticle(value), t)
-			return
-		}
-		v.Set(reflect.MakeMap(t))
-		for _, name := range slices.Sorted(maps.Keys(object)) {
-			item := reflect.New(t.Elem()).Elem()
-			p.fill(path+"."+name, object[name], item)
-			v.SetMapIndex(reflect.ValueOf(name), item)
-		}
+		p.fillMap(path, value, v)
 	case reflect.Slice:
-		list, ok := value.([]any)
-		if !ok {
+		p.fillSlice(path, value, v)
+	default:
+		if !setScalar(v, value) {
 			p.wrongKind(path, withArticle(value), t)
-			return
 		}
-		v.Set(reflect.MakeSlice(t, len(list), len(list)))
-		for i, item := range list {
-			p.fill(fmt.Sprintf("%s[%d]", path, i), item, v.Index(i))
+	}
+}
+
+func (p *problems) fillStruct(path string, value any, v reflect.Value) {
+	t := v.Type()
+	object, ok := value.(map[string]any)
+	if !ok {
+		p.wrongKind(path, withArticle(value), t)
+		return
+	}
+	fields := map[string]int{}
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag.Get("json"); tag != "" {
+			fields[tag] = i
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		i, known := fields[name]
+		if !known {
+			p.add(path+"."+name, "an unknown key", "one of the documented keys; the nearest is "+nearestOf(name, fieldsOf(t)))
+			continue
+		}
+		p.fill(path+"."+name, object[name], v.Field(i))
+	}
+}
+
+func (p *problems) fillMap(path string, value any, v reflect.Value) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		p.wrongKind(path, withArticle(value), v.Type())
+		return
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		item := reflect.New(v.Type().Elem()).Elem()
+		p.fill(path+"."+name, object[name], item)
+		v.SetMapIndex(reflect.ValueOf(name), item)
+	}
+}
+
+func (p *problems) fillSlice(path string, value any, v reflect.Value) {
+	list, ok := value.([]any)
+	if !ok {
+		p.wrongKind(path, withArticle(value), v.Type())
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(list), len(list)))
+	for i, item := range list {
+		p.fill(fmt.Sprintf("%s[%d]", path, i), item, v.Index(i))
+	}
+}
+
+// setScalar sets a text, switch or number, and reports whether the value is of that kind.
+func setScalar(v reflect.Value, value any) bool {
+	switch v.Kind() {
 	case reflect.String:
 		text, ok := value.(string)
-		if !ok {
-			p.wrongKind(path, withArticle(value), t)
-			return
+		if ok {
+			v.SetString(text)
 		}
-		v.SetString(text)
+		return ok
 	case reflect.Bool:
 		b, ok := value.(bool)
-		if !ok {
-			p.wrongKind(path, withArticle(value), t)
-			return
+		if ok {
+			v.SetBool(b)
 		}
-		v.SetBool(b)
+		return ok
 	case reflect.Int:
 		n, ok := value.(float64)
-		if !ok || n != math.Trunc(n) || math.Abs(n) > 1<<53 {
-			p.wrongKind(path, withArticle(value), t)
-			return
+		if ok = ok && n == math.Trunc(n) && math.Abs(n) <= 1<<53; ok {
+			v.SetInt(int64(n))
 		}
-		v.SetInt(int64(n))
+		return ok
 	case reflect.Float64:
 		n, ok := value.(float64)
-		if !ok {
-			p.wrongKind(path, withArticle(value), t)
-			return
+		if ok {
+			v.SetFloat(n)
 		}
-		v.SetFloat(n)
+		return ok
 	default:
-		panic("config: no reader for " + t.String()) // a mistake in the types, found by every test
+		panic("config: no reader for " + v.Type().String()) // a mistake in the types, found by every test
 	}
 }
 

@@ -123,671 +123,676 @@ func sftp(field string, value any) map[string]any {
 	return m
 }
 
-func TestRules(t *testing.T) {
-	long := strings.Repeat("a", 64)
-	for _, c := range []struct {
-		name  string
-		stack string // default "prod"
-		edits []edit
-		path  string // of the value that is reported
-		got   string // the value as shown; "" for none
-		want  string // part of what is accepted
-		mends bool   // whether the command in "fix", run as it stands, mends it
-	}{
-		{
-			"a kind that no stack has", "",
-			[]edit{set("kind", "prod")},
-			"kind", `"prod"`, "one of production, staging, sandbox",
-			true,
+// long is too long for a name.
+var long = strings.Repeat("a", 64)
+
+// rules are mistakes, each with what is said about it.
+var rules = []struct {
+	name  string
+	stack string // default "prod"
+	edits []edit
+	path  string // of the value that is reported
+	got   string // the value as shown; "" for none
+	want  string // part of what is accepted
+	mends bool   // whether the command in "fix", run as it stands, mends it
+}{
+	{
+		"a kind that no stack has", "",
+		[]edit{set("kind", "prod")},
+		"kind", `"prod"`, "one of production, staging, sandbox",
+		true,
+	},
+	{"no kind at all", "", []edit{remove("kind")}, "kind", `""`, "one of production, staging, sandbox", true},
+	{
+		"a domain with a scheme", "",
+		[]edit{set("domain", "https://momentstudio.ro")},
+		"domain",
+		`"https://momentstudio.ro"`, "without scheme", true,
+	},
+	{
+		"a domain in capitals", "",
+		[]edit{set("domain", "Momentstudio.ro")},
+		"domain", `"Momentstudio.ro"`, "lower-case",
+		true,
+	},
+	{"a domain whose label is too long", "", []edit{set("domain", long+".ro")}, "domain", long, "domain", true},
+	{
+		"a short commit", "",
+		[]edit{set("release.name", "95a6edf")},
+		"release.name", `"95a6edf"`, "40-character commit",
+		false,
+	},
+	{
+		"a backend image by tag", "",
+		[]edit{set("release.backend", "ghcr.io/x/backend:v1")},
+		"release.backend",
+		`"ghcr.io/x/backend:v1"`, "pinned by digest", false,
+	},
+	{
+		"a frontend image with a short digest", "",
+		[]edit{set("release.frontend", "x@sha256:00")},
+		"release.frontend",
+		`"x@sha256:00"`, "pinned by digest", false,
+	},
+	{
+		"an ops image by tag", "",
+		[]edit{set("images.ops", "ops:latest")},
+		"images.ops", `"ops:latest"`, "pinned by digest",
+		false,
+	},
+	{"an edge image by tag", "", []edit{set("images.edge", "edge")}, "images.edge", `"edge"`, "pinned by digest", false},
+	{
+		"a Redis image by tag", "",
+		[]edit{set("images.redis", "redis:7")},
+		"images.redis", `"redis:7"`, "pinned by digest",
+		false,
+	},
+	{
+		"an external database without the image that backs it up", "",
+		[]edit{
+			set("postgres.mode", "external"), set("images.postgres", ""),
+			secretKey("databaseUrl", "postgresql+asyncpg://u:p@db:5432/shop"),
 		},
-		{"no kind at all", "", []edit{remove("kind")}, "kind", `""`, "one of production, staging, sandbox", true},
-		{
-			"a domain with a scheme", "",
-			[]edit{set("domain", "https://momentstudio.ro")},
-			"domain",
-			`"https://momentstudio.ro"`, "without scheme", true,
-		},
-		{
-			"a domain in capitals", "",
-			[]edit{set("domain", "Momentstudio.ro")},
-			"domain", `"Momentstudio.ro"`, "lower-case",
-			true,
-		},
-		{"a domain whose label is too long", "", []edit{set("domain", long+".ro")}, "domain", long, "domain", true},
-		{
-			"a short commit", "",
-			[]edit{set("release.name", "95a6edf")},
-			"release.name", `"95a6edf"`, "40-character commit",
-			false,
-		},
-		{
-			"a backend image by tag", "",
-			[]edit{set("release.backend", "ghcr.io/x/backend:v1")},
-			"release.backend",
-			`"ghcr.io/x/backend:v1"`, "pinned by digest", false,
-		},
-		{
-			"a frontend image with a short digest", "",
-			[]edit{set("release.frontend", "x@sha256:00")},
-			"release.frontend",
-			`"x@sha256:00"`, "pinned by digest", false,
-		},
-		{
-			"an ops image by tag", "",
-			[]edit{set("images.ops", "ops:latest")},
-			"images.ops", `"ops:latest"`, "pinned by digest",
-			false,
-		},
-		{"an edge image by tag", "", []edit{set("images.edge", "edge")}, "images.edge", `"edge"`, "pinned by digest", false},
-		{
-			"a Redis image by tag", "",
-			[]edit{set("images.redis", "redis:7")},
-			"images.redis", `"redis:7"`, "pinned by digest",
-			false,
-		},
-		{
-			"an external database without the image that backs it up", "",
-			[]edit{
-				set("postgres.mode", "external"), set("images.postgres", ""),
-				secretKey("databaseUrl", "postgresql+asyncpg://u:p@db:5432/shop"),
-			},
-			"images.postgres", `""`, "pinned by digest",
-			false,
-		},
-		{
-			"a revision that is a sentence", "",
-			[]edit{set("release.compatibleRevisions",
-				[]string{"0160_orders", "0161 orders"})},
-			"release.compatibleRevisions[1]", `"0161 orders"`, "as Alembic writes it",
-			true,
-		},
-		{
-			"a reboot at no time of day", "",
-			[]edit{set("host.rebootAt", "3:30")},
-			"host.rebootAt", `"3:30"`,
-			"time of day in UTC", true,
-		},
-		{
-			"images pruned at no time of day", "",
-			[]edit{set("host.pruneAt", "24:00")},
-			"host.pruneAt", `"24:00"`,
-			"time of day in UTC", true,
-		},
-		{
-			"a backup at no time of day", "",
-			[]edit{set("backup.at", "at night")},
-			"backup.at", `"at night"`,
-			"time of day in UTC", true,
-		},
-		{
-			"backups checked at no time of day", "",
-			[]edit{set("backup.checkAt", "5:30")},
-			"backup.checkAt", `"5:30"`,
-			"time of day in UTC", true,
-		},
-		{
-			"backups that may be an hour old", "",
-			[]edit{set("backup.maxAgeHours", 1)},
-			"backup.maxAgeHours", "1",
-			"from 2 to 744", false,
-		},
-		{
-			"a webhook without TLS", "",
-			[]edit{secretKey("backupWebhook", "http://"+canary+".example")},
-			"backupWebhook",
-			"[secret]", "https URL", false,
-		},
-		{
-			"a monitor that is no URL", "",
-			[]edit{secretKey("backupCheckIn", canary)},
-			"backupCheckIn", "[secret]", "https URL",
-			false,
-		},
-		{"news of backups to nobody", "", []edit{set("app.smtp", map[string]any{
-			"enabled": true, "host": "mx",
-			"from": "a@b.ro",
-		}), set("backup.notifyMail", "ops")}, "backup.notifyMail", `"ops"`, "mail address", true},
-		{
-			"news of backups without a mail server", "",
-			[]edit{set("backup.notifyMail", "ops@b.ro")},
-			"backup.notifyMail",
-			`"ops@b.ro"`, "app.smtp.enabled", false,
-		},
-		{
-			"backups kept for a week", "",
-			[]edit{set("backup.keepDays", 7)},
-			"backup.keepDays", "7", "keepDaysAcknowledged",
-			true,
-		},
-		{"backups kept for no time", "", []edit{set("backup.keepDays", 0)}, "backup.keepDays", "0", "from 1 to 3650", false},
-		{
-			"no destination at all", "",
-			[]edit{set("backup.local", false)},
-			"backup.local", "false",
-			"without any there is no backup", true,
-		},
-		{
-			"a rest-server without TLS", "",
-			[]edit{set("backup.rest", map[string]any{
-				"url":      "http://b.example/x",
-				"username": "u",
-			}), secretKey("backupRestPassword", canary)},
-			"backup.rest.url", `"http://b.example/x"`,
-			"https URL without credentials", true,
-		},
-		{
-			"a rest-server's password in its URL", "",
-			[]edit{set("backup.rest",
-				map[string]any{"url": "https://u:p@b.example/x", "username": "u"}), secretKey("backupRestPassword", canary)},
-			"backup.rest.url", `"https://u:p@b.example/x"`, "https URL without credentials", true,
-		},
-		{"a rest-server without a user", "", []edit{
-			set("backup.rest", map[string]any{"url": "https://b.example/x"}),
-			secretKey("backupRestPassword", canary),
-		}, "backup.rest.username", `""`, "because backup.rest.url is set", false},
-		{
-			"a rest-server without a password", "",
-			[]edit{set("backup.rest",
-				map[string]any{"url": "https://b.example/x", "username": "u"})},
-			"backupRestPassword", "nothing",
-			"password of backup.rest.username", false,
-		},
-		{
-			"a rest-server's user without the server", "",
-			[]edit{set("backup.rest", map[string]any{"username": "u"})},
-			"backup.rest.url", "nothing", "because backup.rest.username is set", false,
-		},
-		{
-			"a store with a path", "",
-			[]edit{set("backup.s3", map[string]any{
-				"endpoint": "https://s3.example/bucket",
-				"bucket":   "abc",
-			}), secretKey("backupS3AccessKey", canary), secretKey("backupS3SecretKey", canary)},
-			"backup.s3.endpoint", `"https://s3.example/bucket"`, "without path", true,
-		},
-		{
-			"a bucket of two letters", "",
-			[]edit{set("backup.s3", map[string]any{
-				"endpoint": "https://s3.example",
-				"bucket":   "ab",
-			}), secretKey("backupS3AccessKey", canary), secretKey("backupS3SecretKey", canary)},
-			"backup.s3.bucket", `"ab"`, "a bucket's name", false,
-		},
-		{
-			"a bucket without its store", "",
-			[]edit{set("backup.s3", map[string]any{"bucket": "abc"})},
-			"backup.s3.endpoint",
-			"nothing", "because backup.s3.bucket is set", false,
-		},
-		{
-			"a folder that climbs", "",
-			[]edit{set("backup.s3", map[string]any{
-				"endpoint": "https://s3.example", "bucket": "abc",
-				"prefix": "../x",
-			}), secretKey("backupS3AccessKey", canary), secretKey("backupS3SecretKey", canary)},
-			"backup.s3.prefix", `"../x"`, "a folder of", true,
-		},
-		{
-			"an SFTP server with its user", "",
-			[]edit{
-				set("backup.sftp", sftp("host", "u1@box.example")),
-				secretKey("backupSftpKey", "placeholder-backupSftpKey"),
-			},
-			"backup.sftp.host", `"u1@box.example"`,
-			"without user and port", false,
-		},
-		{"an SFTP server without a user", "", []edit{
-			set("backup.sftp", sftp("user", "")),
+		"images.postgres", `""`, "pinned by digest",
+		false,
+	},
+	{
+		"a revision that is a sentence", "",
+		[]edit{set("release.compatibleRevisions",
+			[]string{"0160_orders", "0161 orders"})},
+		"release.compatibleRevisions[1]", `"0161 orders"`, "as Alembic writes it",
+		true,
+	},
+	{
+		"a reboot at no time of day", "",
+		[]edit{set("host.rebootAt", "3:30")},
+		"host.rebootAt", `"3:30"`,
+		"time of day in UTC", true,
+	},
+	{
+		"images pruned at no time of day", "",
+		[]edit{set("host.pruneAt", "24:00")},
+		"host.pruneAt", `"24:00"`,
+		"time of day in UTC", true,
+	},
+	{
+		"a backup at no time of day", "",
+		[]edit{set("backup.at", "at night")},
+		"backup.at", `"at night"`,
+		"time of day in UTC", true,
+	},
+	{
+		"backups checked at no time of day", "",
+		[]edit{set("backup.checkAt", "5:30")},
+		"backup.checkAt", `"5:30"`,
+		"time of day in UTC", true,
+	},
+	{
+		"backups that may be an hour old", "",
+		[]edit{set("backup.maxAgeHours", 1)},
+		"backup.maxAgeHours", "1",
+		"from 2 to 744", false,
+	},
+	{
+		"a webhook without TLS", "",
+		[]edit{secretKey("backupWebhook", "http://"+canary+".example")},
+		"backupWebhook",
+		"[secret]", "https URL", false,
+	},
+	{
+		"a monitor that is no URL", "",
+		[]edit{secretKey("backupCheckIn", canary)},
+		"backupCheckIn", "[secret]", "https URL",
+		false,
+	},
+	{"news of backups to nobody", "", []edit{set("app.smtp", map[string]any{
+		"enabled": true, "host": "mx",
+		"from": "a@b.ro",
+	}), set("backup.notifyMail", "ops")}, "backup.notifyMail", `"ops"`, "mail address", true},
+	{
+		"news of backups without a mail server", "",
+		[]edit{set("backup.notifyMail", "ops@b.ro")},
+		"backup.notifyMail",
+		`"ops@b.ro"`, "app.smtp.enabled", false,
+	},
+	{
+		"backups kept for a week", "",
+		[]edit{set("backup.keepDays", 7)},
+		"backup.keepDays", "7", "keepDaysAcknowledged",
+		true,
+	},
+	{"backups kept for no time", "", []edit{set("backup.keepDays", 0)}, "backup.keepDays", "0", "from 1 to 3650", false},
+	{
+		"no destination at all", "",
+		[]edit{set("backup.local", false)},
+		"backup.local", "false",
+		"without any there is no backup", true,
+	},
+	{
+		"a rest-server without TLS", "",
+		[]edit{set("backup.rest", map[string]any{
+			"url":      "http://b.example/x",
+			"username": "u",
+		}), secretKey("backupRestPassword", canary)},
+		"backup.rest.url", `"http://b.example/x"`,
+		"https URL without credentials", true,
+	},
+	{
+		"a rest-server's password in its URL", "",
+		[]edit{set("backup.rest",
+			map[string]any{"url": "https://u:p@b.example/x", "username": "u"}), secretKey("backupRestPassword", canary)},
+		"backup.rest.url", `"https://u:p@b.example/x"`, "https URL without credentials", true,
+	},
+	{"a rest-server without a user", "", []edit{
+		set("backup.rest", map[string]any{"url": "https://b.example/x"}),
+		secretKey("backupRestPassword", canary),
+	}, "backup.rest.username", `""`, "because backup.rest.url is set", false},
+	{
+		"a rest-server without a password", "",
+		[]edit{set("backup.rest",
+			map[string]any{"url": "https://b.example/x", "username": "u"})},
+		"backupRestPassword", "nothing",
+		"password of backup.rest.username", false,
+	},
+	{
+		"a rest-server's user without the server", "",
+		[]edit{set("backup.rest", map[string]any{"username": "u"})},
+		"backup.rest.url", "nothing", "because backup.rest.username is set", false,
+	},
+	{
+		"a store with a path", "",
+		[]edit{set("backup.s3", map[string]any{
+			"endpoint": "https://s3.example/bucket",
+			"bucket":   "abc",
+		}), secretKey("backupS3AccessKey", canary), secretKey("backupS3SecretKey", canary)},
+		"backup.s3.endpoint", `"https://s3.example/bucket"`, "without path", true,
+	},
+	{
+		"a bucket of two letters", "",
+		[]edit{set("backup.s3", map[string]any{
+			"endpoint": "https://s3.example",
+			"bucket":   "ab",
+		}), secretKey("backupS3AccessKey", canary), secretKey("backupS3SecretKey", canary)},
+		"backup.s3.bucket", `"ab"`, "a bucket's name", false,
+	},
+	{
+		"a bucket without its store", "",
+		[]edit{set("backup.s3", map[string]any{"bucket": "abc"})},
+		"backup.s3.endpoint",
+		"nothing", "because backup.s3.bucket is set", false,
+	},
+	{
+		"a folder that climbs", "",
+		[]edit{set("backup.s3", map[string]any{
+			"endpoint": "https://s3.example", "bucket": "abc",
+			"prefix": "../x",
+		}), secretKey("backupS3AccessKey", canary), secretKey("backupS3SecretKey", canary)},
+		"backup.s3.prefix", `"../x"`, "a folder of", true,
+	},
+	{
+		"an SFTP server with its user", "",
+		[]edit{
+			set("backup.sftp", sftp("host", "u1@box.example")),
 			secretKey("backupSftpKey", "placeholder-backupSftpKey"),
-		}, "backup.sftp.user", `""`, "user's name there", false},
-		{
-			"a directory that climbs", "",
-			[]edit{
-				set("backup.sftp", sftp("path", "a/../../b")),
-				secretKey("backupSftpKey", "placeholder-backupSftpKey"),
-			},
-			"backup.sftp.path", `"a/../../b"`, "a directory of",
-			false,
 		},
-		{"an SFTP server whose key is not pinned", "", []edit{
-			set("backup.sftp", sftp("hostKey", "")),
+		"backup.sftp.host", `"u1@box.example"`,
+		"without user and port", false,
+	},
+	{"an SFTP server without a user", "", []edit{
+		set("backup.sftp", sftp("user", "")),
+		secretKey("backupSftpKey", "placeholder-backupSftpKey"),
+	}, "backup.sftp.user", `""`, "user's name there", false},
+	{
+		"a directory that climbs", "",
+		[]edit{
+			set("backup.sftp", sftp("path", "a/../../b")),
 			secretKey("backupSftpKey", "placeholder-backupSftpKey"),
-		}, "backup.sftp.hostKey", `""`, "ssh-keyscan", false},
-		{"a port of SFTP that is none", "", []edit{
-			set("backup.sftp", sftp("port", 0)),
-			secretKey("backupSftpKey", "placeholder-backupSftpKey"),
-		}, "backup.sftp.port", "0", "from 1 to 65535", false},
-		{
-			"an SFTP server without a login key", "",
-			[]edit{set("backup.sftp", sftp("port", 23))},
-			"backupSftpKey", "nothing",
-			"logs in as backup.sftp.user", false,
 		},
-		{
-			"a login key that is none", "",
-			[]edit{set("backup.sftp", sftp("port", 23)), secretKey("backupSftpKey", canary)},
-			"backupSftpKey", "[secret]", "PEM form", false,
-		},
-		{
-			"an SFTP user without a server", "",
-			[]edit{set("backup.sftp", map[string]any{"user": "u1"})},
-			"backup.sftp.host",
-			"nothing", "other fields of backup.sftp are set", false,
-		},
-		{
-			"a store without its access key", "",
-			[]edit{set("backup.s3",
-				map[string]any{"endpoint": "https://s3.example", "bucket": "abc"}), secretKey("backupS3SecretKey", canary)},
-			"backupS3AccessKey", "nothing", "access key's ID", false,
-		},
-		{
-			"a store without its secret key", "",
-			[]edit{set("backup.s3",
-				map[string]any{"endpoint": "https://s3.example", "bucket": "abc"}), secretKey("backupS3AccessKey", canary)},
-			"backupS3SecretKey", "nothing", "secret of the access key", false,
-		},
-		{
-			"a Postgres image by tag", "",
-			[]edit{set("images.postgres", "postgres:16")},
-			"images.postgres", `"postgres:16"`,
-			"pinned by digest", false,
-		},
-		{"a registry's user without a password", "", []edit{
-			set("registry.username", "u"),
-			set("registry.address", "ghcr.io"),
-		}, "registryPassword", "nothing", "registry.username is set", false},
-		{"a registry's user without an address", "", []edit{
-			set("registry.username", "u"),
-			secretKey("registryPassword", canary),
-		}, "registry.address", "nothing", "registry.username is set", true},
-		{
-			"a registry's address without a user", "",
-			[]edit{set("registry.address", "ghcr.io")},
-			"registry.username",
-			"nothing", "registry.address is set", false,
-		},
+		"backup.sftp.path", `"a/../../b"`, "a directory of",
+		false,
+	},
+	{"an SFTP server whose key is not pinned", "", []edit{
+		set("backup.sftp", sftp("hostKey", "")),
+		secretKey("backupSftpKey", "placeholder-backupSftpKey"),
+	}, "backup.sftp.hostKey", `""`, "ssh-keyscan", false},
+	{"a port of SFTP that is none", "", []edit{
+		set("backup.sftp", sftp("port", 0)),
+		secretKey("backupSftpKey", "placeholder-backupSftpKey"),
+	}, "backup.sftp.port", "0", "from 1 to 65535", false},
+	{
+		"an SFTP server without a login key", "",
+		[]edit{set("backup.sftp", sftp("port", 23))},
+		"backupSftpKey", "nothing",
+		"logs in as backup.sftp.user", false,
+	},
+	{
+		"a login key that is none", "",
+		[]edit{set("backup.sftp", sftp("port", 23)), secretKey("backupSftpKey", canary)},
+		"backupSftpKey", "[secret]", "PEM form", false,
+	},
+	{
+		"an SFTP user without a server", "",
+		[]edit{set("backup.sftp", map[string]any{"user": "u1"})},
+		"backup.sftp.host",
+		"nothing", "other fields of backup.sftp are set", false,
+	},
+	{
+		"a store without its access key", "",
+		[]edit{set("backup.s3",
+			map[string]any{"endpoint": "https://s3.example", "bucket": "abc"}), secretKey("backupS3SecretKey", canary)},
+		"backupS3AccessKey", "nothing", "access key's ID", false,
+	},
+	{
+		"a store without its secret key", "",
+		[]edit{set("backup.s3",
+			map[string]any{"endpoint": "https://s3.example", "bucket": "abc"}), secretKey("backupS3AccessKey", canary)},
+		"backupS3SecretKey", "nothing", "secret of the access key", false,
+	},
+	{
+		"a Postgres image by tag", "",
+		[]edit{set("images.postgres", "postgres:16")},
+		"images.postgres", `"postgres:16"`,
+		"pinned by digest", false,
+	},
+	{"a registry's user without a password", "", []edit{
+		set("registry.username", "u"),
+		set("registry.address", "ghcr.io"),
+	}, "registryPassword", "nothing", "registry.username is set", false},
+	{"a registry's user without an address", "", []edit{
+		set("registry.username", "u"),
+		secretKey("registryPassword", canary),
+	}, "registry.address", "nothing", "registry.username is set", true},
+	{
+		"a registry's address without a user", "",
+		[]edit{set("registry.address", "ghcr.io")},
+		"registry.username",
+		"nothing", "registry.address is set", false,
+	},
 
-		{
-			"a location that does not exist", "",
-			[]edit{set("host.location", "fsn9")},
-			"host.location", `"fsn9"`, "one of fsn1",
-			true,
-		},
-		{"no server type", "", []edit{set("host.serverType", " ")}, "host.serverType", `" "`, "server type", true},
-		{"no image", "", []edit{set("host.image", "")}, "host.image", `""`, "image name", true},
-		{
-			"a volume below the cloud's least", "",
-			[]edit{set("host.volumeSizeGB", 9)},
-			"host.volumeSizeGB", "9",
-			"from 10 to 10240", true,
-		},
-		{
-			"a volume above the cloud's most", "",
-			[]edit{set("host.volumeSizeGB", 10241)},
-			"host.volumeSizeGB", "10241",
-			"from 10 to 10240", true,
-		},
-		{"generation zero", "", []edit{set("host.generation", 0)}, "host.generation", "0", "from 1", true},
-		{
-			"a dropped bootstrap key of a later generation", "",
-			[]edit{set("host.bootstrapKeyDropped", 2)},
-			"host.bootstrapKeyDropped", "2", "from 0 to 1", true,
-		},
-		{
-			"a limit of the gate that no boot meets", "",
-			[]edit{set("host.readyTimeoutSeconds", 29)},
-			"host.readyTimeoutSeconds", "29", "from 30 to 7200", true,
-		},
-		{
-			"nobody may reach port 22", "",
-			[]edit{set("host.sshFrom", []string{})},
-			"host.sshFrom[0]", "nothing",
-			"at least one CIDR", true,
-		},
-		{
-			"an address that is no network", "",
-			[]edit{set("host.sshFrom[0]", "203.0.113.7")},
-			"host.sshFrom[0]",
-			`"203.0.113.7"`, "CIDR form", true,
-		},
-		{
-			"a network with host bits", "",
-			[]edit{set("host.sshFrom[1]", "203.0.113.7/24")},
-			"host.sshFrom[1]",
-			`"203.0.113.7/24"`, "CIDR form", true,
-		},
-		{
-			"port 22 open to the world", "",
-			[]edit{set("host.sshFrom[0]", "0.0.0.0/0")},
-			"host.sshFrom[0]", `"0.0.0.0/0"`,
-			"never open to the world", true,
-		},
-		{
-			"port 22 open to the world over IPv6", "staging",
-			[]edit{set("host.sshFrom[0]", "::/0")},
-			"host.sshFrom[0]",
-			`"::/0"`, "never open to the world", true,
-		},
-		{
-			"a private network that is Docker's", "",
-			[]edit{set("host.privateNetwork", "172.16.0.0/12")},
-			"host.privateNetwork",
-			`"172.16.0.0/12"`, "inside 10.0.0.0/8", true,
-		},
-		{
-			"a private network larger than the range", "",
-			[]edit{set("host.privateNetwork", "10.0.0.0/7")},
-			"host.privateNetwork", `"10.0.0.0/7"`, "inside 10.0.0.0/8", true,
-		},
-		{
-			"a private network that is none", "",
-			[]edit{set("host.privateNetwork", "10.77")},
-			"host.privateNetwork", `"10.77"`,
-			"inside 10.0.0.0/8", true,
-		},
-		{
-			"a subnet outside the network", "",
-			[]edit{set("host.privateSubnet", "10.78.1.0/24")},
-			"host.privateSubnet",
-			`"10.78.1.0/24"`, "inside host.privateNetwork 10.77.0.0/16", true,
-		},
-		{
-			"a subnet larger than the network", "",
-			[]edit{set("host.privateSubnet", "10.77.0.0/15")},
-			"host.privateSubnet",
-			`"10.77.0.0/15"`, "inside host.privateNetwork", true,
-		},
-		{
-			"an address outside the subnet", "",
-			[]edit{set("host.privateAddress", "10.77.2.2")},
-			"host.privateAddress",
-			`"10.77.2.2"`, "inside host.privateSubnet 10.77.1.0/24", true,
-		},
-		{
-			"the provider's own gateway address", "",
-			[]edit{set("host.privateAddress", "10.77.1.1")},
-			"host.privateAddress",
-			`"10.77.1.1"`, "not its first two", true,
-		},
+	{
+		"a location that does not exist", "",
+		[]edit{set("host.location", "fsn9")},
+		"host.location", `"fsn9"`, "one of fsn1",
+		true,
+	},
+	{"no server type", "", []edit{set("host.serverType", " ")}, "host.serverType", `" "`, "server type", true},
+	{"no image", "", []edit{set("host.image", "")}, "host.image", `""`, "image name", true},
+	{
+		"a volume below the cloud's least", "",
+		[]edit{set("host.volumeSizeGB", 9)},
+		"host.volumeSizeGB", "9",
+		"from 10 to 10240", true,
+	},
+	{
+		"a volume above the cloud's most", "",
+		[]edit{set("host.volumeSizeGB", 10241)},
+		"host.volumeSizeGB", "10241",
+		"from 10 to 10240", true,
+	},
+	{"generation zero", "", []edit{set("host.generation", 0)}, "host.generation", "0", "from 1", true},
+	{
+		"a dropped bootstrap key of a later generation", "",
+		[]edit{set("host.bootstrapKeyDropped", 2)},
+		"host.bootstrapKeyDropped", "2", "from 0 to 1", true,
+	},
+	{
+		"a limit of the gate that no boot meets", "",
+		[]edit{set("host.readyTimeoutSeconds", 29)},
+		"host.readyTimeoutSeconds", "29", "from 30 to 7200", true,
+	},
+	{
+		"nobody may reach port 22", "",
+		[]edit{set("host.sshFrom", []string{})},
+		"host.sshFrom[0]", "nothing",
+		"at least one CIDR", true,
+	},
+	{
+		"an address that is no network", "",
+		[]edit{set("host.sshFrom[0]", "203.0.113.7")},
+		"host.sshFrom[0]",
+		`"203.0.113.7"`, "CIDR form", true,
+	},
+	{
+		"a network with host bits", "",
+		[]edit{set("host.sshFrom[1]", "203.0.113.7/24")},
+		"host.sshFrom[1]",
+		`"203.0.113.7/24"`, "CIDR form", true,
+	},
+	{
+		"port 22 open to the world", "",
+		[]edit{set("host.sshFrom[0]", "0.0.0.0/0")},
+		"host.sshFrom[0]", `"0.0.0.0/0"`,
+		"never open to the world", true,
+	},
+	{
+		"port 22 open to the world over IPv6", "staging",
+		[]edit{set("host.sshFrom[0]", "::/0")},
+		"host.sshFrom[0]",
+		`"::/0"`, "never open to the world", true,
+	},
+	{
+		"a private network that is Docker's", "",
+		[]edit{set("host.privateNetwork", "172.16.0.0/12")},
+		"host.privateNetwork",
+		`"172.16.0.0/12"`, "inside 10.0.0.0/8", true,
+	},
+	{
+		"a private network larger than the range", "",
+		[]edit{set("host.privateNetwork", "10.0.0.0/7")},
+		"host.privateNetwork", `"10.0.0.0/7"`, "inside 10.0.0.0/8", true,
+	},
+	{
+		"a private network that is none", "",
+		[]edit{set("host.privateNetwork", "10.77")},
+		"host.privateNetwork", `"10.77"`,
+		"inside 10.0.0.0/8", true,
+	},
+	{
+		"a subnet outside the network", "",
+		[]edit{set("host.privateSubnet", "10.78.1.0/24")},
+		"host.privateSubnet",
+		`"10.78.1.0/24"`, "inside host.privateNetwork 10.77.0.0/16", true,
+	},
+	{
+		"a subnet larger than the network", "",
+		[]edit{set("host.privateSubnet", "10.77.0.0/15")},
+		"host.privateSubnet",
+		`"10.77.0.0/15"`, "inside host.privateNetwork", true,
+	},
+	{
+		"an address outside the subnet", "",
+		[]edit{set("host.privateAddress", "10.77.2.2")},
+		"host.privateAddress",
+		`"10.77.2.2"`, "inside host.privateSubnet 10.77.1.0/24", true,
+	},
+	{
+		"the provider's own gateway address", "",
+		[]edit{set("host.privateAddress", "10.77.1.1")},
+		"host.privateAddress",
+		`"10.77.1.1"`, "not its first two", true,
+	},
 
-		{"no zone", "", []edit{set("dns.zoneId", "")}, "dns.zoneId", `""`, "zone's ID", true},
-		{
-			"a time to live that Cloudflare refuses", "",
-			[]edit{set("dns.ttlSeconds", 59)},
-			"dns.ttlSeconds", "59",
-			"from 60 to 86400", true,
-		},
-		{"no account", "", []edit{set("turnstile.accountId", "")}, "turnstile.accountId", `""`, "account's ID", true},
-		{
-			"a widget mode of another product", "",
-			[]edit{set("turnstile.mode", "checkbox")},
-			"turnstile.mode", `"checkbox"`,
-			"one of managed", true,
-		},
-		{"a widget's host name with a scheme", "", []edit{set("turnstile.hostnames",
-			[]string{"momentstudio.ro", "https://x"})}, "turnstile.hostnames[1]", `"https://x"`, "a host name", true},
-		{"a widget that does not answer for the domain", "", []edit{set("turnstile.hostnames",
-			[]string{"www.momentstudio.ro"})}, "turnstile.hostnames[1]", "nothing", "momentstudio.ro", true},
-		{
-			"production that talks to another cloud API", "",
-			[]edit{set("endpoints.hcloud", "http://127.0.0.1:8080/v1")},
-			"endpoints", "a value", "only stacks of kind sandbox", false,
-		},
-		{
-			"staging that talks to another cloud API", "staging",
-			[]edit{set("endpoints.cloudflareHost", "127.0.0.1:8443")},
-			"endpoints", "a value", "only stacks of kind sandbox", false,
-		},
-		{
-			"a sandbox endpoint that is no URL", "sandbox",
-			[]edit{set("endpoints.hcloud", "emulator")},
-			"endpoints.hcloud",
-			`"emulator"`, "a URL", true,
-		},
-		{
-			"a poll interval without a unit", "sandbox",
-			[]edit{set("endpoints.hcloudPollInterval", "100")},
-			"endpoints.hcloudPollInterval", `"100"`, "a duration", true,
-		},
+	{"no zone", "", []edit{set("dns.zoneId", "")}, "dns.zoneId", `""`, "zone's ID", true},
+	{
+		"a time to live that Cloudflare refuses", "",
+		[]edit{set("dns.ttlSeconds", 59)},
+		"dns.ttlSeconds", "59",
+		"from 60 to 86400", true,
+	},
+	{"no account", "", []edit{set("turnstile.accountId", "")}, "turnstile.accountId", `""`, "account's ID", true},
+	{
+		"a widget mode of another product", "",
+		[]edit{set("turnstile.mode", "checkbox")},
+		"turnstile.mode", `"checkbox"`,
+		"one of managed", true,
+	},
+	{"a widget's host name with a scheme", "", []edit{set("turnstile.hostnames",
+		[]string{"momentstudio.ro", "https://x"})}, "turnstile.hostnames[1]", `"https://x"`, "a host name", true},
+	{"a widget that does not answer for the domain", "", []edit{set("turnstile.hostnames",
+		[]string{"www.momentstudio.ro"})}, "turnstile.hostnames[1]", "nothing", "momentstudio.ro", true},
+	{
+		"production that talks to another cloud API", "",
+		[]edit{set("endpoints.hcloud", "http://127.0.0.1:8080/v1")},
+		"endpoints", "a value", "only stacks of kind sandbox", false,
+	},
+	{
+		"staging that talks to another cloud API", "staging",
+		[]edit{set("endpoints.cloudflareHost", "127.0.0.1:8443")},
+		"endpoints", "a value", "only stacks of kind sandbox", false,
+	},
+	{
+		"a sandbox endpoint that is no URL", "sandbox",
+		[]edit{set("endpoints.hcloud", "emulator")},
+		"endpoints.hcloud",
+		`"emulator"`, "a URL", true,
+	},
+	{
+		"a poll interval without a unit", "sandbox",
+		[]edit{set("endpoints.hcloudPollInterval", "100")},
+		"endpoints.hcloudPollInterval", `"100"`, "a duration", true,
+	},
 
-		{
-			"a database mode that does not exist", "",
-			[]edit{set("postgres.mode", "managed")},
-			"postgres.mode", `"managed"`,
-			"one of container, external", true,
+	{
+		"a database mode that does not exist", "",
+		[]edit{set("postgres.mode", "managed")},
+		"postgres.mode", `"managed"`,
+		"one of container, external", true,
+	},
+	{
+		"fewer connections than the replicas take", "",
+		[]edit{set("postgres.maxConnections", 88)},
+		"postgres.maxConnections", "88", "at least 89 for backend.replicas 2", true,
+	},
+	{
+		"a database without memory", "",
+		[]edit{set("postgres.memoryMB", 128), set("postgres.sharedBuffersMB", 64)},
+		"postgres.memoryMB", "128", "from 256", false,
+	},
+	{
+		"buffers larger than half of the memory", "",
+		[]edit{set("postgres.sharedBuffersMB", 2049)},
+		"postgres.sharedBuffersMB", "2049", "from 16 to 2048", true,
+	},
+	{
+		"an external database without its URL", "",
+		[]edit{set("postgres.mode", "external")},
+		"databaseUrl", "nothing",
+		"postgres.mode is external", false,
+	},
+	{
+		"a URL for a driver that the app lacks", "",
+		[]edit{
+			set("postgres.mode", "external"),
+			secretKey("databaseUrl", "postgresql://u:"+canary+"@db/x"),
 		},
-		{
-			"fewer connections than the replicas take", "",
-			[]edit{set("postgres.maxConnections", 88)},
-			"postgres.maxConnections", "88", "at least 89 for backend.replicas 2", true,
+		"databaseUrl", "[secret]", "postgresql+asyncpg://",
+		false,
+	},
+	{
+		"a URL on which Alembic fails", "",
+		[]edit{
+			set("postgres.mode", "external"),
+			secretKey("databaseUrl", "postgresql+asyncpg://u:"+canary+"%40@db/x"),
 		},
-		{
-			"a database without memory", "",
-			[]edit{set("postgres.memoryMB", 128), set("postgres.sharedBuffersMB", 64)},
-			"postgres.memoryMB", "128", "from 256", false,
-		},
-		{
-			"buffers larger than half of the memory", "",
-			[]edit{set("postgres.sharedBuffersMB", 2049)},
-			"postgres.sharedBuffersMB", "2049", "from 16 to 2048", true,
-		},
-		{
-			"an external database without its URL", "",
-			[]edit{set("postgres.mode", "external")},
-			"databaseUrl", "nothing",
-			"postgres.mode is external", false,
-		},
-		{
-			"a URL for a driver that the app lacks", "",
-			[]edit{
-				set("postgres.mode", "external"),
-				secretKey("databaseUrl", "postgresql://u:"+canary+"@db/x"),
-			},
-			"databaseUrl", "[secret]", "postgresql+asyncpg://",
-			false,
-		},
-		{
-			"a URL on which Alembic fails", "",
-			[]edit{
-				set("postgres.mode", "external"),
-				secretKey("databaseUrl", "postgresql+asyncpg://u:"+canary+"%40@db/x"),
-			},
-			"databaseUrl", "[secret]", "without %",
-			false,
-		},
-		{
-			"a URL that nothing would use", "",
-			[]edit{secretKey("databaseUrl", "postgresql+asyncpg://u:"+canary+"@db/x")},
-			"databaseUrl", "[secret]", "unless postgres.mode is external", false,
-		},
-		{"Redis without memory", "", []edit{set("redis.memoryMB", 63)}, "redis.memoryMB", "63", "from 64", true},
-		{"no backend", "", []edit{set("backend.replicas", 0)}, "backend.replicas", "0", "from 1 to 50", true},
-		{"a backend without memory", "", []edit{set("backend.memoryMB", 255)}, "backend.memoryMB", "255", "from 256", true},
-		{"a worker without memory", "", []edit{set("worker.memoryMB", 1)}, "worker.memoryMB", "1", "from 256", true},
-		{
-			"a worker that counts as dead in the middle of a job", "",
-			[]edit{set("worker.longestJobSeconds", 119)},
-			"worker.longestJobSeconds", "119", "from 120", true,
-		},
-		{
-			"a frontend mode that does not exist", "",
-			[]edit{set("frontend.mode", "csr")},
-			"frontend.mode", `"csr"`,
-			"one of static, ssr", true,
-		},
-		{"no frontend", "", []edit{set("frontend.replicas", 0)}, "frontend.replicas", "0", "from 1 to 50", true},
-		{"a frontend without memory", "", []edit{set("frontend.memoryMB", 63)}, "frontend.memoryMB", "63", "from 64", true},
-		{"no request body at all", "", []edit{set("edge.maxBodyMB", 0)}, "edge.maxBodyMB", "0", "from 1 to 4096", false},
-		{
-			"a secret's generation that goes back to nothing", "",
-			[]edit{set("secrets.appKey", 0)},
-			"secrets.appKey", "0",
-			"from 1", true,
-		},
-		{"so for the deploy key", "", []edit{set("secrets.deployKey", 0)}, "secrets.deployKey", "0", "from 1", true},
-		{
-			"the newest host key dropped", "",
-			[]edit{set("secrets.hostKey", 2), set("secrets.hostKeyDropped", 2)},
-			"secrets.hostKeyDropped", "2", "from 0 to 1", true,
-		},
-		{"so for the superuser", "", []edit{set("secrets.superuser", 0)}, "secrets.superuser", "0", "from 1", true},
-		{
-			"so for the last of them", "",
-			[]edit{set("secrets.backupPassword", -1)},
-			"secrets.backupPassword", "-1", "from 1",
-			true,
-		},
+		"databaseUrl", "[secret]", "without %",
+		false,
+	},
+	{
+		"a URL that nothing would use", "",
+		[]edit{secretKey("databaseUrl", "postgresql+asyncpg://u:"+canary+"@db/x")},
+		"databaseUrl", "[secret]", "unless postgres.mode is external", false,
+	},
+	{"Redis without memory", "", []edit{set("redis.memoryMB", 63)}, "redis.memoryMB", "63", "from 64", true},
+	{"no backend", "", []edit{set("backend.replicas", 0)}, "backend.replicas", "0", "from 1 to 50", true},
+	{"a backend without memory", "", []edit{set("backend.memoryMB", 255)}, "backend.memoryMB", "255", "from 256", true},
+	{"a worker without memory", "", []edit{set("worker.memoryMB", 1)}, "worker.memoryMB", "1", "from 256", true},
+	{
+		"a worker that counts as dead in the middle of a job", "",
+		[]edit{set("worker.longestJobSeconds", 119)},
+		"worker.longestJobSeconds", "119", "from 120", true,
+	},
+	{
+		"a frontend mode that does not exist", "",
+		[]edit{set("frontend.mode", "csr")},
+		"frontend.mode", `"csr"`,
+		"one of static, ssr", true,
+	},
+	{"no frontend", "", []edit{set("frontend.replicas", 0)}, "frontend.replicas", "0", "from 1 to 50", true},
+	{"a frontend without memory", "", []edit{set("frontend.memoryMB", 63)}, "frontend.memoryMB", "63", "from 64", true},
+	{"no request body at all", "", []edit{set("edge.maxBodyMB", 0)}, "edge.maxBodyMB", "0", "from 1 to 4096", false},
+	{
+		"a secret's generation that goes back to nothing", "",
+		[]edit{set("secrets.appKey", 0)},
+		"secrets.appKey", "0",
+		"from 1", true,
+	},
+	{"so for the deploy key", "", []edit{set("secrets.deployKey", 0)}, "secrets.deployKey", "0", "from 1", true},
+	{
+		"the newest host key dropped", "",
+		[]edit{set("secrets.hostKey", 2), set("secrets.hostKeyDropped", 2)},
+		"secrets.hostKeyDropped", "2", "from 0 to 1", true,
+	},
+	{"so for the superuser", "", []edit{set("secrets.superuser", 0)}, "secrets.superuser", "0", "from 1", true},
+	{
+		"so for the last of them", "",
+		[]edit{set("secrets.backupPassword", -1)},
+		"secrets.backupPassword", "-1", "from 1",
+		true,
+	},
 
-		{
-			"production that skips the app's own checks", "",
-			[]edit{set("app.environment", "staging")},
-			"app.environment",
-			`"staging"`, "skips the app's own start-up checks", true,
-		},
-		{"no Sentry", "", []edit{remove("sentryDsn")}, "sentryDsn", "nothing", "refuses to start", false},
-		{
-			"mail without a server", "",
-			[]edit{set("app.smtp", map[string]any{"enabled": true, "from": "a@b.ro"})},
-			"app.smtp.host", "nothing", "mail server", true,
-		},
-		{
-			"mail without a sender", "",
-			[]edit{set("app.smtp", map[string]any{"enabled": true, "host": "mx"})},
-			"app.smtp.from",
-			"nothing", "sender", true,
-		},
-		{"mail over implicit TLS", "", []edit{set("app.smtp", map[string]any{
+	{
+		"production that skips the app's own checks", "",
+		[]edit{set("app.environment", "staging")},
+		"app.environment",
+		`"staging"`, "skips the app's own start-up checks", true,
+	},
+	{"no Sentry", "", []edit{remove("sentryDsn")}, "sentryDsn", "nothing", "refuses to start", false},
+	{
+		"mail without a server", "",
+		[]edit{set("app.smtp", map[string]any{"enabled": true, "from": "a@b.ro"})},
+		"app.smtp.host", "nothing", "mail server", true,
+	},
+	{
+		"mail without a sender", "",
+		[]edit{set("app.smtp", map[string]any{"enabled": true, "host": "mx"})},
+		"app.smtp.from",
+		"nothing", "sender", true,
+	},
+	{"mail over implicit TLS", "", []edit{set("app.smtp", map[string]any{
+		"enabled": true, "host": "mx", "from": "a@b.ro",
+		"port": 465,
+	})}, "app.smtp.port", "465", "STARTTLS", true},
+	{"a mail user without a password", "", []edit{set("app.smtp",
+		map[string]any{
 			"enabled": true, "host": "mx", "from": "a@b.ro",
-			"port": 465,
-		})}, "app.smtp.port", "465", "STARTTLS", true},
-		{"a mail user without a password", "", []edit{set("app.smtp",
-			map[string]any{
-				"enabled": true, "host": "mx", "from": "a@b.ro",
-				"username": "u",
-			})}, "smtpPassword", "nothing", "app.smtp.username is set", false},
-		{
-			"a setting in small letters", "",
-			[]edit{set("app.extra", map[string]string{"log_json": "1"})},
-			"app.extra.log_json",
-			"a name", "in capitals", false,
-		},
-		{
-			"an empty setting", "",
-			[]edit{set("app.extra", map[string]string{"NEW_NUMBER": ""})},
-			"app.extra.NEW_NUMBER", `""`,
-			"aborts on empty", false,
-		},
-		{
-			"migrations by every container", "",
-			[]edit{set("app.extra", map[string]string{"RUN_DB_MIGRATIONS": "1"})},
-			"app.extra.RUN_DB_MIGRATIONS", "a value", "this program sets it", false,
-		},
-		{
-			"a secret among the plain settings", "",
-			[]edit{set("app.extra", map[string]string{"SECRET_KEY": canary})},
-			"app.extra.SECRET_KEY", "a value", "a key of its own, secretKey", false,
-		},
+			"username": "u",
+		})}, "smtpPassword", "nothing", "app.smtp.username is set", false},
+	{
+		"a setting in small letters", "",
+		[]edit{set("app.extra", map[string]string{"log_json": "1"})},
+		"app.extra.log_json",
+		"a name", "in capitals", false,
+	},
+	{
+		"an empty setting", "",
+		[]edit{set("app.extra", map[string]string{"NEW_NUMBER": ""})},
+		"app.extra.NEW_NUMBER", `""`,
+		"aborts on empty", false,
+	},
+	{
+		"migrations by every container", "",
+		[]edit{set("app.extra", map[string]string{"RUN_DB_MIGRATIONS": "1"})},
+		"app.extra.RUN_DB_MIGRATIONS", "a value", "this program sets it", false,
+	},
+	{
+		"a secret among the plain settings", "",
+		[]edit{set("app.extra", map[string]string{"SECRET_KEY": canary})},
+		"app.extra.SECRET_KEY", "a value", "a key of its own, secretKey", false,
+	},
 
-		{
-			"a certificate source that does not exist", "",
-			[]edit{set("tls.mode", "self")},
-			"tls.mode", `"self"`,
-			"one of acme, file, internal", true,
-		},
-		{"ACME without an account", "", []edit{set("tls.email", "")}, "tls.email", `""`, "ACME account", true},
-		{
-			"ACME in clear", "",
-			[]edit{set("tls.acmeDirectory", "http://127.0.0.1/dir")},
-			"tls.acmeDirectory",
-			`"http://127.0.0.1/dir"`, "an https URL", true,
-		},
-		{
-			"a certificate file without its key", "",
-			[]edit{set("tls.mode", "file"), secretKey("tlsCertificate", canary)},
-			"tlsKey", "nothing", "tls.mode is file", false,
-		},
-		{
-			"a key without its certificate", "",
-			[]edit{set("tls.mode", "file"), secretKey("tlsKey", canary)},
-			"tlsCertificate",
-			"nothing", "tls.mode is file", false,
-		},
-		{
-			"a certificate that no browser trusts", "staging",
-			[]edit{set("tls.mode", "internal")},
-			"tls.mode", `"internal"`,
-			"browsers do not trust", true,
-		},
+	{
+		"a certificate source that does not exist", "",
+		[]edit{set("tls.mode", "self")},
+		"tls.mode", `"self"`,
+		"one of acme, file, internal", true,
+	},
+	{"ACME without an account", "", []edit{set("tls.email", "")}, "tls.email", `""`, "ACME account", true},
+	{
+		"ACME in clear", "",
+		[]edit{set("tls.acmeDirectory", "http://127.0.0.1/dir")},
+		"tls.acmeDirectory",
+		`"http://127.0.0.1/dir"`, "an https URL", true,
+	},
+	{
+		"a certificate file without its key", "",
+		[]edit{set("tls.mode", "file"), secretKey("tlsCertificate", canary)},
+		"tlsKey", "nothing", "tls.mode is file", false,
+	},
+	{
+		"a key without its certificate", "",
+		[]edit{set("tls.mode", "file"), secretKey("tlsKey", canary)},
+		"tlsCertificate",
+		"nothing", "tls.mode is file", false,
+	},
+	{
+		"a certificate that no browser trusts", "staging",
+		[]edit{set("tls.mode", "internal")},
+		"tls.mode", `"internal"`,
+		"browsers do not trust", true,
+	},
 
-		{
-			"a text where a number belongs", "",
-			[]edit{set("host.volumeSizeGB", "big")},
-			"host.volumeSizeGB", "a text",
-			"a whole number", false,
-		},
-		{
-			"a number with a fraction", "",
-			[]edit{set("host.volumeSizeGB", 10.5)},
-			"host.volumeSizeGB",
-			"a number with a fraction", "a whole number", false,
-		},
-		{
-			"a text where a switch belongs", "",
-			[]edit{set("dns.proxied", "maybe")},
-			"dns.proxied", "a text", "true or false",
-			false,
-		},
-		{"a list where a text belongs", "", []edit{set("tls.email", []string{"a"})}, "tls.email", "a list", "a text", false},
-		{
-			"a protection that is neither on nor off", "",
-			[]edit{set("protect", "maybe")},
-			"protect", "something unreadable",
-			"true or false", false,
-		},
-		{"a text where an object belongs", "", []edit{set("host", `"fsn1"`)}, "host", "a text", "an object", false},
-		{
-			"broken JSON", "",
-			[]edit{set("host", `{"location":`)},
-			"host", "something unreadable", "docs/reference/config.md",
-			false,
-		},
-		{
-			"two values in one", "",
-			[]edit{set("redis", `{"memoryMB":256} {}`)},
-			"redis", "something unreadable", "an object",
-			false,
-		},
-		{
-			"a misspelt key", "",
-			[]edit{set("domian", "momentstudio.ro")},
-			"domian", "an unknown key", "the nearest is domain",
-			false,
-		},
-		{
-			"a misspelt key inside a group", "",
-			[]edit{set("host.locaton", "fsn1")},
-			"host.locaton", "an unknown key",
-			"the nearest is location", false,
-		},
-		{
-			"a misspelt key two levels deep", "",
-			[]edit{set("app.smtp.hots", "mx")},
-			"app.smtp.hots", "an unknown key",
-			"the nearest is host", false,
-		},
-		{
-			"a group given as a secret", "",
-			[]edit{secretKey("registry", `{"username":"`+canary+`"}`)},
-			"registry", "[secret]",
-			"groups hold no secrets", false,
-		},
-		{
-			"a secret given in plain", "",
-			[]edit{set("smtpPassword", canary)},
-			"smtpPassword", "[plain text]",
-			"treat the one in the file as leaked", false,
-		},
-	} {
+	{
+		"a text where a number belongs", "",
+		[]edit{set("host.volumeSizeGB", "big")},
+		"host.volumeSizeGB", "a text",
+		"a whole number", false,
+	},
+	{
+		"a number with a fraction", "",
+		[]edit{set("host.volumeSizeGB", 10.5)},
+		"host.volumeSizeGB",
+		"a number with a fraction", "a whole number", false,
+	},
+	{
+		"a text where a switch belongs", "",
+		[]edit{set("dns.proxied", "maybe")},
+		"dns.proxied", "a text", "true or false",
+		false,
+	},
+	{"a list where a text belongs", "", []edit{set("tls.email", []string{"a"})}, "tls.email", "a list", "a text", false},
+	{
+		"a protection that is neither on nor off", "",
+		[]edit{set("protect", "maybe")},
+		"protect", "something unreadable",
+		"true or false", false,
+	},
+	{"a text where an object belongs", "", []edit{set("host", `"fsn1"`)}, "host", "a text", "an object", false},
+	{
+		"broken JSON", "",
+		[]edit{set("host", `{"location":`)},
+		"host", "something unreadable", "docs/reference/config.md",
+		false,
+	},
+	{
+		"two values in one", "",
+		[]edit{set("redis", `{"memoryMB":256} {}`)},
+		"redis", "something unreadable", "an object",
+		false,
+	},
+	{
+		"a misspelt key", "",
+		[]edit{set("domian", "momentstudio.ro")},
+		"domian", "an unknown key", "the nearest is domain",
+		false,
+	},
+	{
+		"a misspelt key inside a group", "",
+		[]edit{set("host.locaton", "fsn1")},
+		"host.locaton", "an unknown key",
+		"the nearest is location", false,
+	},
+	{
+		"a misspelt key two levels deep", "",
+		[]edit{set("app.smtp.hots", "mx")},
+		"app.smtp.hots", "an unknown key",
+		"the nearest is host", false,
+	},
+	{
+		"a group given as a secret", "",
+		[]edit{secretKey("registry", `{"username":"`+canary+`"}`)},
+		"registry", "[secret]",
+		"groups hold no secrets", false,
+	},
+	{
+		"a secret given in plain", "",
+		[]edit{set("smtpPassword", canary)},
+		"smtpPassword", "[plain text]",
+		"treat the one in the file as leaked", false,
+	},
+}
+
+func TestRules(t *testing.T) {
+	for _, c := range rules {
 		t.Run(c.name, func(t *testing.T) {
 			if c.stack == "" {
 				c.stack = "prod"

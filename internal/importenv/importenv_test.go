@@ -55,144 +55,147 @@ func read(t *testing.T, backend, frontend, infra string) map[string]importenv.En
 	return out
 }
 
+// decisions are names with what becomes of them.
+var decisions = []struct {
+	what                     string
+	backend, frontend, infra string
+	entry                    string
+	outcome                  importenv.Outcome
+	key, why                 string
+}{
+	{"a plain value", "SMTP_HOST=mx.example", "", "", "backend SMTP_HOST", importenv.Set, "app.smtp.host", ""},
+	{"a secret", "SMTP_PASSWORD=" + canary, "", "", "backend SMTP_PASSWORD", importenv.Secret, "smtpPassword", ""},
+	{"an empty value", "DB_POOL_SIZE=", "", "", "backend DB_POOL_SIZE", importenv.Dropped, "", "it is empty"},
+	{
+		"a placeholder", "STRIPE_SECRET_KEY_LIVE=sk_live_placeholder", "", "", "backend STRIPE_SECRET_KEY_LIVE",
+		importenv.Dropped, "", "placeholder",
+	},
+	{
+		"a default", "ADMIN_MFA_REQUIRED=yes", "", "", "backend ADMIN_MFA_REQUIRED", importenv.Default,
+		"app.admin.mfaRequired", "",
+	},
+	{
+		"the other side of a default", "ADMIN_MFA_REQUIRED=0", "", "", "backend ADMIN_MFA_REQUIRED", importenv.Set,
+		"app.admin.mfaRequired", "",
+	},
+	{
+		"a number that is none", "MAX_CONCURRENT_REQUESTS=many", "", "", "backend MAX_CONCURRENT_REQUESTS",
+		importenv.Dropped, "", "not a whole number",
+	},
+	{
+		"a list by commas where JSON belongs", "ADMIN_IP_ALLOWLIST=1.2.3.4,5.6.7.8", "", "", "backend ADMIN_IP_ALLOWLIST",
+		importenv.Dropped, "", "not a JSON list",
+	},
+	{
+		"the backend's Sentry", "SENTRY_DSN=https://" + canary + "@s/1", "", "", "backend SENTRY_DSN", importenv.Secret,
+		"sentryDsn", "",
+	},
+	{
+		"the browsers' Sentry", "", "SENTRY_DSN=https://k@s/1", "", "frontend SENTRY_DSN", importenv.Set,
+		"app.sentry.frontend.dsn", "",
+	},
+	{
+		"the key of existing TOTP secrets", "SECRET_KEY=" + canary, "", "", "backend SECRET_KEY", importenv.Secret,
+		"secretKey", "encrypts TOTP",
+	},
+	{
+		"a token that is made anew", "MAINTENANCE_BYPASS_TOKEN=" + canary, "", "", "backend MAINTENANCE_BYPASS_TOKEN",
+		importenv.Dropped, "", "stops working",
+	},
+	{
+		"a database of Compose", "DATABASE_URL=postgresql+asyncpg://p:" + canary + "@db/x", "", "", "backend DATABASE_URL",
+		importenv.Dropped, "", "its own database",
+	},
+	{
+		"a database elsewhere", "DATABASE_URL=postgresql+asyncpg://p:" + canary + "@db.example/x", "", "",
+		"backend DATABASE_URL", importenv.Secret, "databaseUrl", "postgres.mode becomes external",
+	},
+	{
+		"a legacy live key", "STRIPE_ENV=live\nSTRIPE_SECRET_KEY=sk_live_" + canary, "", "", "backend STRIPE_SECRET_KEY",
+		importenv.Secret, "stripeSecretKeyLive", "legacy",
+	},
+	{
+		"a legacy key of the sandbox", "STRIPE_SECRET_KEY=sk_test_" + canary, "", "", "backend STRIPE_SECRET_KEY",
+		importenv.Secret, "stripeSecretKeySandbox", "legacy",
+	},
+	{
+		"a legacy key beside its successor", "STRIPE_SECRET_KEY=sk_test_" + canary + "\nSTRIPE_SECRET_KEY_SANDBOX=sk_test_x",
+		"", "", "backend STRIPE_SECRET_KEY", importenv.Dropped, "", "has its value from backend's " +
+			"STRIPE_SECRET_KEY_SANDBOX",
+	},
+	{
+		"a legacy test key", "STRIPE_ENV=live\nSTRIPE_SECRET_KEY_TEST=sk_test_" + canary, "", "",
+		"backend STRIPE_SECRET_KEY_TEST", importenv.Secret, "stripeSecretKeySandbox", "legacy",
+	},
+	{
+		"a legacy client", "PAYPAL_ENV=live\nPAYPAL_CLIENT_ID=c", "", "", "backend PAYPAL_CLIENT_ID", importenv.Set,
+		"app.paypal.clientIdLive", "legacy",
+	},
+	{
+		"an inline key on one line", "NETOPIA_PUBLIC_KEY_PEM_LIVE='" + strings.ReplaceAll(publicKey, "\n", `\n`) + "'", "",
+		"", "backend NETOPIA_PUBLIC_KEY_PEM_LIVE", importenv.Set, "app.netopia.publicKeyLive", "",
+	},
+	{
+		"a key file on the server", "NETOPIA_PUBLIC_KEY_PATH_LIVE=/app/netopia.cer", "", "",
+		"backend NETOPIA_PUBLIC_KEY_PATH_LIVE", importenv.Dropped, "", "copy it into the project",
+	},
+	{
+		"an origin that is the domain", "FRONTEND_ORIGIN=https://shop.example", "", "PUBLIC_DOMAIN=shop.example",
+		"backend FRONTEND_ORIGIN", importenv.Dropped, "", "follows from domain",
+	},
+	{
+		"an origin without the domain's file", "FRONTEND_ORIGIN=https://shop.example", "", "", "backend FRONTEND_ORIGIN",
+		importenv.Set, "domain", "",
+	},
+	{
+		"an origin that contradicts the domain", "FRONTEND_ORIGIN=https://a.example", "", "PUBLIC_DOMAIN=b.example",
+		"backend FRONTEND_ORIGIN", importenv.Set, "app.frontendOrigin", "one of the two is wrong",
+	},
+	{"the certificate's account", "", "", "CADDY_EMAIL=a@b.ro", "infra CADDY_EMAIL", importenv.Set, "tls.email", ""},
+	{
+		"the old database's password", "", "", "POSTGRES_PASSWORD=" + canary, "infra POSTGRES_PASSWORD", importenv.Dropped,
+		"", "generated",
+	},
+	{
+		"a setting that production repeats", "", "", "MEDIA_DAM_RETRY_SWEEP_SECONDS=20",
+		"infra MEDIA_DAM_RETRY_SWEEP_SECONDS", importenv.Set, "app.media.retrySweepSeconds", "",
+	},
+	{
+		"the browsers' locales", "", "SUPPORTED_LOCALES=en, ro", "", "frontend SUPPORTED_LOCALES", importenv.Set,
+		"app.supportedLocales", "",
+	},
+	{
+		"locales of both halves", `SUPPORTED_LOCALES=["ro"]`, "SUPPORTED_LOCALES=en,ro", "", "frontend SUPPORTED_LOCALES",
+		importenv.Dropped, "", "from backend's SUPPORTED_LOCALES",
+	},
+	{
+		"a header that clients could forge", "ADMIN_IP_HEADER=CF-Connecting-IP", "", "", "backend ADMIN_IP_HEADER",
+		importenv.Dropped, "", "a header of its own",
+	},
+	{
+		"a name that nobody knows", "NEW_SWITCH=1", "", "", "backend NEW_SWITCH", importenv.Set, "app.extra.NEW_SWITCH",
+		"unknown",
+	},
+	{
+		"a secret that nobody knows", "NEW_API_KEY_SECRET=" + canary, "", "", "backend NEW_API_KEY_SECRET",
+		importenv.Dropped, "", "by its name a secret",
+	},
+	{
+		"a browsers' name that nobody knows", "", "NEW_SWITCH=1", "", "frontend NEW_SWITCH", importenv.Dropped, "",
+		"nothing that this program deploys reads it",
+	},
+	{
+		"a setting that must stay as it is", "MEDIA_ROOT=/data", "", "", "backend MEDIA_ROOT", importenv.Dropped, "",
+		"default path",
+	},
+	{
+		"Netopia in the browsers alone", "", "NETOPIA_ENABLED=1", "", "frontend NETOPIA_ENABLED", importenv.Dropped, "",
+		"the backend's NETOPIA_ENABLED says false",
+	},
+}
+
 func TestWhatBecomesOfANameIsDecided(t *testing.T) {
-	for _, c := range []struct {
-		what                     string
-		backend, frontend, infra string
-		entry                    string
-		outcome                  importenv.Outcome
-		key, why                 string
-	}{
-		{"a plain value", "SMTP_HOST=mx.example", "", "", "backend SMTP_HOST", importenv.Set, "app.smtp.host", ""},
-		{"a secret", "SMTP_PASSWORD=" + canary, "", "", "backend SMTP_PASSWORD", importenv.Secret, "smtpPassword", ""},
-		{"an empty value", "DB_POOL_SIZE=", "", "", "backend DB_POOL_SIZE", importenv.Dropped, "", "it is empty"},
-		{
-			"a placeholder", "STRIPE_SECRET_KEY_LIVE=sk_live_placeholder", "", "", "backend STRIPE_SECRET_KEY_LIVE",
-			importenv.Dropped, "", "placeholder",
-		},
-		{
-			"a default", "ADMIN_MFA_REQUIRED=yes", "", "", "backend ADMIN_MFA_REQUIRED", importenv.Default,
-			"app.admin.mfaRequired", "",
-		},
-		{
-			"the other side of a default", "ADMIN_MFA_REQUIRED=0", "", "", "backend ADMIN_MFA_REQUIRED", importenv.Set,
-			"app.admin.mfaRequired", "",
-		},
-		{
-			"a number that is none", "MAX_CONCURRENT_REQUESTS=many", "", "", "backend MAX_CONCURRENT_REQUESTS",
-			importenv.Dropped, "", "not a whole number",
-		},
-		{
-			"a list by commas where JSON belongs", "ADMIN_IP_ALLOWLIST=1.2.3.4,5.6.7.8", "", "", "backend ADMIN_IP_ALLOWLIST",
-			importenv.Dropped, "", "not a JSON list",
-		},
-		{
-			"the backend's Sentry", "SENTRY_DSN=https://" + canary + "@s/1", "", "", "backend SENTRY_DSN", importenv.Secret,
-			"sentryDsn", "",
-		},
-		{
-			"the browsers' Sentry", "", "SENTRY_DSN=https://k@s/1", "", "frontend SENTRY_DSN", importenv.Set,
-			"app.sentry.frontend.dsn", "",
-		},
-		{
-			"the key of existing TOTP secrets", "SECRET_KEY=" + canary, "", "", "backend SECRET_KEY", importenv.Secret,
-			"secretKey", "encrypts TOTP",
-		},
-		{
-			"a token that is made anew", "MAINTENANCE_BYPASS_TOKEN=" + canary, "", "", "backend MAINTENANCE_BYPASS_TOKEN",
-			importenv.Dropped, "", "stops working",
-		},
-		{
-			"a database of Compose", "DATABASE_URL=postgresql+asyncpg://p:" + canary + "@db/x", "", "", "backend DATABASE_URL",
-			importenv.Dropped, "", "its own database",
-		},
-		{
-			"a database elsewhere", "DATABASE_URL=postgresql+asyncpg://p:" + canary + "@db.example/x", "", "",
-			"backend DATABASE_URL", importenv.Secret, "databaseUrl", "postgres.mode becomes external",
-		},
-		{
-			"a legacy live key", "STRIPE_ENV=live\nSTRIPE_SECRET_KEY=sk_live_" + canary, "", "", "backend STRIPE_SECRET_KEY",
-			importenv.Secret, "stripeSecretKeyLive", "legacy",
-		},
-		{
-			"a legacy key of the sandbox", "STRIPE_SECRET_KEY=sk_test_" + canary, "", "", "backend STRIPE_SECRET_KEY",
-			importenv.Secret, "stripeSecretKeySandbox", "legacy",
-		},
-		{
-			"a legacy key beside its successor", "STRIPE_SECRET_KEY=sk_test_" + canary + "\nSTRIPE_SECRET_KEY_SANDBOX=sk_test_x",
-			"", "", "backend STRIPE_SECRET_KEY", importenv.Dropped, "", "has its value from backend's " +
-				"STRIPE_SECRET_KEY_SANDBOX",
-		},
-		{
-			"a legacy test key", "STRIPE_ENV=live\nSTRIPE_SECRET_KEY_TEST=sk_test_" + canary, "", "",
-			"backend STRIPE_SECRET_KEY_TEST", importenv.Secret, "stripeSecretKeySandbox", "legacy",
-		},
-		{
-			"a legacy client", "PAYPAL_ENV=live\nPAYPAL_CLIENT_ID=c", "", "", "backend PAYPAL_CLIENT_ID", importenv.Set,
-			"app.paypal.clientIdLive", "legacy",
-		},
-		{
-			"an inline key on one line", "NETOPIA_PUBLIC_KEY_PEM_LIVE='" + strings.ReplaceAll(publicKey, "\n", `\n`) + "'", "",
-			"", "backend NETOPIA_PUBLIC_KEY_PEM_LIVE", importenv.Set, "app.netopia.publicKeyLive", "",
-		},
-		{
-			"a key file on the server", "NETOPIA_PUBLIC_KEY_PATH_LIVE=/app/netopia.cer", "", "",
-			"backend NETOPIA_PUBLIC_KEY_PATH_LIVE", importenv.Dropped, "", "copy it into the project",
-		},
-		{
-			"an origin that is the domain", "FRONTEND_ORIGIN=https://shop.example", "", "PUBLIC_DOMAIN=shop.example",
-			"backend FRONTEND_ORIGIN", importenv.Dropped, "", "follows from domain",
-		},
-		{
-			"an origin without the domain's file", "FRONTEND_ORIGIN=https://shop.example", "", "", "backend FRONTEND_ORIGIN",
-			importenv.Set, "domain", "",
-		},
-		{
-			"an origin that contradicts the domain", "FRONTEND_ORIGIN=https://a.example", "", "PUBLIC_DOMAIN=b.example",
-			"backend FRONTEND_ORIGIN", importenv.Set, "app.frontendOrigin", "one of the two is wrong",
-		},
-		{"the certificate's account", "", "", "CADDY_EMAIL=a@b.ro", "infra CADDY_EMAIL", importenv.Set, "tls.email", ""},
-		{
-			"the old database's password", "", "", "POSTGRES_PASSWORD=" + canary, "infra POSTGRES_PASSWORD", importenv.Dropped,
-			"", "generated",
-		},
-		{
-			"a setting that production repeats", "", "", "MEDIA_DAM_RETRY_SWEEP_SECONDS=20",
-			"infra MEDIA_DAM_RETRY_SWEEP_SECONDS", importenv.Set, "app.media.retrySweepSeconds", "",
-		},
-		{
-			"the browsers' locales", "", "SUPPORTED_LOCALES=en, ro", "", "frontend SUPPORTED_LOCALES", importenv.Set,
-			"app.supportedLocales", "",
-		},
-		{
-			"locales of both halves", `SUPPORTED_LOCALES=["ro"]`, "SUPPORTED_LOCALES=en,ro", "", "frontend SUPPORTED_LOCALES",
-			importenv.Dropped, "", "from backend's SUPPORTED_LOCALES",
-		},
-		{
-			"a header that clients could forge", "ADMIN_IP_HEADER=CF-Connecting-IP", "", "", "backend ADMIN_IP_HEADER",
-			importenv.Dropped, "", "a header of its own",
-		},
-		{
-			"a name that nobody knows", "NEW_SWITCH=1", "", "", "backend NEW_SWITCH", importenv.Set, "app.extra.NEW_SWITCH",
-			"unknown",
-		},
-		{
-			"a secret that nobody knows", "NEW_API_KEY_SECRET=" + canary, "", "", "backend NEW_API_KEY_SECRET",
-			importenv.Dropped, "", "by its name a secret",
-		},
-		{
-			"a browsers' name that nobody knows", "", "NEW_SWITCH=1", "", "frontend NEW_SWITCH", importenv.Dropped, "",
-			"nothing that this program deploys reads it",
-		},
-		{
-			"a setting that must stay as it is", "MEDIA_ROOT=/data", "", "", "backend MEDIA_ROOT", importenv.Dropped, "",
-			"default path",
-		},
-		{
-			"Netopia in the browsers alone", "", "NETOPIA_ENABLED=1", "", "frontend NETOPIA_ENABLED", importenv.Dropped, "",
-			"the backend's NETOPIA_ENABLED says false",
-		},
-	} {
+	for _, c := range decisions {
 		t.Run(c.what, func(t *testing.T) {
 			e, ok := read(t, c.backend, c.frontend, c.infra)[c.entry]
 			if !ok {

@@ -29,95 +29,99 @@ func creation(kind, name string, inputs map[string]any) recovery.Creation {
 	}
 }
 
-func TestWhatIsThereIsPairedWithWhatWouldBeMade(t *testing.T) {
-	record := func(content string) recovery.Creation {
-		return creation(resourcetype.Record, "dns-apex", map[string]any{"name": "shop.example", "content": content})
-	}
-	for _, c := range []struct {
-		name      string
-		creations []recovery.Creation
-		thing     recovery.Thing
-		adopts    string // the resource's name; empty: none
-		refuses   string // a part of what is told; empty: nothing
-		waits     string // the same, of what cannot be decided yet
-	}{
-		{
-			"a volume by its name",
-			[]recovery.Creation{creation(resourcetype.Volume, "host-data",
-				map[string]any{"name": "shop-data"})},
-			recovery.Thing{Type: resourcetype.Volume, ID: "7", Key: "shop-data"},
-			"host-data", "", "",
-		},
-		{
-			"a secret value is no obstacle",
-			[]recovery.Creation{creation(resourcetype.DockerSecret, "app-env",
-				map[string]any{"name": "env-1", "data": secretOf("canary")})},
-			recovery.Thing{Type: resourcetype.DockerSecret, ID: "x", Key: "env-1"},
-			"app-env", "", "",
-		},
-		{"another name is another thing", []recovery.Creation{creation(resourcetype.Volume, "host-data",
-			map[string]any{"name": "shop-data"})}, recovery.Thing{Type: resourcetype.Volume, ID: "7", Key: "other"}, "", "", ""},
-		{"another type is another thing", []recovery.Creation{creation(resourcetype.Volume, "host-data",
-			map[string]any{"name": "shop"})}, recovery.Thing{Type: resourcetype.Server, ID: "7", Key: "shop"}, "", "", ""},
-		{
-			"a subnet by its network and range",
-			[]recovery.Creation{creation(resourcetype.Subnet, "host-subnet",
-				map[string]any{"networkId": json.Number("3"), "ipRange": "10.0.0.0/24"})},
-			recovery.Thing{Type: resourcetype.Subnet, ID: "3-10.0.0.0/24", Key: "3-10.0.0.0/24"},
-			"host-subnet", "", "",
-		},
-		{
-			"an attachment to another server is another one",
-			[]recovery.Creation{creation(resourcetype.VolumeAttachment,
-				"host-data-attachment", map[string]any{
-					"volumeId": json.Number("7"),
-					"serverId": json.Number("9"),
-				})},
-			recovery.Thing{Type: resourcetype.VolumeAttachment, ID: "7", Key: "7-8"},
-			"", "",
-			"",
-		},
-		{
-			"a record that leads here is ours",
-			[]recovery.Creation{record("192.0.2.1")},
-			recovery.Thing{Type: resourcetype.Record, ID: "r", Key: "shop.example", Content: "192.0.2.1"},
-			"dns-apex", "", "",
-		},
-		{
-			"a record that leads elsewhere is not",
-			[]recovery.Creation{record("192.0.2.1")},
-			recovery.Thing{
-				Type: resourcetype.Record, ID: "r", Key: "shop.example",
-				Content: "198.51.100.9",
-			},
-			"", "leads to 198.51.100.9", "",
-		},
-		{"nor one beside the recorded one", nil, recovery.Thing{
+func apexRecord(content string) recovery.Creation {
+	return creation(resourcetype.Record, "dns-apex", map[string]any{"name": "shop.example", "content": content})
+}
+
+// pairs are what exists beside what would be made, and what becomes of it.
+var pairs = []struct {
+	name      string
+	creations []recovery.Creation
+	thing     recovery.Thing
+	adopts    string // the resource's name; empty: none
+	refuses   string // a part of what is told; empty: nothing
+	waits     string // the same, of what cannot be decided yet
+}{
+	{
+		"a volume by its name",
+		[]recovery.Creation{creation(resourcetype.Volume, "host-data",
+			map[string]any{"name": "shop-data"})},
+		recovery.Thing{Type: resourcetype.Volume, ID: "7", Key: "shop-data"},
+		"host-data", "", "",
+	},
+	{
+		"a secret value is no obstacle",
+		[]recovery.Creation{creation(resourcetype.DockerSecret, "app-env",
+			map[string]any{"name": "env-1", "data": secretOf("canary")})},
+		recovery.Thing{Type: resourcetype.DockerSecret, ID: "x", Key: "env-1"},
+		"app-env", "", "",
+	},
+	{"another name is another thing", []recovery.Creation{creation(resourcetype.Volume, "host-data",
+		map[string]any{"name": "shop-data"})}, recovery.Thing{Type: resourcetype.Volume, ID: "7", Key: "other"}, "", "", ""},
+	{"another type is another thing", []recovery.Creation{creation(resourcetype.Volume, "host-data",
+		map[string]any{"name": "shop"})}, recovery.Thing{Type: resourcetype.Server, ID: "7", Key: "shop"}, "", "", ""},
+	{
+		"a subnet by its network and range",
+		[]recovery.Creation{creation(resourcetype.Subnet, "host-subnet",
+			map[string]any{"networkId": json.Number("3"), "ipRange": "10.0.0.0/24"})},
+		recovery.Thing{Type: resourcetype.Subnet, ID: "3-10.0.0.0/24", Key: "3-10.0.0.0/24"},
+		"host-subnet", "", "",
+	},
+	{
+		"an attachment to another server is another one",
+		[]recovery.Creation{creation(resourcetype.VolumeAttachment,
+			"host-data-attachment", map[string]any{
+				"volumeId": json.Number("7"),
+				"serverId": json.Number("9"),
+			})},
+		recovery.Thing{Type: resourcetype.VolumeAttachment, ID: "7", Key: "7-8"},
+		"", "",
+		"",
+	},
+	{
+		"a record that leads here is ours",
+		[]recovery.Creation{apexRecord("192.0.2.1")},
+		recovery.Thing{Type: resourcetype.Record, ID: "r", Key: "shop.example", Content: "192.0.2.1"},
+		"dns-apex", "", "",
+	},
+	{
+		"a record that leads elsewhere is not",
+		[]recovery.Creation{apexRecord("192.0.2.1")},
+		recovery.Thing{
 			Type: resourcetype.Record, ID: "r", Key: "shop.example",
 			Content: "198.51.100.9",
-		}, "", "leads to 198.51.100.9", ""},
-		{
-			"nor one before there is an address",
-			[]recovery.Creation{record(unknownValue)},
-			recovery.Thing{
-				Type: resourcetype.Record, ID: "r", Key: "shop.example",
-				Content: "198.51.100.9",
-			},
-			"", "", "leads to 198.51.100.9",
 		},
-		{"what it was made from must be known", []recovery.Creation{creation(resourcetype.Server, "host-server",
-			map[string]any{"name": "node", "userData": unknownValue})}, recovery.Thing{
-			Type: resourcetype.Server, ID: "9",
-			Key: "node",
-		}, "", "", "does not hold what it was made from"},
-		{
-			"a name that is not known yet matches nothing",
-			[]recovery.Creation{creation(resourcetype.DockerSecret, "app-env",
-				map[string]any{"name": unknownValue})},
-			recovery.Thing{Type: resourcetype.DockerSecret, ID: "x", Key: unknownValue},
-			"", "", "",
+		"", "leads to 198.51.100.9", "",
+	},
+	{"nor one beside the recorded one", nil, recovery.Thing{
+		Type: resourcetype.Record, ID: "r", Key: "shop.example",
+		Content: "198.51.100.9",
+	}, "", "leads to 198.51.100.9", ""},
+	{
+		"nor one before there is an address",
+		[]recovery.Creation{apexRecord(unknownValue)},
+		recovery.Thing{
+			Type: resourcetype.Record, ID: "r", Key: "shop.example",
+			Content: "198.51.100.9",
 		},
-	} {
+		"", "", "leads to 198.51.100.9",
+	},
+	{"what it was made from must be known", []recovery.Creation{creation(resourcetype.Server, "host-server",
+		map[string]any{"name": "node", "userData": unknownValue})}, recovery.Thing{
+		Type: resourcetype.Server, ID: "9",
+		Key: "node",
+	}, "", "", "does not hold what it was made from"},
+	{
+		"a name that is not known yet matches nothing",
+		[]recovery.Creation{creation(resourcetype.DockerSecret, "app-env",
+			map[string]any{"name": unknownValue})},
+		recovery.Thing{Type: resourcetype.DockerSecret, ID: "x", Key: unknownValue},
+		"", "", "",
+	},
+}
+
+func TestWhatIsThereIsPairedWithWhatWouldBeMade(t *testing.T) {
+	for _, c := range pairs {
 		t.Run(c.name, func(t *testing.T) {
 			m := recovery.Match(c.creations, []recovery.Thing{c.thing})
 			if got := len(m.Adopt) + len(m.Refused) + len(m.Blocked) + len(m.Rest); got != 1 {

@@ -2,7 +2,6 @@ package studio
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -50,6 +49,31 @@ func pushed(t *testing.T, reference, architecture string, index bool) string {
 	return digest.String()
 }
 
+const unpinned = `# of production
+config:
+  momentstudio:release: # raised by a workflow
+    name: "0000000000000000000000000000000000000001"
+    backend: old
+    frontend: old
+`
+
+// pin pins in a copy of the unpinned file, and returns what the file then holds and what Pin printed.
+func pin(t *testing.T, release string, images map[string]string) (text, out string, err error) {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "Pulumi.prod.yaml")
+	if err := os.WriteFile(path, []byte(unpinned), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var printed bytes.Buffer
+	err = Pin(t.Context(), engine.Stack{Root: dir, Name: "prod", Out: &printed}, release, images)
+	content, errRead := os.ReadFile(path)
+	if errRead != nil {
+		t.Fatal(errRead)
+	}
+	return string(content), printed.String(), err
+}
+
 func TestPinWritesDigestsOrNothing(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
@@ -59,13 +83,6 @@ func TestPinWritesDigestsOrNothing(t *testing.T) {
 	pushed(t, host+"/shop/arm:v1", "arm64", false)
 	pushed(t, host+"/shop/arms:v1", "arm64", true)
 
-	const file = `# of production
-config:
-  momentstudio:release: # raised by a workflow
-    name: "0000000000000000000000000000000000000001"
-    backend: old
-    frontend: old
-`
 	commit := strings.Repeat("a", 40)
 	for _, c := range []struct {
 		name, release string
@@ -108,19 +125,9 @@ config:
 		{"nothing", "", nil, nil, "name at least one image"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			path := filepath.Join(dir, "Pulumi.prod.yaml")
-			if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			var out bytes.Buffer
-			err := Pin(t.Context(), engine.Stack{Root: dir, Name: "prod", Out: &out}, c.release, c.images)
-			text, errRead := os.ReadFile(path)
-			if errRead != nil {
-				t.Fatal(errRead)
-			}
+			text, out, err := pin(t, c.release, c.images)
 			if c.says != "" {
-				if err == nil || !strings.Contains(err.Error(), c.says) || string(text) != file {
+				if err == nil || !strings.Contains(err.Error(), c.says) || text != unpinned {
 					t.Errorf("got %v, want %q in it; the file:\n%s", err, c.says, text)
 				}
 				return
@@ -129,12 +136,12 @@ config:
 				t.Fatal(err)
 			}
 			for _, want := range c.want {
-				if !strings.Contains(string(text), want) {
+				if !strings.Contains(text, want) {
 					t.Errorf("the file has no %q:\n%s", want, text)
 				}
 			}
-			if strings.Count(out.String(), "@sha256:") != len(c.images) {
-				t.Errorf("it says:\n%s", fmt.Sprint(out.String()))
+			if strings.Count(out, "@sha256:") != len(c.images) {
+				t.Errorf("it says:\n%s", out)
 			}
 		})
 	}

@@ -67,6 +67,55 @@ type Service struct {
 func NewService(ctx *pulumi.Context, name, part string, s Service, opts ...pulumi.ResourceOption) (*docker.Service,
 	error,
 ) {
+	order := "stop-first"
+	if s.StartFirst {
+		order = "start-first"
+	}
+	labels := docker.ServiceLabelArray{}
+	for _, k := range sortedKeys(s.Labels) {
+		labels = append(labels, &docker.ServiceLabelArgs{Label: pulumi.String(k), Value: pulumi.String(s.Labels[k])})
+	}
+	service, err := docker.NewService(ctx, name, &docker.ServiceArgs{
+		Name:   pulumi.String(naming.Swarm(part)),
+		Labels: labels,
+		TaskSpec: &docker.ServiceTaskSpecArgs{
+			ContainerSpec: containerSpec(ctx, s),
+			NetworksAdvanceds: docker.ServiceTaskSpecNetworksAdvancedArray{
+				&docker.ServiceTaskSpecNetworksAdvancedArgs{Name: s.Network, Aliases: stringArray([]string{s.Alias})},
+			},
+			LogDriver: &docker.ServiceTaskSpecLogDriverArgs{Name: pulumi.String(logDriver), Options: logOptions()},
+			RestartPolicy: &docker.ServiceTaskSpecRestartPolicyArgs{
+				Condition: pulumi.String("any"), Delay: pulumi.String("2s"), Window: pulumi.String("10s"),
+			},
+			Resources: &docker.ServiceTaskSpecResourcesArgs{
+				Limits: &docker.ServiceTaskSpecResourcesLimitsArgs{MemoryBytes: pulumi.Int(s.MemoryMB << 20)},
+			},
+		},
+		Mode: &docker.ServiceModeArgs{Replicated: &docker.ServiceModeReplicatedArgs{Replicas: pulumi.Int(s.Replicas)}},
+		UpdateConfig: &docker.ServiceUpdateConfigArgs{
+			Parallelism: pulumi.Int(1), Order: pulumi.String(order), FailureAction: pulumi.String("rollback"),
+			Monitor: pulumi.String("10s"), MaxFailureRatio: pulumi.String("0.0"),
+		},
+		RollbackConfig: &docker.ServiceRollbackConfigArgs{
+			Parallelism: pulumi.Int(1), Order: pulumi.String(order), FailureAction: pulumi.String("pause"),
+			Monitor: pulumi.String("5s"), MaxFailureRatio: pulumi.String("0.0"),
+		},
+		// dnsrr: the name resolves to healthy tasks; no virtual address, no ingress mesh, which
+		// would hide the client.
+		EndpointSpec: &docker.ServiceEndpointSpecArgs{Mode: pulumi.String("dnsrr"), Ports: ports(s)},
+		ConvergeConfig: &docker.ServiceConvergeConfigArgs{
+			Delay:   pulumi.String("1s"),
+			Timeout: pulumi.String(duration(s.Converge)),
+		},
+	}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("declare service %s: %w", part, err)
+	}
+	return service, nil
+}
+
+// containerSpec is what a task of the service runs.
+func containerSpec(ctx *pulumi.Context, s Service) *docker.ServiceTaskSpecContainerSpecArgs {
 	spec := &docker.ServiceTaskSpecContainerSpecArgs{
 		Image:           after(ctx, s.Image, s.After),
 		Args:            stringArray(s.Args),
@@ -104,58 +153,18 @@ func NewService(ctx *pulumi.Context, name, part string, s Service, opts ...pulum
 		})
 	}
 	spec.Secrets = secrets
+	return spec
+}
 
-	ports := docker.ServiceEndpointSpecPortArray{}
+// ports are published on the host itself.
+func ports(s Service) docker.ServiceEndpointSpecPortArray {
+	all := docker.ServiceEndpointSpecPortArray{}
 	for _, p := range s.Ports {
-		ports = append(ports, &docker.ServiceEndpointSpecPortArgs{
+		all = append(all, &docker.ServiceEndpointSpecPortArgs{
 			Name:     pulumi.String(fmt.Sprintf("%s-%d", p.Protocol, p.Number)),
 			Protocol: pulumi.String(p.Protocol), PublishMode: pulumi.String("host"),
 			PublishedPort: pulumi.Int(p.Number), TargetPort: pulumi.Int(p.Number),
 		})
 	}
-	order := "stop-first"
-	if s.StartFirst {
-		order = "start-first"
-	}
-	labels := docker.ServiceLabelArray{}
-	for _, k := range sortedKeys(s.Labels) {
-		labels = append(labels, &docker.ServiceLabelArgs{Label: pulumi.String(k), Value: pulumi.String(s.Labels[k])})
-	}
-	service, err := docker.NewService(ctx, name, &docker.ServiceArgs{
-		Name:   pulumi.String(naming.Swarm(part)),
-		Labels: labels,
-		TaskSpec: &docker.ServiceTaskSpecArgs{
-			ContainerSpec: spec,
-			NetworksAdvanceds: docker.ServiceTaskSpecNetworksAdvancedArray{
-				&docker.ServiceTaskSpecNetworksAdvancedArgs{Name: s.Network, Aliases: stringArray([]string{s.Alias})},
-			},
-			LogDriver: &docker.ServiceTaskSpecLogDriverArgs{Name: pulumi.String(logDriver), Options: logOptions()},
-			RestartPolicy: &docker.ServiceTaskSpecRestartPolicyArgs{
-				Condition: pulumi.String("any"), Delay: pulumi.String("2s"), Window: pulumi.String("10s"),
-			},
-			Resources: &docker.ServiceTaskSpecResourcesArgs{
-				Limits: &docker.ServiceTaskSpecResourcesLimitsArgs{MemoryBytes: pulumi.Int(s.MemoryMB << 20)},
-			},
-		},
-		Mode: &docker.ServiceModeArgs{Replicated: &docker.ServiceModeReplicatedArgs{Replicas: pulumi.Int(s.Replicas)}},
-		UpdateConfig: &docker.ServiceUpdateConfigArgs{
-			Parallelism: pulumi.Int(1), Order: pulumi.String(order), FailureAction: pulumi.String("rollback"),
-			Monitor: pulumi.String("10s"), MaxFailureRatio: pulumi.String("0.0"),
-		},
-		RollbackConfig: &docker.ServiceRollbackConfigArgs{
-			Parallelism: pulumi.Int(1), Order: pulumi.String(order), FailureAction: pulumi.String("pause"),
-			Monitor: pulumi.String("5s"), MaxFailureRatio: pulumi.String("0.0"),
-		},
-		// dnsrr: the name resolves to healthy tasks; no virtual address, no ingress mesh, which
-		// would hide the client.
-		EndpointSpec: &docker.ServiceEndpointSpecArgs{Mode: pulumi.String("dnsrr"), Ports: ports},
-		ConvergeConfig: &docker.ServiceConvergeConfigArgs{
-			Delay:   pulumi.String("1s"),
-			Timeout: pulumi.String(duration(s.Converge)),
-		},
-	}, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("declare service %s: %w", part, err)
-	}
-	return service, nil
+	return all
 }

@@ -110,17 +110,6 @@ func run(ctx context.Context, spec hostspec.Backup, p Paths, anew []string, stat
 func stage(ctx context.Context, spec hostspec.Backup, p Paths, files *staged, state *hostspec.BackupRun,
 	out io.Writer,
 ) (hostspec.Manifest, error) {
-	staging := files.dir
-	collect := func(times int) error {
-		for range times {
-			for _, part := range hostspec.MediaParts {
-				if err := linkTree(filepath.Join(p.Root+hostspec.DataDir, part), filepath.Join(staging, part)); err != nil {
-					return fmt.Errorf("collect %s: %w", part, err)
-				}
-			}
-		}
-		return nil
-	}
 	m := hostspec.Manifest{
 		Format: 1, ID: state.ID, Stack: spec.Stack, Release: spec.Release, Images: spec.Images,
 		Started: state.Started, Files: map[string]hostspec.FileTree{},
@@ -134,54 +123,20 @@ func stage(ctx context.Context, spec hostspec.Backup, p Paths, files *staged, st
 		return m, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := collect(1); err != nil {
+	if err := collect(p, files.dir); err != nil {
 		return m, err
 	}
-	// A migration waits here, at its own lock, and not in the middle of its work at those of the dump.
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock_shared($1)", int64(hostspec.MigrationLock)); err != nil {
-		return m, fmt.Errorf("keep migrations out: %w", err)
-	}
-	if m.Revision, err = postgres.Revision(ctx, conn); err != nil {
+	if err := dump(ctx, spec, p, files.dir, conn, &m); err != nil {
 		return m, err
 	}
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		return m, fmt.Errorf("begin the backup's transaction: %w", err)
-	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only reads
-	var snapshot string
-	if err := tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
-		return m, fmt.Errorf("export the database's snapshot: %w", err)
-	}
-	engine, err := docker.Connect()
+	m.Database.SHA256, m.Database.Bytes, err = fsutil.HashFile(filepath.Join(files.dir, hostspec.DumpPart))
 	if err != nil {
 		return m, err
 	}
-	defer engine.Close()
-	d := postgres.Dump{
-		Container: "momentstudio-backup-dump", ClientImage: spec.ClientImage, Network: spec.Network,
-		RegistryAuth: p.Root + hostspec.RegistrySecret,
-		Dir:          staging, Name: hostspec.DumpPart, Snapshot: snapshot, Plain: true,
-	}
-	if _, err := d.Make(ctx, engine, conn); err != nil {
-		return m, fmt.Errorf("dump the database: %w", err)
-	}
-	m.Database.Name = hostspec.DumpPart
-	if m.Database.Rows, err = postgres.CountRows(ctx, tx); err != nil {
-		return m, err
-	}
-	// Not longer: its locks would keep a migration waiting while the files are read.
-	if err := tx.Rollback(ctx); err != nil {
-		return m, fmt.Errorf("end the backup's transaction: %w", err)
-	}
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock_shared($1)", int64(hostspec.MigrationLock)); err != nil {
-		return m, fmt.Errorf("let migrations in: %w", err)
-	}
-	if m.Database.SHA256, m.Database.Bytes, err = fsutil.HashFile(filepath.Join(staging, hostspec.DumpPart)); err != nil {
-		return m, err
-	}
-	if err := collect(2); err != nil {
-		return m, err
+	for range 2 {
+		if err := collect(p, files.dir); err != nil {
+			return m, err
+		}
 	}
 	m.Staged = time.Now().UTC()
 	if _, err := files.measure(&m); err != nil {
@@ -192,6 +147,63 @@ func stage(ctx context.Context, spec hostspec.Backup, p Paths, files *staged, st
 		m.Files[hostspec.UploadsPart].Files+m.Files[hostspec.PrivatePart].Files,
 		m.Files[hostspec.UploadsPart].Bytes+m.Files[hostspec.PrivatePart].Bytes)
 	return m, nil
+}
+
+// collect links the shop's files into the staging directory.
+func collect(p Paths, dir string) error {
+	for _, part := range hostspec.MediaParts {
+		if err := linkTree(filepath.Join(p.Root+hostspec.DataDir, part), filepath.Join(dir, part)); err != nil {
+			return fmt.Errorf("collect %s: %w", part, err)
+		}
+	}
+	return nil
+}
+
+// dump writes the database into the staging directory, and its revision and rows into the manifest.
+func dump(ctx context.Context, spec hostspec.Backup, p Paths, dir string, conn *pgx.Conn,
+	m *hostspec.Manifest,
+) (err error) {
+	// A migration waits here, at its own lock, and not in the middle of its work at those of the dump.
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock_shared($1)", int64(hostspec.MigrationLock)); err != nil {
+		return fmt.Errorf("keep migrations out: %w", err)
+	}
+	if m.Revision, err = postgres.Revision(ctx, conn); err != nil {
+		return err
+	}
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return fmt.Errorf("begin the backup's transaction: %w", err)
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only reads
+	var snapshot string
+	if err := tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
+		return fmt.Errorf("export the database's snapshot: %w", err)
+	}
+	engine, err := docker.Connect()
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	d := postgres.Dump{
+		Container: "momentstudio-backup-dump", ClientImage: spec.ClientImage, Network: spec.Network,
+		RegistryAuth: p.Root + hostspec.RegistrySecret,
+		Dir:          dir, Name: hostspec.DumpPart, Snapshot: snapshot, Plain: true,
+	}
+	if _, err := d.Make(ctx, engine, conn); err != nil {
+		return fmt.Errorf("dump the database: %w", err)
+	}
+	m.Database.Name = hostspec.DumpPart
+	if m.Database.Rows, err = postgres.CountRows(ctx, tx); err != nil {
+		return err
+	}
+	// Not longer: its locks would keep a migration waiting while the files are read.
+	if err := tx.Rollback(ctx); err != nil {
+		return fmt.Errorf("end the backup's transaction: %w", err)
+	}
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_unlock_shared($1)", int64(hostspec.MigrationLock)); err != nil {
+		return fmt.Errorf("let migrations in: %w", err)
+	}
+	return nil
 }
 
 // mostTries is how often a destination is sent what changed while it was sent. What changed is a file of its own from
