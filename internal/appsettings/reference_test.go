@@ -35,7 +35,7 @@ func TestReferenceIsCurrent(t *testing.T) {
 	}
 }
 
-const intro = `<!-- Written by go test ./internal/appsettings -update; edit the tags and comments of internal/appsettings. -->
+const intro = `<!-- Written by go test ./internal/appsettings -update; edit the tags and comments there. -->
 
 # The application's settings
 

@@ -80,18 +80,18 @@ func TestAnInterruptedWriteLeavesTheOldFile(t *testing.T) {
 func TestAPartialFileIsPublishedWithItsMode(t *testing.T) {
 	dir := t.TempDir()
 	partial, path := filepath.Join(dir, "dump.partial"), filepath.Join(dir, "dump")
-	if err := os.WriteFile(partial, []byte("whole"), 0o640); err != nil {
+	if err := os.WriteFile(partial, []byte("whole"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := atomicfile.Publish(partial, path, 0o600); err != nil {
+	if err := atomicfile.Publish(partial, path, 0o640); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := content(t, path); got != "whole" || info.Mode().Perm() != 0o600 {
-		t.Errorf("got %q with mode %o, want \"whole\" with 600", got, info.Mode().Perm())
+	if got := content(t, path); got != "whole" || info.Mode().Perm() != 0o640 {
+		t.Errorf("got %q with mode %o, want \"whole\" with 640", got, info.Mode().Perm())
 	}
 	only(t, dir, "dump")
 }

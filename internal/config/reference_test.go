@@ -37,7 +37,7 @@ func TestReferenceIsCurrent(t *testing.T) {
 	}
 }
 
-const referenceIntro = `<!-- Written by go test ./internal/config -update; edit the comments of internal/config. -->
+const referenceIntro = `<!-- Written by go test ./internal/config -update; edit the comments there. -->
 
 # Config keys
 
