@@ -61,14 +61,14 @@ func main() {
 
 // project is a program beside the shop's, with a state of its own.
 type project struct {
-	w        *world
+	w        *env
 	dir      string
 	program  string
 	settings []string // environment
 }
 
 // newProject builds a program inside the clone, with its modules, and makes a stack for it.
-func newProject(w *world, name, source string) project {
+func newProject(w *env, name, source string) project {
 	w.t.Helper()
 	dir := w.t.TempDir()
 	p := project{
@@ -153,7 +153,7 @@ func median(of []time.Duration) time.Duration {
 // compiled beforehand, and they take turns. It also tells how much memory the program takes, and what declared hosts
 // add to a preview.
 func BenchmarkEmpty(b *testing.B) {
-	w := newWorld(b)
+	w := newEnv(b)
 	w.up()
 	empty := newProject(w, "empty", emptyProgram)
 	nodes := newProject(w, "nodes", nodesProgram)

@@ -22,7 +22,7 @@ for f in *.json; do s=${f%.json}; case $s in momentstudio-postgres|momentstudio-
 // posts the very same definitions to the engine. Host, images and data are there already in both cases: Hetzner's
 // part is nobody's doing.
 func BenchmarkServices(b *testing.B) {
-	w := newWorld(b)
+	w := newEnv(b)
 	began := time.Now()
 	w.up()
 	first := time.Since(began)
@@ -57,7 +57,7 @@ func BenchmarkServices(b *testing.B) {
 }
 
 // awaitSite waits until page and API are served.
-func (w *world) awaitSite(b *testing.B, began time.Time) {
+func (w *env) awaitSite(b *testing.B, began time.Time) {
 	b.Helper()
 	client := newSite(b, w).client
 	serves := func(path string) bool {

@@ -13,7 +13,7 @@ import (
 // and compares what visitors notice of it with a release that stops the old tasks first, as the
 // procedure before this program did. All of it in one sandbox, so that the figures stand side by side.
 func BenchmarkRelease(b *testing.B) {
-	w := newWorld(b)
+	w := newEnv(b)
 	w.up()
 	w.openToCrowd()
 	for n := range b.N {
@@ -21,7 +21,7 @@ func BenchmarkRelease(b *testing.B) {
 	}
 }
 
-func benchmarkRelease(b *testing.B, w *world, number int) {
+func benchmarkRelease(b *testing.B, w *env, number int) {
 	backend, frontend := w.releaseImages(images.Options{Release: fmt.Sprint("bench-", number)}, nil)
 	crowd := startCrowd(b, w, fmt.Sprint("rolling-", number))
 	w.release(number, backend, frontend)
@@ -77,7 +77,7 @@ unavoidable parts: pull %.1f s, start to healthy of backend and frontend %.1f s;
 }
 
 // servesSince waits until browsers get the release and returns the time since the given moment.
-func (w *world) servesSince(b *testing.B, number int, began time.Time) time.Duration {
+func (w *env) servesSince(b *testing.B, number int, began time.Time) time.Duration {
 	b.Helper()
 	client := newSite(b, w).client
 	for deadline := began.Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
@@ -92,7 +92,7 @@ func (w *world) servesSince(b *testing.B, number int, began time.Time) time.Dura
 
 // startsToHealthy is the time that the service's task took from its start to its first good health check, which is
 // when Swarm calls it running. The engine's own events would not tell: it remembers a few hundred.
-func (w *world) startsToHealthy(b *testing.B, service string) time.Duration {
+func (w *env) startsToHealthy(b *testing.B, service string) time.Duration {
 	b.Helper()
 	times := strings.Fields(w.host("c=$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-" +
 		service + " | head -1); " +

@@ -10,12 +10,10 @@ import (
 
 	"github.com/cloudflare/cloudflare-go"
 	"github.com/hetznercloud/hcloud-go/v2/hcloud"
-
-	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 )
 
 // inject makes an emulated cloud misbehave; it is asked afterwards whether that was reached.
-func (w *world) inject(api string, rule map[string]any) {
+func (w *env) inject(api string, rule map[string]any) {
 	w.t.Helper()
 	body, err := json.Marshal(rule)
 	if err != nil {
@@ -25,7 +23,7 @@ func (w *world) inject(api string, rule map[string]any) {
 }
 
 // reached ends the injected faults, and returns those that hit no request.
-func (w *world) reached(api string) (missed []string) {
+func (w *env) reached(api string) (missed []string) {
 	w.t.Helper()
 	var now struct {
 		Faults []struct {
@@ -45,15 +43,6 @@ func (w *world) reached(api string) (missed []string) {
 	return missed
 }
 
-// told is what a command says at its end.
-func told(command, out string) string {
-	at := strings.LastIndex("\n"+out, "\n"+command+": ")
-	if at < 0 {
-		return ""
-	}
-	return strings.TrimPrefix(out[at:], command+": ")
-}
-
 // cloudFault is something that goes wrong at a cloud while the stack is made.
 type cloudFault struct {
 	name     string
@@ -61,12 +50,11 @@ type cloudFault struct {
 	rule     map[string]any
 	resource string   // that cannot be made
 	says     []string // of it
-	kept     string
 }
 
 // cloudFaults are tried while a stack is made from nothing: each run ends at its faults, and the next goes on from
 // there. None may leave a twin or an orphan.
-func cloudFaults(t *testing.T, w *world) {
+func cloudFaults(t *testing.T, w *env) {
 	r, err := w.s.Prepare(w.ctx, &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
@@ -80,8 +68,6 @@ func cloudFaults(t *testing.T, w *world) {
 		return all
 	}
 	w.foreignRecord()
-	const goesOn, noTwin = "what was made is in the state; the next update goes on", "the next update takes it over: no " +
-		"twin"
 	// What is made side by side is held back until its turn, and late: a failure that comes first ends what has not begun.
 	noWidget := cloudFault{api: "cloudflare", rule: rule("status", "POST", "widgets$", "status", 400, "seconds", 4)}
 	noRecord := cloudFault{api: "cloudflare", rule: rule("status", "POST", "/dns_records$", "status", 400, "seconds", 4)}
@@ -92,37 +78,32 @@ func cloudFaults(t *testing.T, w *world) {
 		{
 			"Hetzner: the token is not accepted", "hetzner", rule("status", "", "", "status", 401), "",
 			[]string{"HCLOUD_TOKEN"},
-			"nothing is made",
 		},
 	}, {
 		{
 			"Cloudflare: the token is not accepted", "cloudflare", rule("status", "", "", "status", 403), "",
 			[]string{"CLOUDFLARE_API_TOKEN", "Turnstile"},
-			"nothing is made",
 		},
 	}, {
 		{"Hetzner: the token may only read", "hetzner", rule("status", "POST", "", "status", 403, "code", "token_readonly",
-			"message", "the token is read-only"), anything, []string{"HCLOUD_TOKEN", "Read & Write"}, goesOn},
+			"message", "the token is read-only"), anything, []string{"HCLOUD_TOKEN", "Read & Write"}},
 		noWidget,
 	}, {
 		{"Hetzner: the quota is used up", "hetzner", rule("status", "POST", "/v1/primary_ips$", "status", 403, "code",
-			"resource_limit_exceeded", "message", "primary IP limit exceeded"), "host-address", []string{"quota"}, goesOn},
+			"resource_limit_exceeded", "message", "primary IP limit exceeded"), "host-address", []string{"quota"}},
 		{
 			"Hetzner: an error of its own before a create", "hetzner", rule("status", "POST", "/v1/firewalls$", "status", 500),
 			"host-firewall",
 			[]string{"an error of its own"},
-			goesOn,
 		},
 		{
 			"Hetzner: the connection is cut before a create", "hetzner", rule("drop-before", "POST", "/v1/networks$"),
 			"host-network",
 			[]string{"did not answer"},
-			goesOn,
 		},
 		{
 			"Hetzner: a volume of somebody else has the name", "", nil, "host-data",
 			[]string{"did not make"},
-			"what is somebody else's is not touched, and nothing is made beside it",
 		},
 		noWidget, noKey,
 	}, {
@@ -130,23 +111,20 @@ func cloudFaults(t *testing.T, w *world) {
 			"Hetzner: the answer to an address's create is lost", "hetzner", rule("drop-after", "POST", "/v1/primary_ips$"),
 			"host-address",
 			[]string{"did not answer"},
-			noTwin,
 		},
 		{
 			"Hetzner: what was made is not found for a while", "hetzner",
-			rule("not-found-for", "POST", "/v1/firewalls$", "seconds", 2), "host-firewall", nil, noTwin,
+			rule("not-found-for", "POST", "/v1/firewalls$", "seconds", 2), "host-firewall", nil,
 		},
 		{
 			"Hetzner: the answer to a network's create is lost", "hetzner", rule("drop-after", "POST", "/v1/networks$"),
 			"host-network",
 			[]string{"did not answer"},
-			noTwin,
 		},
 		{
 			"Hetzner: the answer to a volume's create is lost", "hetzner", rule("drop-after", "POST", "/v1/volumes$"),
 			"host-data",
 			[]string{"did not answer"},
-			noTwin,
 		},
 		noWidget, noKey,
 	}, {
@@ -154,7 +132,6 @@ func cloudFaults(t *testing.T, w *world) {
 			"Hetzner: the answer to a key's create is lost", "hetzner", rule("drop-after", "POST", "/v1/ssh_keys$"),
 			"host-deploy-key",
 			[]string{"did not answer"},
-			noTwin,
 		},
 		noWidget, noRecord, noSubnet,
 	}, {
@@ -162,7 +139,6 @@ func cloudFaults(t *testing.T, w *world) {
 			"Hetzner: the answer to a subnet's create is lost", "hetzner", rule("drop-after", "POST", "add_subnet$"),
 			"host-subnet",
 			[]string{"did not answer"},
-			noTwin,
 		},
 		noWidget, noRecord, noServer,
 	}} {
@@ -174,7 +150,6 @@ func cloudFaults(t *testing.T, w *world) {
 			"Hetzner: it is made, and what became of it is not answered", "hetzner", rule("drop-before", "GET", "/v1/actions$"),
 			"host-subnet",
 			[]string{"did not answer"},
-			"the next update reads what there is, and goes on",
 		},
 		noWidget, noRecord, noServer,
 	}, {
@@ -182,13 +157,11 @@ func cloudFaults(t *testing.T, w *world) {
 			"Cloudflare: the token may not make widgets", "cloudflare", rule("status", "POST", "widgets$", "status", 403),
 			"turnstile-widget",
 			[]string{"Turnstile / Edit"},
-			goesOn,
 		},
 		{
 			"Cloudflare: the answer to a record's create is lost", "cloudflare",
 			rule("drop-after", "POST", "/dns_records$", "times", 2), "dns-apex",
 			[]string{"there already"},
-			noTwin,
 		},
 		noServer,
 	}, {
@@ -196,19 +169,17 @@ func cloudFaults(t *testing.T, w *world) {
 			"Cloudflare: an error of its own", "cloudflare", rule("status", "POST", "widgets$", "status", 500),
 			"turnstile-widget",
 			[]string{"an error of its own"},
-			goesOn,
 		},
 		noServer,
 	}, {
 		{"Hetzner: it has no server of this type", "hetzner", rule("status", "POST", "/v1/servers$", "status", 412, "code",
-			"resource_unavailable", "message", "error during placement"), "host-server", []string{"host.serverType"}, goesOn},
+			"resource_unavailable", "message", "error during placement"), "host-server", []string{"host.serverType"}},
 		noWidget,
 	}, {
 		{
 			"Hetzner: the answer to a server's create is lost", "hetzner", rule("drop-after", "POST", "/v1/servers$"),
 			"host-server",
 			[]string{"did not answer"},
-			noTwin,
 		},
 		noWidget,
 	}, {
@@ -216,7 +187,6 @@ func cloudFaults(t *testing.T, w *world) {
 			"Hetzner: an action ends in an error", "hetzner", rule("action-error", "POST", "/actions/attach$"),
 			"host-data-attachment",
 			[]string{"could not do it"},
-			"the next update does it again",
 		},
 		noWidget,
 	}, {
@@ -224,7 +194,6 @@ func cloudFaults(t *testing.T, w *world) {
 			"Hetzner: the answer to an attachment of the volume is lost", "hetzner",
 			rule("drop-after", "POST", "/actions/attach$"), "host-data-attachment",
 			[]string{"did not answer"},
-			noTwin,
 		},
 		noWidget,
 	}} {
@@ -242,7 +211,7 @@ func cloudFaults(t *testing.T, w *world) {
 }
 
 // round runs an update that meets some faults at once, and tells all of them.
-func (w *world) round(faults []cloudFault) {
+func (w *env) round(faults []cloudFault) {
 	w.t.Helper()
 	apis := map[string]int{}
 	holding := 0
@@ -295,7 +264,7 @@ func (w *world) round(faults []cloudFault) {
 				w.t.Errorf("%s: it does not say %q of %s, but %q:\n%s", f.name, want, f.resource, parts[f.name], tail(out, 60))
 			}
 		}
-		faulttable.Try(w.t, "Clouds", f.name, parts[f.name], f.kept, w.credentials()...)
+		explains(w.t, f.name, parts[f.name], w.credentials()...)
 	}
 }
 
@@ -314,7 +283,7 @@ func partOf(message, resource string) string {
 }
 
 // refusedForeign runs an update that meets something of somebody else's.
-func (w *world) refusedForeign(name string, says ...string) {
+func (w *env) refusedForeign(name string, says ...string) {
 	w.t.Helper()
 	out, err := w.update()
 	message := told("studio", out)
@@ -326,12 +295,11 @@ func (w *world) refusedForeign(name string, says ...string) {
 			w.t.Errorf("%s: it does not say %q:\n%s", name, want, tail(out, 40))
 		}
 	}
-	faulttable.Try(w.t, "Clouds", name, message, "what is somebody else's was not touched, and nothing was made beside it",
-		w.credentials()...)
+	explains(w.t, name, message, w.credentials()...)
 }
 
 // foreignRecord is a name that leads elsewhere already.
-func (w *world) foreignRecord() {
+func (w *env) foreignRecord() {
 	w.t.Helper()
 	cloud, zone := w.flare()
 	record, err := cloud.CreateDNSRecord(w.ctx, zone, cloudflare.CreateDNSRecordParams{
@@ -351,7 +319,7 @@ func (w *world) foreignRecord() {
 }
 
 // foreignVolume has the name of the stack's own, until it is removed.
-func (w *world) foreignVolume() (remove func()) {
+func (w *env) foreignVolume() (remove func()) {
 	w.t.Helper()
 	api := w.hetzner()
 	made, _, err := api.Volume.Create(w.ctx, hcloud.VolumeCreateOpts{
@@ -369,7 +337,7 @@ func (w *world) foreignVolume() (remove func()) {
 }
 
 // removeSubnet takes away what an update made whose answer was lost.
-func (w *world) removeSubnet() {
+func (w *env) removeSubnet() {
 	w.t.Helper()
 	api := w.hetzner()
 	networks, err := api.Network.All(w.ctx)
@@ -419,7 +387,7 @@ var healing = []struct {
 }
 
 // heals does work that meets faults which are waited out.
-func (w *world) heals(work func()) {
+func (w *env) heals(work func()) {
 	w.t.Helper()
 	for _, f := range healing {
 		f.rule["times"] = 1
@@ -428,8 +396,5 @@ func (w *world) heals(work func()) {
 	work()
 	if missed := append(w.reached("cloudflare"), w.reached("hetzner")...); len(missed) > 0 {
 		w.t.Errorf("no request was hit by %v", missed)
-	}
-	for _, f := range healing {
-		faulttable.Healed(w.t, "Clouds", f.name, "what is made is what it is without the fault")
 	}
 }

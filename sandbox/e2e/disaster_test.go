@@ -7,13 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 )
 
 // lostAll deletes server and volume behind the engine's back, and gets the shop back, byte by byte, from what is off
 // the host.
-func lostAll(t *testing.T, w *world) {
+func lostAll(t *testing.T, w *env) {
 	w.mustBackUp()
 	listed := strings.Fields(w.mustRestore("list --from s3"))
 	backup := listed[len(listed)-3]
@@ -46,8 +44,7 @@ func lostAll(t *testing.T, w *world) {
 	if err == nil || !strings.Contains(out, "host-data") || !strings.Contains(out, "--forget") {
 		t.Fatalf("an update makes a new, empty volume without a word: %v\n%s", err, tail(out, 40))
 	}
-	faulttable.Try(t, "Clouds", "Hetzner: server and volume were deleted outside", told("studio", out),
-		"no empty volume is made in their place")
+	explains(t, "server and volume were deleted outside", told("studio", out), w.credentials()...)
 	generation, _ := w.configured("host")["generation"].(int)
 	w.configure("host", "generation", generation+1)
 	if out, err := w.studio("recover", "--yes", "--forget", "host-data", "--forget", "host-server", "--config-file",
@@ -68,7 +65,7 @@ func lostAll(t *testing.T, w *world) {
 
 // badDestinations are one that does not answer, and one on a disk that has no room left. restic tries for a quarter
 // of an hour before it gives up on that.
-func badDestinations(t *testing.T, w *world) {
+func badDestinations(t *testing.T, w *env) {
 	if w.configured("backup")["sftp"] == nil {
 		w.sftpDestination()
 	}
@@ -89,8 +86,7 @@ func badDestinations(t *testing.T, w *world) {
 		if !strings.Contains(message, "destination "+destination) {
 			t.Errorf("%s: it does not name the destination:\n%s", fault, tail(out, 30))
 		}
-		faulttable.Try(t, "Backups", fault, message, "the other destinations have their copy, and the time of the last "+
-			"backup is not moved", w.backupSecrets()...)
+		explains(t, fault, message, w.backupSecrets()...)
 	}
 	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/:9443/:9/' " + backupSecret)
 	fails("a destination does not answer", "s3")
@@ -127,7 +123,7 @@ func badDestinations(t *testing.T, w *world) {
 }
 
 // fullDisk is a data volume that has no room left while a backup writes its copy onto it.
-func fullDisk(t *testing.T, w *world) {
+func fullDisk(t *testing.T, w *env) {
 	w.host("mkdir -p /mnt/momentstudio/uploads/big && head -c 400000000 /dev/urandom > " +
 		"/mnt/momentstudio/uploads/big/p.bin")
 	rows, files, before := w.rows(), w.files(), w.lastBackup()
@@ -143,8 +139,7 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 	if w.host("systemctl show momentstudio-backup.service -p Result --value") == "success" || w.lastBackup() != before {
 		t.Errorf("a copy that did not fit is reported as done:\n%s", tail(out, 30))
 	}
-	faulttable.Try(t, "Backups", "the disk fills up in the middle of a backup", told("hostops", out),
-		"rows, files and earlier backups are as they were", w.backupSecrets()...)
+	explains(t, "the disk fills up in the middle of a backup", told("hostops", out), w.backupSecrets()...)
 	w.awaitHost()
 	w.holds("after the disk was full", rows, files)
 	if out, err := w.restic("local", w.backupSpec().Password, "check"); err != nil {
@@ -169,8 +164,7 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 	if least, err := strconv.Atoi(w.host("cat /tmp/least")); err != nil || least < 480 || least > 700 {
 		t.Errorf("meanwhile there were %d MB free, want about 512 (%v)", least, err)
 	}
-	faulttable.Try(t, "Backups", "a dump takes more of the disk than it may", told("hostops", out),
-		"Postgres has its reserve; rows and earlier backups are as they were", w.backupSecrets()...)
+	explains(t, "a dump takes more of the disk than it may", told("hostops", out), w.backupSecrets()...)
 	w.sql("DROP TABLE of_large_values")
 	w.holds("after a dump that was too long", rows, files)
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -17,8 +18,8 @@ import (
 	"github.com/hetznercloud/hcloud-go/v2/hcloud"
 )
 
-// env is one variable of the environment that the sandbox's commands have.
-func (w *world) env(name string) string {
+// variable is one variable of the environment that the sandbox's commands have.
+func (w *env) variable(name string) string {
 	w.t.Helper()
 	for _, v := range w.s.Env(w.tools) {
 		if value, found := strings.CutPrefix(v, name+"="); found {
@@ -30,7 +31,7 @@ func (w *world) env(name string) string {
 }
 
 // drift lists what `studio drift` finds, as "where name", and fails when its exit code does not fit.
-func (w *world) drift() map[string]string {
+func (w *env) drift() map[string]string {
 	w.t.Helper()
 	file := filepath.Join(w.t.TempDir(), "drift.json")
 	out, err := w.studio("drift", "--json", file, "--config-file", w.s.ConfigFile())
@@ -55,9 +56,17 @@ func (w *world) drift() map[string]string {
 	return all
 }
 
+// lastingDrift is the drift without failed tasks, which stay in the history for a day.
+func (w *env) lastingDrift() map[string]string {
+	w.t.Helper()
+	found := w.drift()
+	maps.DeleteFunc(found, func(what, _ string) bool { return strings.HasPrefix(what, "task ") })
+	return found
+}
+
 // byHand changes each kind of thing as somebody would who does not know of the program, and returns what is
 // to be found, with a word of it.
-func (w *world) byHand() map[string]string {
+func (w *env) byHand() map[string]string {
 	t, ctx := w.t, w.ctx
 	t.Helper()
 	hetzner := w.hetzner()
@@ -104,9 +113,9 @@ func (w *world) byHand() map[string]string {
 }
 
 // flare is Cloudflare's API and the shop's zone, as somebody in the dashboard has them.
-func (w *world) flare() (*cloudflare.API, *cloudflare.ResourceContainer) {
+func (w *env) flare() (*cloudflare.API, *cloudflare.ResourceContainer) {
 	w.t.Helper()
-	cloud, err := cloudflare.NewWithAPIToken(w.env("CLOUDFLARE_API_TOKEN"),
+	cloud, err := cloudflare.NewWithAPIToken(w.variable("CLOUDFLARE_API_TOKEN"),
 		cloudflare.BaseURL("https://"+w.s.Gateway().String()+":8443/client/v4"),
 		cloudflare.HTTPClient(&http.Client{Transport: &http.Transport{TLSClientConfig: w.trust()}}))
 	if err != nil {
@@ -116,7 +125,7 @@ func (w *world) flare() (*cloudflare.API, *cloudflare.ResourceContainer) {
 }
 
 // editRecord points www elsewhere.
-func editRecord(t testing.TB, w *world) {
+func editRecord(t testing.TB, w *env) {
 	t.Helper()
 	cloud, zone := w.flare()
 	records, _, err := cloud.ListDNSRecords(context.Background(), zone,
@@ -144,8 +153,8 @@ func editRecord(t testing.TB, w *world) {
 var target = regexp.MustCompile(`--target '([^']+)'`)
 
 // drifts are found whatever they are, and their own commands revert them.
-func drifts(t *testing.T, w *world) {
-	if found := w.drift(); len(found) > 0 {
+func drifts(t *testing.T, w *env) {
+	if found := w.lastingDrift(); len(found) > 0 {
 		t.Fatalf("there is drift before anybody did something: %v", found)
 	}
 	for w.host("echo $(( $(date +%s) - $(systemctl show --property=UserspaceTimestamp --value --timestamp=unix | tr -d "+
@@ -177,13 +186,7 @@ func drifts(t *testing.T, w *world) {
 	w.mustPulumi(revert...)
 	w.host("docker service rm by-hand")
 	w.mustUpdate()
-	left := w.drift()
-	for what := range left {
-		if strings.HasPrefix(what, "task ") {
-			delete(left, what) // history, for a day
-		}
-	}
-	if len(left) > 0 {
+	if left := w.lastingDrift(); len(left) > 0 {
 		t.Errorf("after its own commands there is still drift: %v", left)
 	}
 	w.host("docker secret rm by-hand")

@@ -21,7 +21,7 @@ import (
 )
 
 // drillFile is the committed Pulumi.drill.yaml with what only this sandbox knows, as an operator fills it in.
-func (w *world) drillFile() string {
+func (w *env) drillFile() string {
 	w.t.Helper()
 	text, err := os.ReadFile(filepath.Join(w.s.Project, "Pulumi.drill.yaml"))
 	if err != nil {
@@ -68,7 +68,7 @@ func (w *world) drillFile() string {
 }
 
 // drill runs `studio drill` as a terminal or a workflow does.
-func (w *world) drillCommand(args ...string) (*exec.Cmd, *bytes.Buffer) {
+func (w *env) drillCommand(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	//nolint:gosec // our own program
 	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), append([]string{"drill"}, args...)...)
 	cmd.Dir, cmd.Env = w.s.Project, w.s.Env(w.tools)
@@ -78,7 +78,7 @@ func (w *world) drillCommand(args ...string) (*exec.Cmd, *bytes.Buffer) {
 }
 
 // hosts are the containers that are hosts of this sandbox.
-func (w *world) hosts() []string {
+func (w *env) hosts() []string {
 	w.t.Helper()
 	out, err := exec.CommandContext(w.ctx, "docker", "ps", "-q", "--filter",
 		"label=momentstudio-sandbox=momentstudio-"+w.s.Name).Output()
@@ -89,7 +89,7 @@ func (w *world) hosts() []string {
 }
 
 // drills prove the newest backup on a host of its own, beside the shop, and leave nothing.
-func drills(t *testing.T, w *world) {
+func drills(t *testing.T, w *env) {
 	w.giveOwner()
 	w.mustBackUp()
 	rows, files := w.rows(), w.files()
@@ -130,8 +130,8 @@ func drills(t *testing.T, w *world) {
 	cmd, out = w.drillCommand("--stack", "drill-killed", "--of", "", "--config-file", file, "--for", "1s", "--ssh-allow",
 		"30m", "--address", w.s.Gateway().String())
 	w.drillToItsHost(cmd, out)
-	for _, pattern := range []string{"studio drill --stack drill-killed", "pulumi .*--stack drill-killed"} {
-		_ = exec.Command("pkill", "-KILL", "-f", pattern).Run() //nolint:gosec // of this test
+	for _, pid := range append([]int{cmd.Process.Pid}, descendants(cmd.Process.Pid)...) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	_ = cmd.Wait()
 	w.deleteServer("drill-killed")
@@ -151,7 +151,7 @@ func drills(t *testing.T, w *world) {
 }
 
 // drillToItsHost starts a drill and waits until its host is there.
-func (w *world) drillToItsHost(cmd *exec.Cmd, out *bytes.Buffer) {
+func (w *env) drillToItsHost(cmd *exec.Cmd, out *bytes.Buffer) {
 	w.t.Helper()
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
@@ -165,7 +165,7 @@ func (w *world) drillToItsHost(cmd *exec.Cmd, out *bytes.Buffer) {
 }
 
 // deleteServer deletes the server of a stack by the API, as somebody in the console would.
-func (w *world) deleteServer(stack string) {
+func (w *env) deleteServer(stack string) {
 	w.t.Helper()
 	api := w.hetzner()
 	servers, err := api.Server.AllWithOpts(w.ctx, hcloud.ServerListOpts{ListOpts: hcloud.ListOpts{LabelSelector: "stack=" +
@@ -278,7 +278,7 @@ func silent(t *testing.T, host string) {
 }
 
 // nothingOfDrills looks for anything that is left of one.
-func nothingOfDrills(t *testing.T, w *world, before map[string]int) {
+func nothingOfDrills(t *testing.T, w *env, before map[string]int) {
 	t.Helper()
 	for name, left := range w.remains() {
 		if left != before[name] {
@@ -293,9 +293,8 @@ func nothingOfDrills(t *testing.T, w *world, before map[string]int) {
 	if out, err := cmd.Output(); err != nil || strings.Contains(string(out), "drill-") {
 		t.Errorf("stacks of drills are left: %s (%v)", out, err)
 	}
-	if out, err := exec.CommandContext(w.ctx, "find", filepath.Join(w.s.Home, "state"), "-type", "f", "-name",
-		"*drill-*").Output(); err != nil || len(out) > 0 {
-		t.Errorf("the state's store keeps something of drills: %s (%v)", out, err)
+	if objects := w.stateObjects(""); strings.Contains(objects, "/drill-") || !strings.Contains(objects, w.s.Stack) {
+		t.Errorf("the state's bucket keeps something of drills, or was not listed:\n%s", objects)
 	}
 	left, _ := filepath.Glob(filepath.Join(w.s.Project, ".momentstudio", "drill-*", "ssh"))
 	files, _ := filepath.Glob(filepath.Join(w.s.Project, ".momentstudio", "drill-*", "*.yaml"))
@@ -305,7 +304,7 @@ func nothingOfDrills(t *testing.T, w *world, before map[string]int) {
 }
 
 // giveOwner gives the shop an owner, in whose name a drill looks at what only staff see.
-func (w *world) giveOwner() {
+func (w *env) giveOwner() {
 	w.t.Helper()
 	w.sql("INSERT INTO users (id, email, username, hashed_password, role) SELECT gen_random_uuid(), " +
 		"'owner@example.com', 'owner', 'none', 'owner' WHERE NOT EXISTS (SELECT FROM users WHERE role = 'owner')")

@@ -1,5 +1,5 @@
-// Package e2e runs the program through the sandbox, with the real engine and real servers, the way
-// its users do. The steps stand on each other and on one sandbox, because making one takes minutes.
+// Package e2e runs the program through the sandbox, with the real engine and real servers, the way its users do. All
+// groups of steps share one sandbox, because making one takes minutes.
 package e2e
 
 import (
@@ -26,26 +26,34 @@ import (
 	"github.com/prekzursil/momentstudio-infra/sandbox/toolchain"
 )
 
-// world is the sandbox under test.
-type world struct {
+// env is the sandbox under test.
+type env struct {
 	t     testing.TB
 	ctx   context.Context
 	s     runner.Settings
 	tools toolchain.Toolchain
 
+	group     testing.TB // of the group that runs
+	isUp      bool       // the stack was brought up and not destroyed since
+	destroyed bool       // the stack was destroyed, the sandbox was not
+	broken    bool       // the group before failed
+	first     []byte     // the stack's file when the sandbox came up
+	applied   []byte     // the stack's file at the last update that succeeded
+
 	oldBypassToken string       // of before the rotations
 	sftpPause      atomic.Int64 // of the SFTP server before each read, in nanoseconds
 }
 
-// newWorld prepares a sandbox of its own, removed at the end of the test.
-func newWorld(t testing.TB) *world {
+// newEnv prepares the tests' own sandbox, which is removed at the end of the test unless E2E_REUSE keeps it. Its name
+// and home are fixed, so that the next run finds it.
+func newEnv(t testing.TB) *env {
 	t.Helper()
 	s, err := runner.FromEnvironment(clone(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// MOMENTSTUDIO_WORLD is a digit: runs with different ones do not meet, their drills included.
-	n, _ := strconv.Atoi(os.Getenv("MOMENTSTUDIO_WORLD"))
+	n := chosen.sandbox
+	s.CLI = runner.BuiltPulumi
 	s.Name = "e2e"
 	if n > 0 {
 		s.Name += strconv.Itoa(n)
@@ -53,22 +61,51 @@ func newWorld(t testing.TB) *world {
 	s.Home = "/var/lib/momentstudio-" + s.Name
 	s.Subnet = netip.MustParsePrefix(fmt.Sprintf("10.201.%d.0/24", 65+n))
 	s.PrivateNetwork = netip.MustParsePrefix(fmt.Sprintf("10.%d.0.0/16", 78+2*n))
-	w := &world{t: t, ctx: t.Context(), s: s}
+	w := &env{t: t, group: t, ctx: t.Context(), s: s}
 	built := filepath.Join(s.Cache, "bin", "momentstudio-infra")
 	if record != "" {
 		built = filepath.Join(s.Project, "bin", "edited") // a program of its own: some plans are of edited ones
 	}
 	useBuiltProgram(t, s, built)
-	down := func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-		defer cancel()
-		if err := s.Down(ctx, io.Discard, false); err != nil {
-			t.Errorf("the sandbox was not removed: %v", err)
-		}
+	if !chosen.reuse {
+		w.remove() // what a killed run left
 	}
-	down() // what a killed run left
-	t.Cleanup(down)
+	t.Cleanup(func() {
+		if chosen.reuse && w.isUp {
+			t.Logf("the sandbox in %s is kept; a run without E2E_REUSE removes it", s.Home)
+			return
+		}
+		w.remove()
+	})
 	return w
+}
+
+// remove takes the sandbox down with all that it made.
+func (w *env) remove() {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	if err := w.s.Down(ctx, io.Discard, false); err != nil {
+		w.t.Errorf("the sandbox was not removed: %v", err)
+	}
+	w.isUp = false
+}
+
+// readFile reads the stack's file; there is none before the first update.
+func (w *env) readFile() []byte {
+	w.t.Helper()
+	text, err := os.ReadFile(w.s.ConfigFile())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		w.t.Fatal(err)
+	}
+	return text
+}
+
+func (w *env) writeFile(text []byte) {
+	w.t.Helper()
+	if err := os.WriteFile(w.s.ConfigFile(), text, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // useBuiltProgram makes the CLI run the program that the sandbox built, as a pipeline does: it would link
@@ -119,25 +156,25 @@ func clone(t testing.TB) string {
 }
 
 // up brings the stack to its config and returns what the run printed.
-func (w *world) up() (runner.Result, string) {
+func (w *env) up() (runner.Result, string) {
 	w.t.Helper()
 	var out bytes.Buffer
 	r, err := w.s.Up(w.ctx, &out)
 	if err != nil {
 		w.t.Fatalf("sandbox up: %v\n%s", err, tail(out.String(), 60))
 	}
-	w.tools = r.Tools
+	w.tools, w.isUp, w.applied = r.Tools, true, w.readFile()
 	return r, out.String()
 }
 
 // pulumi runs the CLI and returns its output and error.
-func (w *world) pulumi(args ...string) (string, error) {
+func (w *env) pulumi(args ...string) (string, error) {
 	var out bytes.Buffer
 	err := w.s.Pulumi(w.ctx, &out, &out, append(args, "--non-interactive")...)
 	return out.String(), err
 }
 
-func (w *world) mustPulumi(args ...string) string {
+func (w *env) mustPulumi(args ...string) string {
 	w.t.Helper()
 	out, err := w.pulumi(args...)
 	if err != nil {
@@ -147,15 +184,15 @@ func (w *world) mustPulumi(args ...string) string {
 }
 
 // studio runs our own command in the current clone.
-func (w *world) studio(args ...string) (string, error) {
+func (w *env) studio(args ...string) (string, error) {
 	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), append(args, "--stack", w.s.Stack)...)
 	cmd.Dir, cmd.Env = w.s.Project, w.s.Env(w.tools)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
-// configure sets one value of the stack's file, as an operator would.
-func (w *world) configure(group, field string, value any) {
+// configure sets one value of the stack's file, as an operator would; nil removes it.
+func (w *env) configure(group, field string, value any) {
 	w.t.Helper()
 	text, err := os.ReadFile(w.s.ConfigFile())
 	if err != nil {
@@ -174,6 +211,9 @@ func (w *world) configure(group, field string, value any) {
 			m = map[string]any{}
 		}
 		m[field] = value
+		if value == nil {
+			delete(m, field)
+		}
 		config["momentstudio:"+group] = m
 	}
 	out, err := yaml.Marshal(file)
@@ -186,36 +226,32 @@ func (w *world) configure(group, field string, value any) {
 }
 
 // keepConfig returns what puts the stack's file back as it is now.
-func (w *world) keepConfig() (back func()) {
+func (w *env) keepConfig() (back func()) {
 	w.t.Helper()
-	file, err := os.ReadFile(w.s.ConfigFile())
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	file := w.readFile()
 	return func() {
-		if err := os.WriteFile(w.s.ConfigFile(), file, 0o600); err != nil {
-			w.t.Fatal(err)
-		}
+		w.t.Helper()
+		w.writeFile(file)
 	}
 }
 
-// step is one line of a preview.
-type step struct {
+// planStep is one line of a preview.
+type planStep struct {
 	Op  string `json:"op"`
 	URN string `json:"urn"`
 }
 
-func (s step) name() string { return s.URN[strings.LastIndex(s.URN, "::")+2:] }
+func (s planStep) name() string { return s.URN[strings.LastIndex(s.URN, "::")+2:] }
 
 // preview returns the steps that change something.
-func (w *world) preview() []step {
+func (w *env) preview() []planStep {
 	w.t.Helper()
 	var out, errOut bytes.Buffer
 	if err := w.s.Pulumi(w.ctx, &out, &errOut, "preview", "--json", "--non-interactive"); err != nil {
 		w.t.Fatalf("pulumi preview --json: %v\n%s%s", err, tail(out.String(), 40), tail(errOut.String(), 20))
 	}
 	var doc struct {
-		Steps []step `json:"steps"`
+		Steps []planStep `json:"steps"`
 	}
 	if err := json.Unmarshal(out.Bytes(), &doc); err != nil {
 		w.t.Fatalf("the preview's JSON: %v\n%s", err, tail(out.String(), 20))
@@ -223,11 +259,11 @@ func (w *world) preview() []step {
 	if len(doc.Steps) == 0 {
 		w.t.Fatal("the preview has no steps at all")
 	}
-	return slices.DeleteFunc(doc.Steps, func(s step) bool { return s.Op == "same" })
+	return slices.DeleteFunc(doc.Steps, func(s planStep) bool { return s.Op == "same" })
 }
 
 // configured reads one group of the stack's file.
-func (w *world) configured(group string) map[string]any {
+func (w *env) configured(group string) map[string]any {
 	w.t.Helper()
 	text, err := os.ReadFile(w.s.ConfigFile())
 	if err != nil {
@@ -244,7 +280,7 @@ func (w *world) configured(group string) map[string]any {
 }
 
 // hostID returns the container that is the booted host.
-func (w *world) hostID() string {
+func (w *env) hostID() string {
 	w.t.Helper()
 	out, err := exec.CommandContext(w.ctx, "docker", "ps", "-q", "--filter",
 		"label=momentstudio-sandbox=momentstudio-"+w.s.Name).Output()
@@ -256,7 +292,7 @@ func (w *world) hostID() string {
 }
 
 // host runs a command on the booted host, as root.
-func (w *world) host(command string) string {
+func (w *env) host(command string) string {
 	w.t.Helper()
 	text, err := exec.CommandContext(w.ctx, "docker", "exec", w.hostID(), "sh", "-c", command).CombinedOutput()
 	if err != nil {
@@ -266,7 +302,7 @@ func (w *world) host(command string) string {
 }
 
 // sql runs a statement in the application's database.
-func (w *world) sql(statement string) string {
+func (w *env) sql(statement string) string {
 	return w.host(fmt.Sprintf("docker exec $(docker ps -q --filter name=momentstudio-postgres. | head -1) psql -h "+
 		"127.0.0.1 -U postgres -At -d adrianaart -c %q", statement))
 }

@@ -23,7 +23,7 @@ type operation struct {
 	took    time.Duration
 }
 
-func (o operation) String() string { return o.op + " " + step{URN: o.urn}.name() }
+func (o operation) String() string { return o.op + " " + planStep{URN: o.urn}.name() }
 
 // changing are the engine's operations inside of which something outside changes.
 var changing = []string{"create", "update", "delete", "create-replacement", "delete-replaced"}
@@ -41,7 +41,7 @@ type run struct {
 }
 
 // start begins an update: `studio up`, or the engine's own without it.
-func (w *world) start(bare bool) *run {
+func (w *env) start(bare bool) *run {
 	w.t.Helper()
 	dir := w.t.TempDir()
 	r := &run{events: filepath.Join(dir, "events"), pid: filepath.Join(dir, "pid"), ended: make(chan error, 1)}

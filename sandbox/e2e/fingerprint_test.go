@@ -12,7 +12,7 @@ import (
 // fingerprint is all that a stack is, by what it is of: the state's resources, what the clouds hold, and what lives
 // on the host. What differs between two runs of the same config (IDs, times, names that the engine makes up) is named
 // after what it is of. Rows and files of the shop are compared on their own.
-func (w *world) fingerprint() map[string]string {
+func (w *env) fingerprint() map[string]string {
 	w.t.Helper()
 	found := map[string]string{}
 	var export struct {
@@ -30,7 +30,7 @@ func (w *world) fingerprint() map[string]string {
 	ids := map[string]string{}
 	for _, r := range export.Deployment.Resources {
 		if id, _ := r["id"].(string); id != "" && id != "none" { // which passwords have
-			ids[id] = "<" + step{URN: fmt.Sprint(r["urn"])}.name() + ">"
+			ids[id] = "<" + planStep{URN: fmt.Sprint(r["urn"])}.name() + ">"
 		}
 	}
 	normal := normalizer{ids}
@@ -52,7 +52,7 @@ func (w *world) fingerprint() map[string]string {
 		}
 		slices.Sort(after)
 		kept["dependencies"] = after
-		name := "state " + bootNumber.ReplaceAllString(step{URN: fmt.Sprint(r["urn"])}.name(), "host-boot-N")
+		name := "state " + bootNumber.ReplaceAllString(planStep{URN: fmt.Sprint(r["urn"])}.name(), "host-boot-N")
 		for found[name] != "" {
 			name += " again"
 		}

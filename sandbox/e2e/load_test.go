@@ -5,16 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
-
-// full asks for the whole list of faults and the whole load (make test-full).
-var full = os.Getenv("MOMENTSTUDIO_FULL") != ""
 
 // load is a crowd of visitors: pages, API reads and POSTs that each write one row, and always one POST that
 // takes ten seconds to arrive. Half of them speak HTTP/2, a quarter HTTP/1.1 on a connection that they keep, and
@@ -42,18 +38,18 @@ const (
 
 // startLoad begins with visitors at some 20 requests a second: more would take the two cores of a test machine
 // from what is tested.
-func startLoad(t testing.TB, w *world, run string) *load {
+func startLoad(t testing.TB, w *env, run string) *load {
 	return visitors(t, w, run, 8, 400*time.Millisecond)
 }
 
 // startCrowd begins with at least 100 requests a second; many visitors, because some are slow while new tasks start.
-func startCrowd(t testing.TB, w *world, run string) *load {
+func startCrowd(t testing.TB, w *env, run string) *load {
 	l := visitors(t, w, run, 90, 480*time.Millisecond)
 	l.least = 100
 	return l
 }
 
-func visitors(t testing.TB, w *world, run string, number int, pause time.Duration) *load {
+func visitors(t testing.TB, w *env, run string, number int, pause time.Duration) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(w.ctx)
 	l := &load{cancel: cancel, run: run, began: time.Now()}
@@ -159,7 +155,7 @@ func (l *load) request(client *http.Client, method, path string, body io.Reader,
 }
 
 // stop ends the visits and fails the test for every request that failed and every row that is missing.
-func (l *load) stop(t testing.TB, w *world, least int) {
+func (l *load) stop(t testing.TB, w *env, least int) {
 	t.Helper()
 	l.end()
 	t.Logf("%d requests (%.0f a second), %d of them slow, %d failed, %d rows accepted", l.requests, l.rate, l.slow,

@@ -14,9 +14,6 @@ import (
 	"testing"
 )
 
-// MOMENTSTUDIO_RECORD names the directory that recorded plans are written to: internal/review/testdata/plans.
-var record = os.Getenv("MOMENTSTUDIO_RECORD")
-
 // edit is one change of the stack's file, or of the program.
 type edit struct {
 	name   string
@@ -24,12 +21,12 @@ type edit struct {
 	code   map[string]string // file -> sed expression
 }
 
-func (w *world) digestOf(image string) string {
+func (w *env) digestOf(image string) string {
 	return strings.Split(image, "@")[0] + "@sha256:" + strings.Repeat("5", 64)
 }
 
 // edits are all the changes whose plans are recorded. None of them is applied.
-func (w *world) edits() []edit {
+func (w *env) edits() []edit {
 	release, images, host := w.configured("release"), w.configured("images"), w.configured("host")
 	backend, frontend := w.digestOf(release["backend"].(string)), w.digestOf(release["frontend"].(string))
 	size, _ := host["volumeSizeGB"].(int)
@@ -109,7 +106,7 @@ func (w *world) edits() []edit {
 }
 
 // buildEdited builds the program as it stands in the clone.
-func (w *world) buildEdited() {
+func (w *env) buildEdited() {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.ctx, "go", "build", "-o", filepath.Join(w.s.Project, "bin", "edited"), ".")
 	cmd.Dir = w.s.Project
@@ -119,7 +116,7 @@ func (w *world) buildEdited() {
 }
 
 // plans previews every edit. A failing preview is a plan too: the refusal is the program's own.
-func plans(t *testing.T, w *world) {
+func plans(t *testing.T, w *env) {
 	if err := os.MkdirAll(record, 0o750); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ func newDesk(t *testing.T) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.CLI = runner.BuiltPulumi
 	tools, err := s.Tools(t.Context(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)

@@ -18,13 +18,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
-	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 	"github.com/prekzursil/momentstudio-infra/sandbox/images"
 )
 
-// openToCrowd lets one address send many POSTs; the steps that use it stand together, and the last
-// one closes it again.
-func (w *world) openToCrowd() {
+// openToCrowd lets one address send many POSTs. The last step of a group closes it again.
+func (w *env) openToCrowd() {
 	w.t.Helper()
 	if limited, set := w.configured("edge")["rateLimits"].(bool); set && !limited {
 		return // it is open
@@ -36,21 +34,23 @@ func (w *world) openToCrowd() {
 }
 
 // update runs `studio up` on the stack's file as it is.
-func (w *world) update(more ...string) (string, error) {
+func (w *env) update(more ...string) (string, error) {
 	return w.studio(append([]string{"up", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile()}, more...)...)
 }
 
-func (w *world) mustUpdate() string {
+func (w *env) mustUpdate() string {
 	w.t.Helper()
+	file := w.readFile()
 	out, err := w.update()
 	if err != nil {
 		w.t.Fatalf("studio up: %v\n%s", err, tail(out, 60))
 	}
+	w.applied = file
 	return out
 }
 
 // refused runs an update that must fail, and say why.
-func (w *world) refused(wants ...string) string {
+func (w *env) refused(wants ...string) string {
 	w.t.Helper()
 	out, err := w.update()
 	if err == nil {
@@ -64,15 +64,15 @@ func (w *world) refused(wants ...string) string {
 	return out
 }
 
-// refuse runs an update that meets a fault of the table.
-func (w *world) refuse(fault, kept string, wants ...string) {
+// refuse runs an update that meets a fault, and whose message says what to do.
+func (w *env) refuse(fault string, wants ...string) {
 	w.t.Helper()
-	faulttable.Try(w.t, "Releases", fault, told("studio", w.refused(wants...)), kept, w.secretValues()...)
+	explains(w.t, fault, told("studio", w.refused(wants...)), w.secretValues()...)
 }
 
 // releaseImages pushes the images of a release, changed by what is between their build and their
 // push, and returns the references of backend and frontend.
-func (w *world) releaseImages(o images.Options, changes map[string]func(*v1.ConfigFile)) (backend, frontend string) {
+func (w *env) releaseImages(o images.Options, changes map[string]func(*v1.ConfigFile)) (backend, frontend string) {
 	w.t.Helper()
 	o.Log = io.Discard
 	built, err := w.s.BuildRelease(w.ctx, o)
@@ -106,7 +106,7 @@ func instead(script string) func(*v1.ConfigFile) {
 	return func(c *v1.ConfigFile) { c.Config.Entrypoint = []string{"/bin/sh", "-c", script, "sh"} }
 }
 
-func (w *world) release(number int, backend, frontend string) {
+func (w *env) release(number int, backend, frontend string) {
 	w.t.Helper()
 	w.configure("release", "name", releaseName(number))
 	w.configure("release", "backend", backend)
@@ -115,7 +115,7 @@ func (w *world) release(number int, backend, frontend string) {
 
 func releaseName(number int) string { return fmt.Sprintf("%040d", number) }
 
-func (w *world) serves(number int) {
+func (w *env) serves(number int) {
 	w.t.Helper()
 	if r := newSite(w.t, w).get("https://momentstudio.test/assets/app-config.js"); !strings.Contains(r.body,
 		releaseName(number)) {
@@ -126,7 +126,7 @@ func (w *world) serves(number int) {
 var bundleName = regexp.MustCompile(`main\.[0-9a-f]{16}\.js`)
 
 // releases roll out a release with a change of the edge under load, and go back again.
-func releases(t *testing.T, w *world) {
+func releases(t *testing.T, w *env) {
 	w.openToCrowd()
 	first := w.configured("release")
 	site := newSite(t, w)
@@ -166,7 +166,7 @@ func releases(t *testing.T, w *world) {
 }
 
 // changes makes each kind of change alone, under a load of its own.
-func changes(t *testing.T, w *world) {
+func changes(t *testing.T, w *env) {
 	w.openToCrowd()
 	first := w.configured("release")
 	backend, frontend := first["backend"].(string), first["frontend"].(string)
@@ -212,7 +212,7 @@ func changes(t *testing.T, w *world) {
 
 // failures are releases that cannot work: the old one keeps serving, the run tells the cause, and the
 // next good one succeeds.
-func failures(t *testing.T, w *world) {
+func failures(t *testing.T, w *env) {
 	w.openToCrowd()
 	release := w.configured("release")
 	backend, frontend := release["backend"].(string), release["frontend"].(string)
@@ -227,13 +227,12 @@ func failures(t *testing.T, w *world) {
 
 	missing := strings.Split(backend, "@")[0] + "@sha256:" + strings.Repeat("0", 64)
 	w.release(3, missing, frontend)
-	const serving = "the release of before serves on, with no request lost"
-	w.refuse("an image that is not in the registry", serving, "app-prepare", "pull "+missing, "Fix: ")
+	w.refuse("an image that is not in the registry", "app-prepare", "pull "+missing, "Fix: ")
 	unchanged("after an image that is not in the registry")
 
 	w.release(1, backend, frontend)
 	w.configure("backend", "memoryMB", 262_144)
-	w.refuse("a task that the host has no memory for", serving, "MB of memory available", "backend.memoryMB")
+	w.refuse("a task that the host has no memory for", "MB of memory available", "backend.memoryMB")
 	unchanged("after a task that the host has no memory for")
 	w.configure("backend", "memoryMB", 512)
 
@@ -245,23 +244,23 @@ func failures(t *testing.T, w *world) {
 		w.release(3, backend, image)
 	}
 	broken("crashes", "echo canary-crash; sleep 5; exit 7")
-	w.refuse("a frontend that crashes after five seconds", serving, "momentstudio-frontend", "rollback",
+	w.refuse("a frontend that crashes after five seconds", "momentstudio-frontend", "rollback",
 		"the end of its log", "canary-crash")
 	w.serves(1)
 	if full {
 		broken("deaf", "echo canary-deaf; sleep 1000")
-		w.refuse("a frontend that never becomes healthy", serving, "momentstudio-frontend", "rollback", "the end of its log",
+		w.refuse("a frontend that never becomes healthy", "momentstudio-frontend", "rollback", "the end of its log",
 			"unhealthy")
 		w.serves(1)
 		_, foreign := w.releaseImages(images.Options{Release: "foreign"},
 			map[string]func(*v1.ConfigFile){images.Frontend: func(c *v1.ConfigFile) { c.Architecture = "arm64" }})
 		w.release(3, backend, foreign)
-		w.refuse("an image of another platform", serving, "app-prepare", foreign+" is for linux/arm64, and the host is "+
+		w.refuse("an image of another platform", "app-prepare", foreign+" is for linux/arm64, and the host is "+
 			"linux/amd64")
 		_, unseen := w.releaseImages(images.Options{Release: "unseen"}, nil)
 		w.release(3, backend, unseen)
 		w.withoutRegistry(unseen, func() {
-			w.refuse("the registry does not answer", serving, "app-prepare", "pull "+unseen, "connection refused")
+			w.refuse("the registry does not answer", "app-prepare", "pull "+unseen, "connection refused")
 		})
 		w.serves(1)
 		if out, err := w.pulumi("up", "--yes", "--skip-preview"); err == nil || !strings.Contains(out,
@@ -274,7 +273,7 @@ func failures(t *testing.T, w *world) {
 		w.configure("tls", "mode", "file")
 		w.setSecret("tlsCertificate", "no certificate")
 		w.setSecret("tlsKey", "no key")
-		w.refuse("a certificate that is none", serving, "caddy-validate", "PEM")
+		w.refuse("a certificate that is none", "caddy-validate", "PEM")
 		w.serves(3)
 		back()
 		// Whoever is replaced does not listen to SIGTERM: it is killed at the end of its grace, with no request lost.
@@ -284,8 +283,6 @@ func failures(t *testing.T, w *world) {
 		w.release(4, stubborn, frontend)
 		w.mustUpdate()
 		w.serves(4)
-		faulttable.Seen(t, "Releases", "a backend that does not end when it is asked to", "nothing: it is killed when its "+
-			"grace is over", "no request is lost")
 	}
 	w.release(1, backend, frontend)
 	w.mustUpdate()
@@ -295,13 +292,13 @@ func failures(t *testing.T, w *world) {
 
 // turns are two updates at once, of which the second learns who is at it, or waits. They have a service to
 // mend that was changed behind the engine's back, and a timer to change.
-func turns(t *testing.T, w *world) {
+func turns(t *testing.T, w *env) {
 	w.host("docker service update --quiet --env-add BEHIND_YOUR_BACK=1 momentstudio-frontend")
 	out, err := w.studio("verify", "--limit", "5s", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile())
 	if err == nil || !strings.Contains(out, "momentstudio-frontend: it has the setting BEHIND_YOUR_BACK") {
 		t.Errorf("verify finds nothing: %v\n%s", err, tail(out, 20))
 	}
-	w.configure("host", "pruneAt", "05:15")
+	pruneAt := w.otherPruneTime()
 	var names []string
 	for _, s := range w.preview() {
 		names = append(names, s.name())
@@ -333,8 +330,7 @@ func turns(t *testing.T, w *world) {
 		"an update of stack") {
 		t.Errorf("the second update does not tell who is at it: %v\n%s", err, tail(out, 20))
 	} else {
-		faulttable.Try(t, "Runs", "two updates at once", told("studio", out), "the first goes on, the second changes nothing",
-			w.secretValues()...)
+		explains(t, "two updates at once", told("studio", out), w.secretValues()...)
 	}
 	if out := w.host("systemctl start momentstudio-prune.service; journalctl -u momentstudio-prune.service -o cat " +
 		"--since -5min"); !strings.Contains(out, "nothing is pruned this time") {
@@ -348,14 +344,29 @@ func turns(t *testing.T, w *world) {
 	if firstErr != nil || !strings.Contains(first, "BEHIND_YOUR_BACK") {
 		t.Errorf("the first: %v\n%s", firstErr, tail(first, 40))
 	}
+	if out := w.host("systemctl show momentstudio-prune.timer -p TimersCalendar"); !strings.Contains(out, pruneAt+":00") {
+		t.Errorf("the timer keeps its time: %s", out)
+	}
 	if env := w.host("docker service inspect momentstudio-frontend --format '{{json " +
 		".Spec.TaskTemplate.ContainerSpec.Env}}'"); strings.Contains(env, "BEHIND_YOUR_BACK") {
 		t.Errorf("the update does not mend the service: %s", env)
 	}
 }
 
+// otherPruneTime changes when images are pruned: a change of a timer, for which all jobs run. It has two times, and
+// returns the one that it set.
+func (w *env) otherPruneTime() string {
+	w.t.Helper()
+	at := "05:15"
+	if w.configured("host")["pruneAt"] == at {
+		at = "05:25"
+	}
+	w.configure("host", "pruneAt", at)
+	return at
+}
+
 // withoutRegistry does something while the host cannot reach the registry of an image.
-func (w *world) withoutRegistry(image string, do func()) {
+func (w *env) withoutRegistry(image string, do func()) {
 	w.t.Helper()
 	address, _, _ := strings.Cut(image, "/")
 	host, port, err := net.SplitHostPort(address)
@@ -379,16 +390,15 @@ const (
 
 // fullVolume updates to a release that migrates, while the data volume is full, and while it fills up once the update
 // has looked at it.
-func (w *world) fullVolume() {
+func (w *env) fullVolume() {
 	w.t.Helper()
 	rows, files, schema := w.rows(), w.files(), w.sql("SELECT version_num FROM alembic_version")
-	const kept = "rows, files and schema are as they were, and the release of before serves on"
 	w.host(crowdVolume)
-	w.refuse("the data volume is full", kept, "app-prepare", "the data volume has ", "raise host.volumeSizeGB")
+	w.refuse("the data volume is full", "app-prepare", "the data volume has ", "raise host.volumeSizeGB")
 	w.host(emptyVolume)
 
 	w.host(`setsid sh -c 'timeout 600 docker events --filter type=container --filter event=die --format "{{.Actor.Attributes.name}}" | { grep -m 1 -q app-prepare; ` + crowdVolume + `; }' >/dev/null 2>&1 &`)
-	w.refuse("the data volume fills up in the middle of an update", kept, "app-migrate", "back up the database before "+
+	w.refuse("the data volume fills up in the middle of an update", "app-migrate", "back up the database before "+
 		"its migration", "raise host.volumeSizeGB")
 	w.host(emptyVolume)
 	w.awaitHost()
@@ -399,7 +409,7 @@ func (w *world) fullVolume() {
 }
 
 // pruning removes what nothing needs, by the timer's own service.
-func pruning(t *testing.T, w *world) {
+func pruning(t *testing.T, w *env) {
 	if out := w.host("systemctl list-timers --all --no-pager"); !strings.Contains(out, "momentstudio-prune.timer") {
 		t.Errorf("no timer of ours:\n%s", out)
 	}
@@ -424,23 +434,20 @@ func pruning(t *testing.T, w *world) {
 	if after := w.host("docker ps -aq --filter status=exited | sort"); after != jobs {
 		t.Error("containers of jobs are gone")
 	}
-	if out := w.host("systemctl show momentstudio-prune.timer -p TimersCalendar"); !strings.Contains(out, "05:15:00") {
-		t.Errorf("the timer keeps its time: %s", out)
-	}
 	if out := w.host("apt-config dump"); !strings.Contains(out, `Unattended-Upgrade::Automatic-Reboot-Time "03:30"`) {
 		t.Error("APT does not know of the reboot window")
 	}
 }
 
 // migrations go forward once, back only where that is declared, and never without a dump.
-func migrations(t *testing.T, w *world) {
+func migrations(t *testing.T, w *env) {
 	release := w.configured("release")
 	backend, frontend := release["backend"].(string), release["frontend"].(string)
 	older, _ := w.releaseImages(images.Options{Release: "older", OmitHeadMigration: true}, nil)
 
 	// An older release over a newer schema.
 	w.release(5, older, frontend)
-	w.refuse("an older release over a newer schema", "the release of before serves on",
+	w.refuse("an older release over a newer schema",
 		"the database is at revision "+images.HeadRevision, "release.compatibleRevisions", "alembic downgrade")
 	w.serves(1)
 	w.configure("release", "compatibleRevisions", []string{images.HeadRevision})
@@ -471,7 +478,7 @@ func migrations(t *testing.T, w *world) {
 		images.Backend: instead(`if [ "$1 $2" = "alembic upgrade" ]; then echo "canary: relation exists"; exit 3; fi; exec /docker-entrypoint.sh "$@"`),
 	})
 	w.release(6, failing, frontend)
-	w.refuse("a migration that fails", "the release of before serves on, and the dump of before is kept", "app-migrate",
+	w.refuse("a migration that fails", "app-migrate",
 		"exited with code 3", "canary: relation exists", "the old release keeps serving")
 	w.serves(5)
 	if got := dumps(); got != had+1 {
@@ -510,7 +517,7 @@ func migrations(t *testing.T, w *world) {
 }
 
 // reboot restarts the host in the middle of a release: it comes back with one release, whichever.
-func reboot(t *testing.T, w *world) {
+func reboot(t *testing.T, w *env) {
 	first := w.configured("release")
 	backend, frontend := w.releaseImages(images.Options{Release: "seventh"}, nil)
 	w.release(7, backend, frontend)
@@ -551,8 +558,6 @@ func reboot(t *testing.T, w *world) {
 	}
 	w.mustUpdate()
 	w.serves(7)
-	faulttable.Seen(t, "Runs", "the host reboots in the middle of an update", "the update fails, or waits for the host; "+
-		"the next one goes on", "backend and worker come back with one release, and the next update ends as any other")
 	w.release(1, first["backend"].(string), first["frontend"].(string)) // with the next update
 }
 
@@ -572,11 +577,15 @@ func (w *trigger) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// closeToCrowd ends what openToCrowd began, and looks at what the rotations left.
-func closeToCrowd(t *testing.T, w *world) {
+// closeToCrowd ends what openToCrowd and sftpDestination began, and looks at what the rotations left.
+func closeToCrowd(t *testing.T, w *env) {
 	w.configure("edge", "rateLimits", true)
 	w.configureApp("captcha", map[string]any{"enabled": true})
 	w.configure("app", "maintenanceMode", true)
+	if w.configured("backup")["sftp"] != nil {
+		w.mustPulumi("config", "rm", "momentstudio:backupSftpKey")
+		w.configure("backup", "sftp", nil)
+	}
 	w.mustUpdate()
 	w.afterRotations()
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")

@@ -7,12 +7,10 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 )
 
 // hostops runs hostops as an operator does, and returns what it printed and its exit code.
-func (w *world) hostops(arguments string) (string, int) {
+func (w *env) hostops(arguments string) (string, int) {
 	w.t.Helper()
 	out := w.host("/etc/momentstudio/hostops " + arguments + " 2>&1; echo code=$?")
 	text, code, _ := cutLast(out, "code=")
@@ -31,7 +29,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-func (w *world) mustRestore(arguments string) string {
+func (w *env) mustRestore(arguments string) string {
 	w.t.Helper()
 	out, code := w.hostops("restore " + arguments)
 	if code != 0 {
@@ -41,7 +39,7 @@ func (w *world) mustRestore(arguments string) string {
 }
 
 // rows are the contents of all tables, a sum for each; media jobs aside, which go on after a restore.
-func (w *world) rows() map[string]string {
+func (w *env) rows() map[string]string {
 	w.t.Helper()
 	var one []string
 	for _, table := range strings.Fields(w.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND " +
@@ -61,13 +59,13 @@ func (w *world) rows() map[string]string {
 }
 
 // files are the shop's files with owner, mode and content.
-func (w *world) files() string {
+func (w *env) files() string {
 	return w.host("cd /mnt/momentstudio && find uploads private_uploads -printf '%p %m %u %g %y\\n' | sort && find " +
 		"uploads private_uploads -type f -exec sha256sum {} + | sort")
 }
 
 // holds compares rows and files with those that were there.
-func (w *world) holds(when string, rows map[string]string, files string) {
+func (w *env) holds(when string, rows map[string]string, files string) {
 	w.t.Helper()
 	for table, now := range w.rows() {
 		if now != rows[table] {
@@ -83,7 +81,7 @@ func (w *world) holds(when string, rows map[string]string, files string) {
 }
 
 // restores bring back what was lost, from each kind of source, and refuse what they cannot do.
-func restores(t *testing.T, w *world) {
+func restores(t *testing.T, w *env) {
 	const asset = "(SELECT id FROM media_assets ORDER BY created_at LIMIT 1)"
 	w.sql("INSERT INTO media_jobs (id, asset_id, job_type, status) VALUES (gen_random_uuid(), " + asset +
 		", 'ingest', 'processing')")
@@ -131,8 +129,7 @@ func restores(t *testing.T, w *world) {
 	if out, code := w.hostops("restore --backup latest --yes"); code != 15 || !strings.Contains(out, "restore drop") {
 		t.Errorf("a second restore: exit code %d\n%s", code, out)
 	} else {
-		faulttable.Try(t, "Restores", "a second restore, when the first can still be undone", told("hostops", out),
-			"what the first one replaced is kept")
+		explains(t, "a second restore, when the first can still be undone", told("hostops", out))
 	}
 	w.mustRestore("undo")
 	w.holds("after going back", lostRows, lostFiles)
@@ -147,7 +144,7 @@ func restores(t *testing.T, w *world) {
 }
 
 // restoreRefusals are told by their exit codes, before anything is stopped.
-func restoreRefusals(t *testing.T, w *world, newer string) {
+func restoreRefusals(t *testing.T, w *env, newer string) {
 	spec := w.backupSpec()
 	const local = "/mnt/momentstudio/backups/restic"
 	// Also those before it: an append-only destination keeps the keys of earlier generations.
@@ -192,7 +189,7 @@ func restoreRefusals(t *testing.T, w *world, newer string) {
 		if code != c.code || !strings.Contains(out, c.tells) {
 			t.Errorf("%s: exit code %d, want %d with %q:\n%s", c.name, code, c.code, c.tells, tail(out, 20))
 		}
-		faulttable.Try(t, "Restores", c.name, told("hostops", out), "rows and files are as they were", w.backupSecrets()...)
+		explains(t, c.name, told("hostops", out), w.backupSecrets()...)
 		if left := w.host("ls /mnt/momentstudio/restore 2>/dev/null || true"); left != "" {
 			t.Errorf("%s: left %s", c.name, left)
 		}
@@ -200,7 +197,7 @@ func restoreRefusals(t *testing.T, w *world, newer string) {
 }
 
 // restoreKilled ends restores at their worst moments.
-func restoreKilled(t *testing.T, w *world, rows map[string]string, files string) {
+func restoreKilled(t *testing.T, w *env, rows map[string]string, files string) {
 	lostRows, lostFiles := w.rows(), w.files()
 	killAt := func(moment string) {
 		t.Helper()
@@ -228,14 +225,12 @@ func restoreKilled(t *testing.T, w *world, rows map[string]string, files string)
 	if out, code := w.hostops("restore --backup latest --yes"); code != 15 || !strings.Contains(out, "restore continue") {
 		t.Errorf("a new restore over a killed one: exit code %d\n%s", code, out)
 	} else {
-		faulttable.Try(t, "Restores", "a new restore over a killed one", told("hostops", out), "the killed one can be "+
-			"finished, or undone")
+		explains(t, "a new restore over a killed one", told("hostops", out))
 	}
 	if out, err := w.update(); err == nil || !strings.Contains(out, "an update would mix two states of the shop") {
 		t.Errorf("an update of a shop that stands between two states: %v\n%s", err, tail(out, 20))
 	} else {
-		faulttable.Try(t, "Restores", "an update of a shop that stands between two states", told("studio", out),
-			"the killed restore can be finished, or undone")
+		explains(t, "an update of a shop between two states", told("studio", out))
 	}
 	w.mustRestore("continue")
 	w.holds("continued", rows, files)
@@ -244,7 +239,7 @@ func restoreKilled(t *testing.T, w *world, rows map[string]string, files string)
 }
 
 // restoreArchive takes what the old scripts made.
-func restoreArchive(t *testing.T, w *world, rows map[string]string, files string) {
+func restoreArchive(t *testing.T, w *env, rows map[string]string, files string) {
 	names := []string{"backup-20260101T000000Z.tar.gz"}
 	if full {
 		names = append(names, "dev-backup-20260101T000000Z.tar.gz")

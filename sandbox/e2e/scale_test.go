@@ -24,7 +24,7 @@ const words = "hello good morning i ordered a picture for my wife and it has not
 	"regards"
 
 // scale backs up, verifies and drills a shop of full size, beside what the old scripts' way costs for the same data.
-func scale(t *testing.T, w *world) {
+func scale(t *testing.T, w *env) {
 	const psql = "docker exec -i $(docker ps -q --filter name=momentstudio-postgres. | head -1) psql -U postgres -v " +
 		"ON_ERROR_STOP=1 -q -d adrianaart"
 	timed := func(command string) time.Duration {
@@ -87,7 +87,7 @@ xargs sha256sum < /tmp/new | awk '{split($2,p,"/"); print p[1] "\timage\tapprove
 	nothingOfDrills(t, w, before)
 }
 
-func (w *world) megabytes(files string) int {
+func (w *env) megabytes(files string) int {
 	w.t.Helper()
 	n, err := strconv.Atoi(w.host("du -cm " + files + " | tail -1 | cut -f1"))
 	if err != nil {
@@ -98,7 +98,7 @@ func (w *world) megabytes(files string) int {
 
 // measuredBackup backs up and returns what was new at each destination, in bytes, the time, and the most memory that
 // hostops and restic had, without the page cache.
-func (w *world) measuredBackup() (added map[string]int64, took time.Duration, peak int64) {
+func (w *env) measuredBackup() (added map[string]int64, took time.Duration, peak int64) {
 	w.t.Helper()
 	w.host(`rm -f /tmp/peak /tmp/measured; (for n in $(seq 6000); do
   id=$(docker inspect --format '{{.Id}}' momentstudio-backup 2>/dev/null) && f=$(find /sys/fs/cgroup -path "*$id*" -name memory.stat 2>/dev/null | head -1) && [ -n "$f" ] && awk '$1=="anon" || $1=="rss" {print $2}' "$f" >> /tmp/peak 2>/dev/null

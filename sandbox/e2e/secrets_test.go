@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -42,7 +43,7 @@ var plainBesides = map[string]map[string]any{
 }
 
 // setSecret encrypts a value into the stack's file, through a pipe.
-func (w *world) setSecret(key, value string) {
+func (w *env) setSecret(key, value string) {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--stack", w.s.Stack, "--config-file",
 		w.s.ConfigFile(),
@@ -54,19 +55,19 @@ func (w *world) setSecret(key, value string) {
 }
 
 // secretValues are what no message may show: what the stack made, and what opens the clouds.
-func (w *world) secretValues() []string {
+func (w *env) secretValues() []string {
 	w.t.Helper()
 	return append(slices.Collect(maps.Values(w.generatedSecrets())), w.credentials()...)
 }
 
 // credentials are those that every run is given; the sandbox's passphrase is its name.
-func (w *world) credentials() []string {
+func (w *env) credentials() []string {
 	w.t.Helper()
-	return []string{w.env("HCLOUD_TOKEN"), w.env("CLOUDFLARE_API_TOKEN")}
+	return []string{w.variable("HCLOUD_TOKEN"), w.variable("CLOUDFLARE_API_TOKEN")}
 }
 
 // generatedSecrets reads the values that random and the clouds made, by resource.
-func (w *world) generatedSecrets() map[string]string {
+func (w *env) generatedSecrets() map[string]string {
 	w.t.Helper()
 	var shown struct {
 		Deployment struct {
@@ -85,14 +86,18 @@ func (w *world) generatedSecrets() map[string]string {
 			raw, _ := r.Outputs[field].(map[string]any)
 			var value string
 			if text, ok := raw["plaintext"].(string); ok && json.Unmarshal([]byte(text), &value) == nil && len(value) >= 16 {
-				found[step{URN: r.URN}.name()] = value
+				found[planStep{URN: r.URN}.name()] = value
 			}
 		}
 	}
 	return found
 }
 
-func canaries(t *testing.T, w *world) {
+// canaries gives the stack every secret that it takes, and looks for them everywhere. The next update takes them away
+// again.
+func canaries(t *testing.T, w *env) {
+	back := w.keepConfig()
+	defer back()
 	for group, values := range plainBesides {
 		w.configureApp(group, values)
 	}
@@ -194,7 +199,7 @@ func canaries(t *testing.T, w *world) {
 }
 
 // configureApp sets fields of one group of the application's settings.
-func (w *world) configureApp(group string, values map[string]any) {
+func (w *env) configureApp(group string, values map[string]any) {
 	w.t.Helper()
 	app := w.configured("app")
 	fields, _ := app[group].(map[string]any)
@@ -206,7 +211,7 @@ func (w *world) configureApp(group string, values map[string]any) {
 }
 
 // hostInput runs a command on the host with an input.
-func (w *world) hostInput(command, input string) {
+func (w *env) hostInput(command, input string) {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.ctx, "docker", "exec", "-i", w.hostID(), "sh", "-c", command)
 	cmd.Stdin = strings.NewReader(input)
@@ -216,7 +221,7 @@ func (w *world) hostInput(command, input string) {
 }
 
 // python runs a script in the newest backend task.
-func (w *world) python(script string) string {
+func (w *env) python(script string) string {
 	w.t.Helper()
 	var out, errOut bytes.Buffer
 	cmd := exec.CommandContext(w.ctx, "docker", "exec", "-i", w.hostID(), "sh", "-c",
@@ -229,7 +234,7 @@ func (w *world) python(script string) string {
 }
 
 // logsIn reports whether the database lets a role in with a password, over the app network.
-func (w *world) logsIn(role, password string) bool {
+func (w *env) logsIn(role, password string) bool {
 	w.t.Helper()
 	got := w.python(fmt.Sprintf(`
 import asyncio, asyncpg
@@ -249,7 +254,7 @@ asyncio.run(main())
 }
 
 // sshWith reports what ssh says with one key and one list of host keys, nothing else.
-func (w *world) sshWith(key, knownHosts string) (string, error) {
+func (w *env) sshWith(key, knownHosts string) (string, error) {
 	w.t.Helper()
 	dir := w.t.TempDir()
 	for name, text := range map[string]string{"key": key, "known_hosts": knownHosts} {
@@ -268,15 +273,19 @@ func (w *world) sshWith(key, knownHosts string) (string, error) {
 
 // rotations raise every generated secret's generation while visitors are there. Each old value must
 // be worth nothing afterwards, in the sense of docs/guides/rotate-secrets.md.
-func rotations(t *testing.T, w *world) {
-	w.mustPulumi("config", "rm", "momentstudio:secretKey") // a given key is not generated, and so not rotated
+func rotations(t *testing.T, w *env) {
 	w.openToCrowd()
+	w.giveStaff()
+	next := w.nextGenerations("tokens", "appKey", "databaseLogin", "superuser", "deployKey", "hostKey", "backupPassword")
+	login, hostKey := w.generation("databaseLogin"), w.generation("hostKey")
+	// suffix is what the name of a kept secret's resource ends with; the first generation has none.
+	suffix := ""
+	if n := w.generation("backupPassword"); n > 1 {
+		suffix = "-" + strconv.Itoa(n)
+	}
 
 	const bearer = `from app.core.security import create_access_token as c; print(c("%s"))`
-	user := w.sql("SELECT id FROM users LIMIT 1")
-	if user == "" {
-		t.Fatal("there is no user: the steps before made none")
-	}
+	user := w.sql("SELECT id FROM users WHERE email = 'content@example.com'")
 	token := w.python(fmt.Sprintf(bearer, user))
 	site := newSite(t, w)
 	me := func(token string) int {
@@ -299,7 +308,8 @@ func rotations(t *testing.T, w *world) {
 	if out, err := w.sshWith(oldKey, oldHosts); err != nil {
 		t.Fatalf("the deploy key does not work before the rotation: %v: %s", err, out)
 	}
-	if !w.logsIn("momentstudio_a", before["secrets-login-1"]) || !w.logsIn("postgres", before["secrets-superuser"]) {
+	oldLogin := fmt.Sprintf("secrets-login-%d", login)
+	if !w.logsIn(w.login(login), before[oldLogin]) || !w.logsIn("postgres", before["secrets-superuser"]) {
 		t.Fatal("the database's passwords do not work before the rotation")
 	}
 	postgres := w.host("docker ps -q --filter name=momentstudio-postgres.")
@@ -310,12 +320,12 @@ func rotations(t *testing.T, w *world) {
 	}
 
 	crowd := startLoad(t, w, "keys")
-	w.configure("secrets", "tokens", 2)
-	w.configure("secrets", "appKey", 2)
+	w.configure("secrets", "tokens", next["tokens"])
+	w.configure("secrets", "appKey", next["appKey"])
 	if out, err := w.pulumi("preview"); err == nil || !strings.Contains(out, "every TOTP enrolment is lost") {
 		t.Errorf("a new SECRET_KEY is not refused without an acknowledgement: %v\n%s", err, tail(out, 10))
 	}
-	w.configure("secrets", "appKeyAcknowledged", 2)
+	w.configure("secrets", "appKeyAcknowledged", next["appKey"])
 	w.mustUpdate()
 	crowd.stop(t, w, 500)
 	if got := me(token); got != http.StatusUnauthorized {
@@ -327,7 +337,7 @@ func rotations(t *testing.T, w *world) {
 
 	crowd = startLoad(t, w, "logins")
 	for _, name := range []string{"databaseLogin", "superuser", "deployKey", "hostKey", "backupPassword"} {
-		w.configure("secrets", name, 2)
+		w.configure("secrets", name, next[name])
 	}
 	w.mustUpdate()
 	crowd.stop(t, w, 500)
@@ -336,37 +346,42 @@ func rotations(t *testing.T, w *world) {
 		"secrets-superuser": true, "secrets-bootstrap-host-key": false,
 		"secrets-backup-password": false, "secrets-app-key": false, // kept for good: what they encrypted may be needed
 		// kept until the next generation
-		"secrets-login-1": false, "secrets-deploy-key-1": false, "secrets-host-key-1": false,
+		oldLogin: false, fmt.Sprintf("secrets-host-key-%d", hostKey): false,
+		fmt.Sprintf("secrets-deploy-key-%d", next["deployKey"].(int)-1): false,
 	} {
 		if before[name] == "" || after[name] == "" || (after[name] != before[name]) != fresh {
 			t.Errorf("%s has another value: %v, want %v", name, after[name] != before[name], fresh)
 		}
 	}
-	if second := after["secrets-backup-password-2"]; second == "" || second == after["secrets-backup-password"] {
-		t.Error("the backup password has no second generation")
+	newPassword := after[fmt.Sprintf("secrets-backup-password-%d", next["backupPassword"])]
+	if newPassword == "" || newPassword == after["secrets-backup-password"+suffix] {
+		t.Error("the backup password has no next generation")
 	}
-	for _, gone := range []string{"secrets-login-0", "secrets-deploy-key-0", "secrets-host-key-0"} {
+	for _, gone := range []string{
+		fmt.Sprintf("secrets-login-%d", login-1), fmt.Sprintf("secrets-host-key-%d", hostKey-1),
+		fmt.Sprintf("secrets-deploy-key-%d", next["deployKey"].(int)-2),
+	} {
 		if after[gone] != "" {
 			t.Errorf("%s is still in the state", gone)
 		}
 	}
 	for role, password := range map[string]string{
-		"momentstudio_a": before["secrets-login-1"],
-		"postgres":       before["secrets-superuser"],
+		w.login(login): before[oldLogin],
+		"postgres":     before["secrets-superuser"],
 	} {
 		if w.logsIn(role, password) {
 			t.Errorf("%s still logs in with its old password", role)
 		}
 	}
 	for role, password := range map[string]string{
-		"momentstudio_b": after["secrets-login-2"],
-		"postgres":       after["secrets-superuser"],
+		w.login(login + 1): after[fmt.Sprintf("secrets-login-%d", login+1)],
+		"postgres":         after["secrets-superuser"],
 	} {
 		if !w.logsIn(role, password) {
 			t.Errorf("%s does not log in with its new password", role)
 		}
 	}
-	if got := w.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'momentstudio_a'"); got != "0" {
+	if got := w.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = '" + w.login(login) + "'"); got != "0" {
 		t.Errorf("%s connections of the old login are left", got)
 	}
 	if got := w.host("docker ps -q --filter name=momentstudio-postgres."); got != postgres {
@@ -399,28 +414,56 @@ func rotations(t *testing.T, w *world) {
 	if got := w.opensBackups(oldPassword); !slices.Equal(got, []string{"rest", "s3"}) { // they only take additions
 		t.Errorf("the backups' old password opens %q", got)
 	}
-	if out, err := w.ownerRestic(after["secrets-backup-password-2"], "key remove "+stays[1]); err != nil {
+	if out, err := w.ownerRestic(newPassword, "key remove "+stays[1]); err != nil {
 		t.Errorf("the bucket's owner removes the old key: %v\n%s", err, out)
 	}
 	if got := w.opensBackups(oldPassword); !slices.Equal(got, []string{"rest"}) {
 		t.Errorf("the backups' old password opens %q", got)
 	}
-	if got := w.opensBackups(after["secrets-backup-password-2"]); len(got) != 3 {
+	if got := w.opensBackups(newPassword); len(got) != 3 {
 		t.Errorf("the backups' new password opens %q", got)
 	}
 	w.oldBypassToken = before["secrets-maintenance-token"]
-	w.configure("secrets", "hostKeyDropped", 1) // with the next update
-	w.configure("host", "bootstrapKeyDropped", 1)
+	w.configure("secrets", "hostKeyDropped", hostKey) // with the next update
+	generation, _ := w.configured("host")["generation"].(int)
+	w.configure("host", "bootstrapKeyDropped", max(generation, 1))
+}
+
+// generation is the generation of a secret in the stack's file.
+func (w *env) generation(secret string) int {
+	n, _ := w.configured("secrets")[secret].(int)
+	return max(n, 1)
+}
+
+// nextGenerations is the stack's group of secrets with some of them raised.
+func (w *env) nextGenerations(names ...string) map[string]any {
+	raised := maps.Clone(w.configured("secrets"))
+	if raised == nil {
+		raised = map[string]any{}
+	}
+	for _, name := range names {
+		raised[name] = w.generation(name) + 1
+	}
+	return raised
+}
+
+// login is the database role of a generation of its login: they take turns.
+func (w *env) login(generation int) string {
+	if generation%2 == 0 {
+		return "momentstudio_b"
+	}
+	return "momentstudio_a"
 }
 
 // afterRotations looks at what the next updates make of them: it asks a shop in maintenance with the
 // bypass tokens of before and after, and reads which host keys are still pinned. It does nothing when
 // the rotations were not run.
-func (w *world) afterRotations() {
+func (w *env) afterRotations() {
 	w.t.Helper()
 	if w.oldBypassToken == "" {
 		return
 	}
+	defer func() { w.oldBypassToken = "" }()
 	known, err := os.ReadFile(filepath.Join(w.s.Project, ".momentstudio", w.s.Stack, "ssh", "known_hosts"))
 	if got := strings.Fields(string(known)); err != nil || len(got) != 3 {
 		w.t.Errorf("%d words are pinned, want one key: %q (%v)", len(got), got, err)

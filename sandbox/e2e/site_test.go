@@ -32,7 +32,7 @@ type answer struct {
 	body   string
 }
 
-func (w *world) address() string {
+func (w *env) address() string {
 	w.t.Helper()
 	out, err := w.s.Outputs(w.ctx, w.tools)
 	if err != nil || out.Address == "" {
@@ -41,7 +41,7 @@ func (w *world) address() string {
 	return out.Address
 }
 
-func newSite(t testing.TB, w *world) *site {
+func newSite(t testing.TB, w *env) *site {
 	t.Helper()
 	roots, err := os.ReadFile(w.s.CAFile())
 	if err != nil {
@@ -106,17 +106,34 @@ func (s *site) post(path, body string, headers map[string]string) answer {
 }
 
 // tokenOf is what the API gives a user who logs in.
-func (w *world) tokenOf(email string) string {
+func (w *env) tokenOf(email string) string {
 	w.t.Helper()
 	return w.host(fmt.Sprintf(`docker exec $(docker ps -q --filter name=momentstudio-backend. --filter health=healthy | head -1) python -c "from app.core.security import create_access_token as c; print(c('%s'))"`,
 		w.sql("SELECT id FROM users WHERE email = '"+email+"'")))
 }
 
-// upload sends a public picture as a member of the content staff, approves it and returns its key.
-func (s *site) upload(w *world) string {
+// giveStaff gives the shop a member of the content staff, unless it has one.
+func (w *env) giveStaff() {
+	w.t.Helper()
+	w.sql("INSERT INTO users (id, email, username, hashed_password, role) SELECT gen_random_uuid(), " +
+		"'content@example.com', 'content', 'none', 'content' WHERE NOT EXISTS (SELECT FROM users WHERE email = " +
+		"'content@example.com')")
+}
+
+// giveUpload gives the shop an uploaded picture, unless it has one, so that there is something to lose.
+func (w *env) giveUpload() {
+	w.t.Helper()
+	w.giveStaff()
+	if w.sql("SELECT count(*) FROM media_assets") == "0" {
+		newSite(w.t, w).upload(w)
+	}
+}
+
+// upload sends a public picture as a member of the content staff, approves it, waits for the worker and returns the
+// picture's key.
+func (s *site) upload(w *env) string {
 	s.t.Helper()
-	w.sql("INSERT INTO users (id, email, username, hashed_password, role) VALUES (gen_random_uuid(), " +
-		"'content@example.com', 'content', 'none', 'content')")
+	w.giveStaff()
 	s.token = w.tokenOf("content@example.com")
 	defer func() { s.token = "" }()
 
@@ -147,11 +164,17 @@ func (s *site) upload(w *world) string {
 		nil); r.status/100 != 2 {
 		s.t.Fatalf("approve: status %d, %s", r.status, r.body)
 	}
+	deadline := time.Now().Add(time.Minute)
+	for state := ""; state != "completed"; time.Sleep(time.Second) {
+		if state = w.sql("SELECT status FROM media_jobs ORDER BY created_at DESC LIMIT 1"); time.Now().After(deadline) {
+			s.t.Fatalf("the worker did not process the upload: the job is %q", state)
+		}
+	}
 	return asset.Key
 }
 
 // remains counts what the emulated clouds hold.
-func (w *world) remains() map[string]int {
+func (w *env) remains() map[string]int {
 	w.t.Helper()
 	left := map[string]int{}
 	for name, lists := range map[string][]string{
@@ -171,7 +194,7 @@ func (w *world) remains() map[string]int {
 	return left
 }
 
-func (w *world) unexpected() []json.RawMessage {
+func (w *env) unexpected() []json.RawMessage {
 	w.t.Helper()
 	var all []json.RawMessage
 	for _, name := range []string{"hetzner", "cloudflare"} {
@@ -184,8 +207,23 @@ func (w *world) unexpected() []json.RawMessage {
 	return all
 }
 
+// clearFaults ends all faults that a failed test left in the emulated clouds. They may not run any more.
+func (w *env) clearFaults() {
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: w.trust()}}
+	for _, base := range []string{"http://" + w.s.Gateway().String() + ":8080", "https://" + w.s.Gateway().String() +
+		":8443"} {
+		request, err := http.NewRequestWithContext(w.ctx, http.MethodDelete, base+"/_sandbox/faults", nil)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if response, err := client.Do(request); err == nil {
+			_ = response.Body.Close()
+		}
+	}
+}
+
 // trust knows the sandbox's own authority.
-func (w *world) trust() *tls.Config {
+func (w *env) trust() *tls.Config {
 	w.t.Helper()
 	roots, err := os.ReadFile(w.s.CAFile())
 	if err != nil {
@@ -197,14 +235,14 @@ func (w *world) trust() *tls.Config {
 }
 
 // control asks an emulated cloud about itself.
-func (w *world) control(api, path string, into any) {
+func (w *env) control(api, path string, into any) {
 	w.t.Helper()
 	if err := json.Unmarshal(w.controlRequest(api, http.MethodGet, path, nil), into); err != nil {
 		w.t.Fatalf("%s, %s: %v", api, path, err)
 	}
 }
 
-func (w *world) controlRequest(api, method, path string, sent []byte) []byte {
+func (w *env) controlRequest(api, method, path string, sent []byte) []byte {
 	w.t.Helper()
 	base := "http://" + w.s.Gateway().String() + ":8080/_sandbox/"
 	if api == "cloudflare" {

@@ -129,11 +129,11 @@ func newHub(t testing.TB, release string) *hub {
 }
 
 // pullRequest takes a risky change through the workflows' own scripts: preview, comment, approval, apply, verify.
-func pullRequest(t *testing.T, w *world) {
+func pullRequest(t *testing.T, w *env) {
 	// The site's certificate is of the sandbox's own authority, which a visitor of a real one needs not know.
 	trusted := filepath.Join(t.TempDir(), "roots.pem")
 	var roots []byte
-	for _, name := range []string{w.env("SSL_CERT_FILE"), w.s.CAFile()} {
+	for _, name := range []string{w.variable("SSL_CERT_FILE"), w.s.CAFile()} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -250,7 +250,7 @@ func pullRequest(t *testing.T, w *world) {
 }
 
 // fork is a pull request of somebody who has no secret, on a stack whose file holds some.
-func fork(t *testing.T, w *world, m *machine, github *hub) {
+func fork(t *testing.T, w *env, m *machine, github *hub) {
 	file := filepath.Join(m.root, "Pulumi.prod.yaml")
 	committed, err := os.ReadFile(file)
 	if err != nil {
@@ -287,7 +287,7 @@ func fork(t *testing.T, w *world, m *machine, github *hub) {
 }
 
 // pins are proposals of other images: of a release of the application, by its tag, and of our own, by their digests.
-func pins(t *testing.T, w *world, m *machine, roots string) {
+func pins(t *testing.T, w *env, m *machine, roots string) {
 	release, registry := strings.Repeat("b", 40), ""
 	now := w.configured("release")
 	for _, image := range []string{"backend", "frontend"} {
@@ -345,7 +345,7 @@ func pins(t *testing.T, w *world, m *machine, roots string) {
 }
 
 // tag names an image of the sandbox's registry.
-func (w *world) tag(reference, as, roots string) {
+func (w *env) tag(reference, as, roots string) {
 	w.t.Helper()
 	text, err := os.ReadFile(roots)
 	if err != nil {
@@ -373,7 +373,7 @@ func (w *world) tag(reference, as, roots string) {
 }
 
 // urn finds a resource's by its name, in the state.
-func (w *world) urn(name string) string {
+func (w *env) urn(name string) string {
 	w.t.Helper()
 	var state struct {
 		Deployment struct {
@@ -396,7 +396,7 @@ func (w *world) urn(name string) string {
 
 // closeSSH takes the rules of port 22 away, as host.sshFrom without this machine would, and returns what brings
 // them back.
-func closeSSH(t *testing.T, w *world) (reopen func()) {
+func closeSSH(t *testing.T, w *env) (reopen func()) {
 	t.Helper()
 	api := w.hetzner()
 	list, err := api.Firewall.All(w.ctx)
@@ -429,20 +429,20 @@ func closeSSH(t *testing.T, w *world) (reopen func()) {
 	return func() { set(list[0].Rules) }
 }
 
-func (w *world) hetzner() *hcloud.Client {
-	return hcloud.NewClient(hcloud.WithToken(w.env("HCLOUD_TOKEN")),
+func (w *env) hetzner() *hcloud.Client {
+	return hcloud.NewClient(hcloud.WithToken(w.variable("HCLOUD_TOKEN")),
 		hcloud.WithEndpoint("http://"+w.s.Gateway().String()+":8080/v1"),
 		hcloud.WithPollOpts(hcloud.PollOpts{BackoffFunc: hcloud.ConstantBackoff(100 * time.Millisecond)}))
 }
 
 // reachesSSH reports whether a connection to the host's port 22 comes about.
-func (w *world) reachesSSH() bool {
+func (w *env) reachesSSH() bool {
 	//nolint:gosec // the test's own host
 	return exec.CommandContext(w.ctx, "timeout", "3", "bash", "-c", "</dev/tcp/"+w.address()+"/22").Run() == nil
 }
 
 // doors are closed however the command ended that they were opened for.
-func doors(t *testing.T, w *world, m *machine) {
+func doors(t *testing.T, w *env, m *machine) {
 	firewalls := func() int {
 		t.Helper()
 		list, err := w.hetzner().Firewall.All(w.ctx)

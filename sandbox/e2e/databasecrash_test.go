@@ -5,12 +5,10 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 )
 
 // tasks are the containers of all services, by service.
-func (w *world) tasks() map[string][]string {
+func (w *env) tasks() map[string][]string {
 	w.t.Helper()
 	found := map[string][]string{}
 	for line := range strings.Lines(
@@ -27,9 +25,9 @@ func container(service string) string {
 	return "$(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-" + service + " | head -1)"
 }
 
-// upset does something to a running shop, and looks at who died of it: only those who may. At its end all of them are
-// back, the shop serves, and no row is lost.
-func (w *world) upset(name, shows string, mayDie []string, do func()) {
+// crash breaks a part of a running shop. Only the parts in mayDie are replaced; at the end all parts are back, the
+// shop serves, and no row is lost.
+func (w *env) crash(name string, mayDie []string, do func()) {
 	w.t.Helper()
 	before, rows := w.tasks(), w.rows()
 	if len(before) < 6 {
@@ -52,19 +50,19 @@ func (w *world) upset(name, shows string, mayDie []string, do func()) {
 	if r := newSite(w.t, w).get("https://momentstudio.test/api/v1/health/ready"); r.status != 200 {
 		w.t.Errorf("%s: the API answers %d: %s", name, r.status, r.body)
 	}
-	faulttable.Seen(w.t, "Shop", name, shows, "no row is lost, no other part dies of it, and who died comes back")
 }
 
 // inBackend runs Python in the API's container: text that defines work().
-func (w *world) inBackend(text string) string {
+func (w *env) inBackend(text string) string {
 	w.t.Helper()
 	program := "import asyncio\nfrom app.services import media, redis_client\n" + text + "\nasyncio.run(work())\n"
 	return w.host("docker exec -i " + container("backend") + " python - <<'P'\n" + program + "P")
 }
 
-// upsets happen to every shop: its database fails, and only that.
-func upsets(t *testing.T, w *world) {
-	w.upset("Postgres is killed", "`docker service ps` shows the task that died, and the one in its place",
+// databaseCrash kills the database, which kills no other part.
+func databaseCrash(t *testing.T, w *env) {
+	w.giveUpload()
+	w.crash("Postgres is killed",
 		[]string{"postgres"}, func() {
 			w.host("docker kill " + container("postgres"))
 			w.host("for n in $(seq 240); do [ \"$(docker inspect --format '{{.State.Health.Status}}' " + container("postgres") +
@@ -83,8 +81,8 @@ func upsets(t *testing.T, w *world) {
 	}
 
 	// Postgres answers nobody, and does not end when it is asked to.
-	w.upset("Postgres hangs", "its health check fails for a minute; then `docker service ps` shows that it was killed, "+
-		"and the one in its place", []string{"postgres"}, func() {
+	// Its health check fails for a minute; then Swarm replaces it.
+	w.crash("Postgres hangs", []string{"postgres"}, func() {
 		first := w.tasks()["momentstudio-postgres"]
 		w.host("kill -STOP $(docker top " + container("postgres") + " -eo pid | tail -n +2)")
 		for deadline := time.Now().Add(6 * time.Minute); slices.Equal(w.tasks()["momentstudio-postgres"],
@@ -97,7 +95,7 @@ func upsets(t *testing.T, w *world) {
 
 	// Redis takes no more: queueing fails, as the application says, and the rest goes on. The worker cannot tell Redis
 	// that it lives.
-	w.upset("Redis is full", "nothing: pages and API serve on", nil, func() {
+	w.crash("Redis is full", nil, func() {
 		if out := w.inBackend(`async def work():
     for n in range(10000):
         try: await redis_client.client.set(f"filler:{n}", "x" * 1000000)
@@ -118,7 +116,7 @@ func upsets(t *testing.T, w *world) {
 	})
 
 	// A job that takes longer than five minutes, in which the worker gives no sign of life.
-	w.upset("the worker has a long job", "nothing: its health check waits for the job", nil, func() {
+	w.crash("the worker has a long job", nil, func() {
 		id := w.sql("SELECT j.id FROM media_jobs j JOIN media_assets a ON a.id = j.asset_id WHERE j.status = 'completed' " +
 			"ORDER BY j.created_at DESC LIMIT 1")
 		w.host("docker exec -d " + container("postgres") + " psql -U postgres -d adrianaart -c 'BEGIN; LOCK TABLE " +

@@ -9,15 +9,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/prekzursil/momentstudio-infra/internal/faulttable"
 )
 
 // change is something that an operator changes in the stack's file, and back.
 type change struct {
 	name     string
-	there    func(*world)
-	back     func(*world)
+	there    func(*env)
+	back     func(*env)
 	share    int // of the kills, among all changes
 	ops      [2][]operation
 	wants    [2]map[string]string // how the stack is afterwards, when nothing disturbs
@@ -25,60 +23,62 @@ type change struct {
 }
 
 // killedChanges cover each kind of resource, and each thing that the engine does to one.
-func killedChanges(w *world) []*change {
+func killedChanges(w *env) []*change {
 	sshFrom := w.configured("host")["sshFrom"]
 	return []*change{
-		{name: "records, widget and firewall", share: 7, there: func(w *world) {
+		{name: "records, widget and firewall", share: 7, there: func(w *env) {
 			w.configure("dns", "ttlSeconds", 600)
 			w.configure("turnstile", "hostnames", []string{
 				"momentstudio.test", "www.momentstudio.test",
 				"more.momentstudio.test",
 			})
 			w.configure("host", "sshFrom", []string{w.s.Subnet.String(), "192.0.2.0/24"})
-		}, back: func(w *world) {
+		}, back: func(w *env) {
 			w.configure("dns", "ttlSeconds", 300)
 			w.configure("turnstile", "hostnames", []string{"momentstudio.test", "www.momentstudio.test"})
 			w.configure("host", "sshFrom", sshFrom)
 		}},
 		{
-			name: "the edge's configuration", share: 3, there: func(w *world) { w.configure("edge", "maxBodyMB", 610) },
-			back: func(w *world) { w.configure("edge", "maxBodyMB", 600) },
+			name: "the edge's configuration", share: 3, there: func(w *env) { w.configure("edge", "maxBodyMB", 610) },
+			back: func(w *env) { w.configure("edge", "maxBodyMB", 600) },
 		},
 		{
-			name: "a timer, and all jobs", share: 2, there: func(w *world) { w.configure("host", "pruneAt", "05:45") },
-			back: func(w *world) { w.configure("host", "pruneAt", "05:15") },
+			name: "a timer, and all jobs", share: 2, there: func(w *env) { w.configure("host", "pruneAt", "05:45") },
+			back: func(w *env) { w.configure("host", "pruneAt", "05:15") },
 		},
 		{
-			name: "a secret, and those who use it", share: 2, there: func(w *world) {
+			name: "a secret, and those who use it", share: 2, there: func(w *env) {
 				w.setSecret("adminIpBypassToken",
 					"another-token-of-some-length-1")
 			},
-			back: func(w *world) { w.setSecret("adminIpBypassToken", "another-token-of-some-length-2") },
+			back: func(w *env) { w.setSecret("adminIpBypassToken", "another-token-of-some-length-2") },
 		},
-		{name: "services", share: 2, there: func(w *world) {
+		{name: "services", share: 2, there: func(w *env) {
 			w.configure("frontend", "replicas", 2)
 			w.configure("redis", "memoryMB", 300)
-		}, back: func(w *world) {
+		}, back: func(w *env) {
 			w.configure("frontend", "replicas", 1)
 			w.configure("redis", "memoryMB", 256)
 		}},
 	}
 }
 
-// kills end updates inside random operations, and look at what the next `studio up` makes of it.
-func kills(t *testing.T, w *world) {
+// interruptions end updates inside random operations. The next `studio up` ends where an undisturbed one does:
+// resource by resource, and byte by byte of the data.
+func interruptions(t *testing.T, w *env) {
 	number := 3
 	if full {
 		number = 100
 	}
-	if n, err := strconv.Atoi(os.Getenv("MOMENTSTUDIO_KILLS")); err == nil {
-		number = n
+	if chosen.interruptions > 0 {
+		number = chosen.interruptions
 	}
 	seed := uint64(time.Now().UnixNano())
-	if n, err := strconv.ParseUint(os.Getenv("MOMENTSTUDIO_SEED"), 10, 64); err == nil {
-		seed = n
+	if chosen.seed > 0 {
+		seed = chosen.seed
 	}
-	t.Logf("MOMENTSTUDIO_SEED=%d", seed)
+	t.Logf("E2E_SEED=%d", seed)
+	w.giveUpload()
 	chance := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // no secret
 
 	changes := killedChanges(w)
@@ -92,7 +92,7 @@ func kills(t *testing.T, w *world) {
 	rows, files := w.rows(), w.files()
 	var lots []*change
 	for _, c := range changes {
-		for way, apply := range []func(*world){c.there, c.back} {
+		for way, apply := range []func(*env){c.there, c.back} {
 			apply(w)
 			ops, err := w.start(false).finish(t)
 			if err != nil || len(ops) == 0 {
@@ -158,66 +158,6 @@ func kills(t *testing.T, w *world) {
 	w.mustUpdate()
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")
 	w.knowsAll()
-	w.tornNote()
-	faulttable.Seen(t, "Runs", "an update is killed inside an operation", "the next `studio up` says what it takes "+
-		"over, and goes on", "it ends where an undisturbed one does: resource by resource, and byte by byte of the data")
-}
-
-// tornNote is what a kill may leave of a state in a directory when its notes are not switched off.
-func (w *world) tornNote() {
-	w.t.Helper()
-	note := filepath.Join(w.s.Home, "state", ".pulumi", "stacks", "momentstudio", w.s.Stack+".json.attrs")
-	if err := os.WriteFile(note, nil, 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-	out, err := w.update()
-	if err == nil || !strings.Contains(out, "json.attrs") {
-		w.t.Errorf("a torn note: %v\n%s", err, tail(out, 10))
-	}
-	faulttable.Try(w.t, "Runs", "a kill leaves an empty note beside a state that is in a directory", told("studio", out),
-		"the state is whole")
-	if err := os.Remove(note); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// olderCopy puts a copy of the state back that was made before an update.
-func olderCopy(t *testing.T, w *world) {
-	older := filepath.Join(t.TempDir(), "older.json")
-	if err := os.WriteFile(older, []byte(w.mustPulumi("stack", "export")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w.setSecret("adminIpBypassToken", "another-token-of-some-length-3")
-	w.configure("dns", "ttlSeconds", 900)
-	w.configure("frontend", "replicas", 2)
-	w.mustUpdate()
-	wants, rows, files := w.fingerprint(), w.rows(), w.files()
-
-	w.mustPulumi("stack", "import", "--file", older)
-	before := w.mustPulumi("stack", "export")
-	out, err := w.studio("recover", "--config-file", w.s.ConfigFile())
-	if err != nil || !strings.Contains(out, "would adopt what was made and not written down: ") {
-		t.Errorf("studio recover does not list what it would adopt: %v\n%s", err, tail(out, 20))
-	}
-	if w.mustPulumi("stack", "export") != before {
-		t.Error("studio recover changed the state without being told to")
-	}
-	out = w.mustUpdate()
-	got := w.fingerprint()
-	for _, stack := range []map[string]string{wants, got} {
-		delete(stack, "jobs on the host") // containers that have ended: those that only the newer state knew are removed
-	}
-	if different := differences(wants, got); len(different) > 0 {
-		t.Errorf("the stack is not what it was before its state was put back:\n%s\nstudio up had said:\n%s",
-			strings.Join(different, "\n"), tail(out, 80))
-	}
-	w.holds("with an older state", rows, files)
-	w.knowsAll()
-	faulttable.Seen(t, "Runs", "the state is an older copy", "`studio recover` lists what it would take over, and "+
-		"changes nothing; the next `studio up` takes it over", "it ends where the newer state was: resource by resource, "+
-		"and byte by byte of the data")
-	w.configure("dns", "ttlSeconds", 300)
-	w.configure("frontend", "replicas", 1) // with the next update
 }
 
 // finish waits for an update that nothing disturbs.
@@ -231,7 +171,7 @@ func (r *run) finish(t *testing.T) ([]operation, error) {
 
 // killAgain updates the stack in runs that are killed again and again: each goes on where the one before was, and is
 // killed inside one of its next operations. The last one is left alone.
-func (w *world) killAgain(most int) {
+func (w *env) killAgain(most int) {
 	w.t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	chance := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // no secret
@@ -265,7 +205,7 @@ func (w *world) killAgain(most int) {
 }
 
 // knowsAll fails when the state does not know something that bears the stack's name.
-func (w *world) knowsAll() {
+func (w *env) knowsAll() {
 	w.t.Helper()
 	out, err := w.studio("recover", "--config-file", w.s.ConfigFile())
 	if err != nil || !strings.Contains(out, "all that it knows is there") {
@@ -274,10 +214,11 @@ func (w *world) knowsAll() {
 }
 
 // killedFirstUps makes the stack from nothing.
-func killedFirstUps(_ *testing.T, w *world) { w.killAgain(20) }
+func killedFirstUps(_ *testing.T, w *env) { w.killAgain(20) }
 
 // killedRebuild replaces the server.
-func killedRebuild(t *testing.T, w *world) {
+func killedRebuild(t *testing.T, w *env) {
+	w.giveUpload()
 	rows, files := w.rows(), w.files()
 	generation, _ := w.configured("host")["generation"].(int)
 	w.configure("host", "generation", generation+1)

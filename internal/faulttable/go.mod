@@ -1,3 +1,0 @@
-module github.com/prekzursil/momentstudio-infra/internal/faulttable
-
-go 1.26.0
