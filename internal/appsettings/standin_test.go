@@ -20,6 +20,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/appsettings"
 	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/graphtest"
+	"github.com/prekzursil/momentstudio-infra/internal/needs"
 )
 
 const standin = "../../sandbox/standin"
@@ -52,6 +53,7 @@ type standinApp struct {
 
 func startStandin(t *testing.T) *standinApp {
 	t.Helper()
+	needs.Working(t, "/usr/bin/python3", "-c", "import dotenv, cryptography")
 	// Debian's own interpreter: the packages of the image come from there (scripts/prepare.sh).
 	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", "-c", driver)
 	cmd.Env = []string{"PYTHONPATH=" + absolute(t, standin+"/backend/rootfs/app"), "PYTHONDONTWRITEBYTECODE=1"}

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/prekzursil/momentstudio-infra/internal/needs"
 	"github.com/prekzursil/momentstudio-infra/internal/render"
 )
 
@@ -152,6 +153,7 @@ func TestTimerUnits(t *testing.T) {
 		}
 		paths = append(paths, path)
 	}
+	needs.Program(t, "systemd-analyze")
 	// systemd's own reader; it complains on stderr and may still exit with 0.
 	if out, err := exec.Command("systemd-analyze", paths...).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
@@ -172,6 +174,7 @@ func TestUnattendedUpgradesReadByAPT(t *testing.T) {
 		if err := os.WriteFile(path, []byte(files[0].Content), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		needs.Program(t, "apt-config", "systemd-analyze")
 		out, err := exec.Command("apt-config", "-c", path, "dump").CombinedOutput() //nolint:gosec // a file of this test
 		if err != nil || !strings.Contains(string(out), want[0]) || !strings.Contains(string(out), `label=Debian-Security"`) {
 			t.Errorf("rebootAt %q: %v: APT does not read %s:\n%s", rebootAt, err, want[0], out)

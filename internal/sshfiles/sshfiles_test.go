@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prekzursil/momentstudio-infra/internal/needs"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
 
@@ -99,6 +100,7 @@ func TestPathsAreRelativeAndChecksAreOn(t *testing.T) {
 	if strings.Contains(string(text), root) {
 		t.Error("the configuration names this machine's directory")
 	}
+	needs.Program(t, "ssh")
 	// What OpenSSH itself makes of the file, run where Pulumi runs.
 	cmd := exec.Command("ssh", append(options, "-G", "203.0.113.7")...) //nolint:gosec // our own file; -G dials nobody
 	cmd.Dir = root

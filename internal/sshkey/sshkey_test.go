@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/prekzursil/momentstudio-infra/internal/needs"
 	"github.com/prekzursil/momentstudio-infra/internal/sshkey"
 )
 
@@ -85,6 +86,7 @@ func TestOpenSSHReadsTheKey(t *testing.T) {
 	if err := os.WriteFile(path, []byte(k.PrivatePEM), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	needs.Program(t, "ssh-keygen")
 	out, err := exec.Command("ssh-keygen", "-y", "-P", "", "-f", path).CombinedOutput() //nolint:gosec // our own file
 	if err != nil {
 		t.Fatalf("ssh-keygen (package openssh-client): %v: %s", err, out)

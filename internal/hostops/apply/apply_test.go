@@ -16,6 +16,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/apply"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/needs"
 )
 
 // fakeUnits records what systemd would be asked for.
@@ -51,6 +52,8 @@ func host(t *testing.T) (root string, spec hostspec.Apply) {
 	t.Helper()
 	root = t.TempDir()
 	put(t, root+hostspec.GuardFile, "")
+	// A secret's group has the number of its owner.
+	needs.That(t, os.Chown(root+hostspec.GuardFile, os.Getuid(), os.Getuid()) == nil, "a group with the user's number")
 	upload := filepath.Join(t.TempDir(), "secret-0")
 	put(t, upload, canary)
 	return root, hostspec.Apply{
@@ -59,7 +62,7 @@ func host(t *testing.T) (root string, spec hostspec.Apply) {
 			{Path: "/etc/momentstudio/secrets", Mode: 0o700, UID: os.Getuid(), GID: os.Getgid()},
 		},
 		Files:   []hostspec.File{{Path: "/etc/systemd/journald.conf.d/10-x.conf", Mode: 0o644, Content: "[Journal]\n"}},
-		Secrets: []hostspec.SecretFile{{Path: "/etc/momentstudio/secrets/app.env", Upload: upload}},
+		Secrets: []hostspec.SecretFile{{Path: "/etc/momentstudio/secrets/app.env", Upload: upload, UID: os.Getuid()}},
 		Reload:  []string{"ssh.service", "systemd-journald.service"},
 	}
 }
