@@ -42,5 +42,5 @@ func missing(t testing.TB, name string) {
 	if os.Getenv(maySkip) != "" {
 		t.Skipf("%s is missing on this machine, and this test needs it", name)
 	}
-	t.Fatalf("%s is missing, and this test needs it. Fix: `make prepare` (root, Debian), or `make unit`, which skips it", name)
+	t.Fatalf("%s is missing, and this test needs it. Fix: `make prepare` (root, Debian), or `make unit` skips it", name)
 }
