@@ -29,7 +29,7 @@ require (
 	pgregory.net/rapid v1.2.0
 )
 
-require github.com/spf13/pflag v1.0.10 // indirect
+require github.com/spf13/pflag v1.0.10
 
 require (
 	github.com/BurntSushi/toml v1.6.0 // indirect
