@@ -51,18 +51,36 @@ var kinds = []struct {
 	do   string // empty: the error itself says it
 }{
 	{errContract, hostspec.ExitContract, ""},
-	{backup.ErrNotEverywhere, hostspec.ExitFailed, "mend what is said of each destination, then `systemctl start " +
-		"momentstudio-backup`; a destination that is not named has its copy"},
-	{backup.ErrNotBackedUp, hostspec.ExitFailed, "no destination has a copy of this run, earlier ones are as they were; mend the " +
-		"cause, then `systemctl start momentstudio-backup`"},
-	{restic.ErrNoBackup, hostspec.ExitNoBackup, "nothing was changed; `restore list --from NAME` shows what a destination has"},
-	{restic.ErrWrongPassword, hostspec.ExitWrongPassword, "nothing was changed; the repository is another stack's, or its password is of " +
-		"another generation than this host's: take another destination (--from), or run `studio up` with the stack's own " +
-		"file first"},
-	{restic.ErrDamaged, hostspec.ExitDamaged, "the shop's own data were not touched; take another backup (`restore list`) or another " +
-		"destination (--from), and have this one looked at"},
-	{restic.ErrNoRoom, hostspec.ExitNoRoom, "nothing of the shop was changed; raise host.volumeSizeGB and run `studio up`, or remove " +
-		"what is not needed from the data volume"},
+	{
+		backup.ErrNotEverywhere, hostspec.ExitFailed,
+		"fix what is said of each destination, then run `systemctl start momentstudio-backup`; a destination that is not " +
+			"named has its copy",
+	},
+	{
+		backup.ErrNotBackedUp, hostspec.ExitFailed,
+		"no destination has a copy of this run, earlier copies are unchanged; fix the cause, then run `systemctl start " +
+			"momentstudio-backup`",
+	},
+	{
+		restic.ErrNoBackup, hostspec.ExitNoBackup,
+		"nothing was changed; `restore list --from NAME` shows what a destination has",
+	},
+	{
+		restic.ErrWrongPassword, hostspec.ExitWrongPassword,
+		"nothing was changed; the repository is another stack's, or its password is of another generation than this " +
+			"host's: " +
+			"take another destination (--from), or run `studio up` with the stack's own file first",
+	},
+	{
+		restic.ErrDamaged, hostspec.ExitDamaged,
+		"the shop's own data were not touched; take another backup (`restore list`) or another destination (--from), and " +
+			"have this one looked at",
+	},
+	{
+		restic.ErrNoRoom, hostspec.ExitNoRoom,
+		"nothing of the shop was changed; raise host.volumeSizeGB and run `studio up`, or remove what is not needed from " +
+			"the data volume",
+	},
 	{restore.ErrNewerSchema, hostspec.ExitNewerSchema, ""},
 	{journal.ErrUnfinished, hostspec.ExitUnfinished, ""},
 	{lock.ErrHeld, hostspec.ExitLocked, "wait until that has ended, then run it again"},

@@ -32,8 +32,9 @@ const reference = `
 The operator's command, and CI's. Build it in a clone: ` + "`go build -o bin/ ./cmd/studio`" + `.
 It runs the Pulumi CLI, whose backend and passphrase come from the environment as always.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage, or a Pulumi CLI that is missing or too old. Of a review: 20 riskier than what
-was reviewed, 21 data at risk and 22 irreversible without an approval, 23 against a policy. Of a look at the drift: 24
+Exit codes: 0 done; 1 failed; 2 wrong usage, or a Pulumi CLI that is missing or too old. Of a review:
+20 riskier than what was reviewed, 21 data at risk and 22 irreversible without an approval, 23 against
+a policy. Of a look at the drift: 24
 something is not what the stack says.
 `
 

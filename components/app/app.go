@@ -54,7 +54,7 @@ type App struct {
 }
 
 // Health commands run inside the image's own Python, which has neither curl nor wget. Swarm kills
-// what is unhealthy, so they mean liveness (design §3.1).
+// what is unhealthy, so they mean liveness.
 const (
 	// The first success needs the database; from then on a restart of Postgres must not kill the API.
 	backendHealth = `import os,urllib.request as u

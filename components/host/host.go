@@ -328,7 +328,7 @@ func (b *builder) attach() error {
 }
 
 // gate writes the SSH client's files and waits for the host. It is the one side effect inside an
-// apply (design §3.4), and a preview does neither.
+// apply, and a preview does neither.
 func (b *builder) gate() {
 	if b.ctx.DryRun() {
 		b.host.Ready = pulumi.String("ready").ToStringOutput()

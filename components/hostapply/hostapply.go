@@ -1,6 +1,6 @@
 // Package hostapply configures the host after its first boot: directories, files, systemd units,
 // the secrets of jobs, the final SSH host key. It is a one-shot job that talks to systemd over
-// D-Bus; there is no remote shell (design §3.5).
+// D-Bus; there is no remote shell.
 package hostapply
 
 import (

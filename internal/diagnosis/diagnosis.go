@@ -230,14 +230,23 @@ var rules = []rule{
 	},
 	{
 		"docker:",
-		regexp.MustCompile(`(name|NetworkName|rpc error: code = AlreadyExists).*(already exists|conflicts with an existing)|AlreadyExists`), "the host has one of this name that the state does not know", "run `studio up`, which takes it over; `studio recover` shows it",
+		regexp.MustCompile(`(name|NetworkName|rpc error: code = AlreadyExists).*` +
+			`(already exists|conflicts with an existing)|AlreadyExists`),
+		"the host has one of this name that the state does not know",
+		"run `studio up`, which takes it over; `studio recover` shows it",
 	},
 	{
 		"docker:",
-		regexp.MustCompile(`connection timed out|Connection refused|No route to host|broken pipe|connection reset|ssh: |command \[ssh|Cannot connect to the Docker daemon|commandconn|error during connect`), "the host does not answer any more", "look at it in the console: is it up, is port 22 open to this machine (host.sshFrom, studio ssh-allow)? Then: " + again,
+		regexp.MustCompile(`connection timed out|Connection refused|No route to host|broken pipe|connection reset|` +
+			`ssh: |command \[ssh|Cannot connect to the Docker daemon|commandconn|error during connect`),
+		"the host does not answer any more",
+		"look at it in the console: is it up, is port 22 open to this machine (host.sshFrom, studio ssh-allow)? Then: " + again,
 	},
 	{
 		"docker:",
-		regexp.MustCompile(`manifest unknown|not found: manifest|pull access denied|no such image|Unable to (read|find or pull) `), "the image cannot be pulled", "check its reference in the stack's file, and registry.* when it is private; " + again,
+		regexp.MustCompile(`manifest unknown|not found: manifest|pull access denied|no such image|` +
+			`Unable to (read|find or pull) `),
+		"the image cannot be pulled",
+		"check its reference in the stack's file, and registry.* when it is private; " + again,
 	},
 }

@@ -84,9 +84,11 @@ func TestTheProgramsOwnErrorKeepsItsWayOut(t *testing.T) {
 	own := func(text string) diagnosis.Diagnostic {
 		return diagnosis.Diagnostic{URN: stack + "pulumi:pulumi:Stack::s", Severity: "error", Message: text}
 	}
-	got := diagnosis.Words(diagnosis.Failures([]diagnosis.Diagnostic{own("an unhandled error occurred: program failed:\n1 " +
+	got := diagnosis.Words(diagnosis.Failures([]diagnosis.Diagnostic{own("an unhandled error occurred: program " +
+		"failed:\n1 " +
 		"error occurred:\n\t* waiting for RPCs: marshaling properties: awaiting input property \"image\": job " +
-		"app-migrate exited with code 3: canary\n  the end of its log:\n    canary\n  " + fault.Fix("mend the cause"))}), "ask")
+		"app-migrate exited with code 3: canary\n  the end of its log:\n    canary\n  " +
+		fault.Fix("mend the cause"))}), "ask")
 	if !strings.Contains(got, "job app-migrate exited with code 3") || !strings.Contains(got,
 		"canary") || strings.Count(got, "Fix: ") != 1 || strings.Contains(got, "error occurred") ||
 		strings.Contains(got, "RPCs") {

@@ -68,64 +68,69 @@ func driftState(t *testing.T) []byte {
 
 func sum(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 
-func TestDriftOfTheHostIsNamed(t *testing.T) {
-	wants, err := wantsOfHost(driftState(t))
-	if err != nil {
-		t.Fatal(err)
+// What a fresh host has, and when it is asked.
+const (
+	unit, secret = "/etc/systemd/system/x.timer", "/etc/momentstudio/secrets/s"
+	caddyfile    = "/mnt/momentstudio/caddy/config/Caddyfile"
+	uploads      = "/mnt/momentstudio/uploads"
+)
+
+var reportTime = time.Unix(2_000_000_000, 0)
+
+func hour(n int) time.Time { return reportTime.Add(time.Duration(n) * time.Hour) }
+
+func setFile(r *hostspec.HostReport, path, mode string, uid int, content string) {
+	r.Paths[path] = hostspec.PathState{Mode: mode, UID: uid, SHA256: sum(content)}
+}
+
+func freshReport() hostspec.HostReport {
+	r := hostspec.HostReport{
+		Booted: hour(-12), Paths: map[string]hostspec.PathState{uploads: {Directory: true, Mode: "755"}},
+		Timers:   []hostspec.TimerState{{Unit: "x.timer", File: "enabled", Active: "active"}},
+		Secrets:  []hostspec.Object{{ID: secretID, Name: "env-1"}, {ID: "other", Name: "of-somebody-else", Foreign: true}},
+		Services: []hostspec.Service{{Name: "momentstudio-backend", Updated: hour(-60)}},
 	}
-	const (
-		unit, secret = "/etc/systemd/system/x.timer", "/etc/momentstudio/secrets/s"
-		caddyfile    = "/mnt/momentstudio/caddy/config/Caddyfile"
-		uploads      = "/mnt/momentstudio/uploads"
-	)
-	now := time.Unix(2_000_000_000, 0)
-	hour := func(n int) time.Time { return now.Add(time.Duration(n) * time.Hour) }
-	file := func(r *hostspec.HostReport, path, mode string, uid int, content string) {
-		r.Paths[path] = hostspec.PathState{Mode: mode, UID: uid, SHA256: sum(content)}
+	setFile(&r, unit, "644", 0, "unit")
+	setFile(&r, secret, "400", 999, "canary")
+	setFile(&r, caddyfile, "600", 0, "site")
+	return r
+}
+
+func endedTask(changed, ended time.Time, state string) func(*hostspec.HostReport) {
+	return func(r *hostspec.HostReport) {
+		r.Services[0].Updated = changed
+		r.Services[0].Ended = []hostspec.EndedTask{{At: ended, State: state, Error: "task: non-zero exit (137)"}}
 	}
-	fresh := func() hostspec.HostReport {
-		r := hostspec.HostReport{
-			Booted: hour(-12), Paths: map[string]hostspec.PathState{uploads: {Directory: true, Mode: "755"}},
-			Timers:   []hostspec.TimerState{{Unit: "x.timer", File: "enabled", Active: "active"}},
-			Secrets:  []hostspec.Object{{ID: secretID, Name: "env-1"}, {ID: "other", Name: "of-somebody-else", Foreign: true}},
-			Services: []hostspec.Service{{Name: "momentstudio-backend", Updated: hour(-60)}},
-		}
-		file(&r, unit, "644", 0, "unit")
-		file(&r, secret, "400", 999, "canary")
-		file(&r, caddyfile, "600", 0, "site")
-		return r
-	}
-	task := func(changed, ended time.Time, state string) func(*hostspec.HostReport) {
-		return func(r *hostspec.HostReport) {
-			r.Services[0].Updated = changed
-			r.Services[0].Ended = []hostspec.EndedTask{{At: ended, State: state, Error: "task: non-zero exit (137)"}}
-		}
-	}
-	for _, c := range []struct {
-		name   string
-		change func(*hostspec.HostReport)
-		want   string // of "where name: what"; "" for nothing
-		job    string
-	}{
+}
+
+type hostCase struct {
+	name   string
+	change func(*hostspec.HostReport)
+	want   string // of "where name: what"; "" for nothing
+	job    string
+}
+
+func hostDrift() []hostCase {
+	return []hostCase{
 		{"a fresh stack", func(*hostspec.HostReport) {}, "", ""},
 		{
-			"a unit that was edited", func(r *hostspec.HostReport) { file(r, unit, "644", 0, "edited") },
+			"a unit that was edited", func(r *hostspec.HostReport) { setFile(r, unit, "644", 0, "edited") },
 			"file " + unit + ": its content was changed", applyURN,
 		},
 		{
-			"a secret file that was edited", func(r *hostspec.HostReport) { file(r, secret, "400", 999, "other") },
+			"a secret file that was edited", func(r *hostspec.HostReport) { setFile(r, secret, "400", 999, "other") },
 			"file " + secret + ": its content was changed", applyURN,
 		},
 		{
-			"a secret file that all may read", func(r *hostspec.HostReport) { file(r, secret, "444", 999, "canary") },
+			"a secret file that all may read", func(r *hostspec.HostReport) { setFile(r, secret, "444", 999, "canary") },
 			"its mode and owner are 444 and 999, want 400 and 999", applyURN,
 		},
 		{
-			"a secret file of another user", func(r *hostspec.HostReport) { file(r, secret, "400", 0, "canary") },
+			"a secret file of another user", func(r *hostspec.HostReport) { setFile(r, secret, "400", 0, "canary") },
 			"its mode and owner are 400 and 0, want 400 and 999", applyURN,
 		},
 		{
-			"a Caddyfile that was edited", func(r *hostspec.HostReport) { file(r, caddyfile, "600", 0, "edited") },
+			"a Caddyfile that was edited", func(r *hostspec.HostReport) { setFile(r, caddyfile, "600", 0, "edited") },
 			"Caddyfile: its content was changed", caddyURN,
 		},
 		{
@@ -137,7 +142,7 @@ func TestDriftOfTheHostIsNamed(t *testing.T) {
 			"directory " + uploads + ": it is gone", applyURN,
 		},
 		{
-			"a file where a directory was", func(r *hostspec.HostReport) { file(r, uploads, "644", 0, "") },
+			"a file where a directory was", func(r *hostspec.HostReport) { setFile(r, uploads, "644", 0, "") },
 			"directory " + uploads + ": it is gone", applyURN,
 		},
 		{
@@ -149,11 +154,17 @@ func TestDriftOfTheHostIsNamed(t *testing.T) {
 			"file x.service.d: drop-in files change the unit", "",
 		},
 		{
-			"a timer that is off", func(r *hostspec.HostReport) { r.Timers[0].File, r.Timers[0].Active = "disabled", "inactive" },
+			"a timer that is off", func(r *hostspec.HostReport) {
+				r.Timers[0].File, r.Timers[0].Active = "disabled",
+					"inactive"
+			},
 			"timer x.timer: it is disabled and inactive, want enabled and active", applyURN,
 		},
 		{
-			"a timer that does not exist", func(r *hostspec.HostReport) { r.Timers[0].File, r.Timers[0].Active = "", "inactive" },
+			"a timer that does not exist", func(r *hostspec.HostReport) {
+				r.Timers[0].File, r.Timers[0].Active = "",
+					"inactive"
+			},
 			"timer x.timer: it is missing and inactive", applyURN,
 		},
 		{"a secret that is gone", func(r *hostspec.HostReport) { r.Secrets = r.Secrets[1:] }, "secret env-1: it is gone", ""},
@@ -166,22 +177,30 @@ func TestDriftOfTheHostIsNamed(t *testing.T) {
 			"service by-hand: nobody asked for it", "",
 		},
 		{
-			"a container that was killed", task(hour(-5), hour(-1), "failed"),
+			"a container that was killed", endedTask(hour(-5), hour(-1), "failed"),
 			"task momentstudio-backend: one ended at 2033-05-18T02:33:20Z (task: non-zero exit (137))", "",
 		},
-		{"a task that an update ended", task(hour(-5), hour(-1), "shutdown"), "", ""},
-		{"a task that failed before the update", task(hour(-1), hour(-2), "failed"), "", ""},
-		{"a task of yesterday", task(hour(-50), hour(-25), "failed"), "", ""},
-		{"a task that the boot ended", task(hour(-60), hour(-12).Add(4*time.Minute), "failed"), "", ""},
+		{"a task that an update ended", endedTask(hour(-5), hour(-1), "shutdown"), "", ""},
+		{"a task that failed before the update", endedTask(hour(-1), hour(-2), "failed"), "", ""},
+		{"a task of yesterday", endedTask(hour(-50), hour(-25), "failed"), "", ""},
+		{"a task that the boot ended", endedTask(hour(-60), hour(-12).Add(4*time.Minute), "failed"), "", ""},
 		{
-			"a task that ended long after the boot", task(hour(-60), hour(-12).Add(6*time.Minute), "failed"),
+			"a task that ended long after the boot", endedTask(hour(-60), hour(-12).Add(6*time.Minute), "failed"),
 			"task momentstudio-backend: one ended", "",
 		},
-	} {
+	}
+}
+
+func TestDriftOfTheHostIsNamed(t *testing.T) {
+	wants, err := wantsOfHost(driftState(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range hostDrift() {
 		t.Run(c.name, func(t *testing.T) {
-			r := fresh()
+			r := freshReport()
 			c.change(&r)
-			got := wants.compare(r, "prod", now)
+			got := wants.compare(r, "prod", reportTime)
 			if c.want == "" {
 				if len(got) != 0 {
 					t.Errorf("found %+v", got)
@@ -206,7 +225,8 @@ func TestDriftOfACloudIsNamed(t *testing.T) {
 	const text = `warning: x
 {"steps":[
  {"op":"refresh","urn":"u::momentstudio::hcloud:index/server:Server::same","detailedDiff":null},
- {"op":"update","urn":"u::momentstudio::cloudflare:index/record:Record::dns-apex","detailedDiff":{"ttl":{},"content":{},"modifiedOn":{}}},
+ {"op":"update","urn":"u::momentstudio::cloudflare:index/record:Record::dns-apex",
+   "detailedDiff":{"ttl":{},"content":{},"modifiedOn":{}}},
  {"op":"update","urn":"u::momentstudio::hcloud:index/server:Server::computed","detailedDiff":{"status":{}}},
  {"op":"delete","urn":"u::momentstudio::hcloud:index/firewall:Firewall::host-firewall","detailedDiff":null}]}`
 	got, err := parseRefresh([]byte(text), "prod")

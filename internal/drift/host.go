@@ -101,8 +101,8 @@ func (w *hostWants) takeJob(urn string, inputs map[string]any) error {
 	return nil
 }
 
-// Inspection asks for the files, directories and timers that the last update left on the host, by an exported state with
-// its secrets.
+// Inspection asks for the files, directories and timers that the last update left on the host, by an exported state
+// with its secrets.
 func Inspection(state []byte) (hostspec.Inspection, error) {
 	w, err := wantsOfHost(state)
 	return w.inspection(), err

@@ -113,7 +113,8 @@ func TestOnlyDrillsAreRemoved(t *testing.T) {
 		if err := tearDown(t.Context(), c); err == nil || !strings.Contains(err.Error(), "nothing of it is removed") {
 			t.Errorf("%q: %v", stack, err)
 		}
-		if err := Run(t.Context(), c, Options{Backup: hostspec.LatestBackup, Life: time.Hour}, time.Now()); err == nil || !strings.Contains(err.Error(),
+		if err := Run(t.Context(), c, Options{Backup: hostspec.LatestBackup, Life: time.Hour},
+			time.Now()); err == nil || !strings.Contains(err.Error(),
 			"--of names the stack") {
 			t.Errorf("a drill called %q: %v", stack, err)
 		}

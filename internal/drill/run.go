@@ -128,7 +128,11 @@ func errorOf(text string) error {
 
 // rehearse makes the stack, restores the backup there and looks at it.
 func runDrill(ctx context.Context, c engine.Stack, o Options, wanted config.Config, r *Report) error {
-	if err := timedPhase(c, r, "make a host with the shop", func() error { _, err := update.Run(ctx, c, nil); return err }); err != nil {
+	if err := timedPhase(c, r, "make a host with the shop", func() error {
+		_,
+			err := update.Run(ctx, c, nil)
+		return err
+	}); err != nil {
 		return err
 	}
 	out, err := c.Outputs(ctx)

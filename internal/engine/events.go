@@ -49,8 +49,8 @@ func (e Events) Changes() map[string]int {
 // Failures are the errors of the run by resource.
 func (e Events) Failures() []diagnosis.Failure { return diagnosis.Failures(e.Diagnostics) }
 
-// readEvents reads an event log. Without one the run ended before the engine began; the last line of a killed run may be
-// incomplete and is left out.
+// readEvents reads an event log. Without one the run ended before the engine began; the last line of a killed run may
+// be incomplete and is left out.
 func readEvents(path string) (Events, error) {
 	var e Events
 	file, err := os.Open(path)

@@ -8,14 +8,15 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/resourcetype"
 )
 
-const eventLog = `{"sequence":0,"timestamp":1,"preludeEvent":{"config":{}}}
-{"sequence":1,"timestamp":1,"resourcePreEvent":{"metadata":{"op":"create","urn":"u::widget","type":"cloudflare:index/turnstileWidget:TurnstileWidget"}}}
-{"sequence":2,"timestamp":1,"diagnosticEvent":{"urn":"u::data","message":"broken\n","color":"never","severity":"error"}}
-{"sequence":3,"timestamp":1,"diagnosticEvent":{"urn":"u::data","message":"still at work","severity":"info","ephemeral":true}}
-{"sequence":4,"timestamp":2,"resOutputsEvent":{"metadata":{"op":"create","urn":"u::widget","type":"cloudflare:index/turnstileWidget:TurnstileWidget"}}}
-{"sequence":5,"timestamp":2,"resOutputsEvent":{"metadata":{"op":"same","urn":"u::net","type":"hcloud:index/network:Network"}}}
-{"sequence":6,"timestamp":2,"resOutputsEvent":{"metadata":{"op":"update","urn":"u::vol","type":"hcloud:index/volume:Volume"},"planning":true}}
-{"sequence":7,"timestamp":2,"resOutputsEve`
+// eventLog is what the CLI 3.274 writes, without the states of resources.
+const eventLog = `{"sequence":0,"preludeEvent":{"config":{}}}
+{"sequence":1,"resourcePreEvent":{"metadata":{"op":"create","urn":"u::widget","type":"` + resourcetype.Widget + `"}}}
+{"sequence":2,"diagnosticEvent":{"urn":"u::data","message":"broken\n","color":"never","severity":"error"}}
+{"sequence":3,"diagnosticEvent":{"urn":"u::data","message":"at work","severity":"info","ephemeral":true}}
+{"sequence":4,"resOutputsEvent":{"metadata":{"op":"create","urn":"u::widget","type":"` + resourcetype.Widget + `"}}}
+{"sequence":5,"resOutputsEvent":{"metadata":{"op":"same","urn":"u::net","type":"` + resourcetype.Network + `"}}}
+{"sequence":6,"resOutputsEvent":{"planning":true,"metadata":{"op":"update","urn":"u::vol","type":"x:y:Z"}}}
+{"sequence":7,"resOutputsEve`
 
 func TestTheEventLogOfAKilledRunIsReadAsFarAsItGoes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.json")

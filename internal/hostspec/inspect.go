@@ -5,7 +5,8 @@ import "time"
 // ServerLabel is on everything of Docker's that the program creates.
 const ServerLabel = "momentstudio.server"
 
-// Inspection says what `hostops inspect` is asked, on standard input; it answers with a HostReport. Services, networks, secrets and containers are always reported.
+// Inspection says what `hostops inspect` is asked, on standard input; it answers with a HostReport. Services,
+// networks, secrets and containers are always reported.
 type Inspection struct {
 	Paths       []string `json:"paths,omitempty"`       // files and directories, as paths on the host
 	Timers      []string `json:"timers,omitempty"`      // systemd timers

@@ -34,9 +34,11 @@ type RestorePhase struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// HalfSwitched reports whether a restore is in the middle of its cutover: what would start or back up the shop then would
-// mix two states of it. A nil state is no restore.
-func (s *RestoreState) HalfSwitched() bool { return s != nil && s.Prepared && !s.Switched && !s.Dropping }
+// HalfSwitched reports whether a restore is in the middle of its cutover: what would start or back up the shop then
+// would mix two states of it. A nil state is no restore.
+func (s *RestoreState) HalfSwitched() bool {
+	return s != nil && s.Prepared && !s.Switched && !s.Dropping
+}
 
 // Describe says where the restore is, for people. A nil state is no restore.
 func (s *RestoreState) Describe() string {
@@ -44,14 +46,17 @@ func (s *RestoreState) Describe() string {
 	case s == nil:
 		return "no restore is kept"
 	case !s.Prepared:
-		return fmt.Sprintf("the restore of %s has not touched the shop; if it does not run any more, the next one starts over",
+		return fmt.Sprintf("the restore of %s has not touched the shop; if it does not run any more, the next one starts "+
+			"over",
 			s.Source)
 	case s.Dropping:
 		return fmt.Sprintf("%s serves; the other copy of the restore of %s is being deleted: `restore drop` finishes that",
 			s.Target, s.Source)
 	case !s.Switched:
-		return fmt.Sprintf("the restore of %s is in the middle of its cutover to %s: run `restore continue` or `restore undo`",
+		return fmt.Sprintf("the restore of %s is in the middle of its cutover to %s: run `restore continue` or `restore "+
+			"undo`",
 			s.Source, s.Target)
 	}
-	return fmt.Sprintf("%s serves; the other copy of the restore of %s is kept: `restore drop` deletes it", s.Target, s.Source)
+	return fmt.Sprintf("%s serves; the other copy of the restore of %s is kept: `restore drop` deletes it", s.Target,
+		s.Source)
 }

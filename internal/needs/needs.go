@@ -12,35 +12,36 @@ import (
 const maySkip = "UNIT_MAY_SKIP"
 
 // Program skips or fails the test when one of the programs is missing.
-func Program(t testing.TB, names ...string) {
-	t.Helper()
+func Program(tb testing.TB, names ...string) {
+	tb.Helper()
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
-			missing(t, name)
+			missing(tb, name)
 		}
 	}
 }
 
 // Working skips or fails the test when a command does not succeed: one that only asks whether something is installed.
-func Working(t testing.TB, name string, args ...string) {
-	t.Helper()
-	if err := exec.CommandContext(t.Context(), name, args...).Run(); err != nil {
-		missing(t, name)
+func Working(tb testing.TB, name string, args ...string) {
+	tb.Helper()
+	//nolint:gosec // tests name the program
+	if err := exec.CommandContext(tb.Context(), name, args...).Run(); err != nil {
+		missing(tb, name)
 	}
 }
 
 // That skips or fails the test when the machine lacks something else.
-func That(t testing.TB, met bool, what string) {
-	t.Helper()
+func That(tb testing.TB, met bool, what string) {
+	tb.Helper()
 	if !met {
-		missing(t, what)
+		missing(tb, what)
 	}
 }
 
-func missing(t testing.TB, name string) {
-	t.Helper()
+func missing(tb testing.TB, name string) {
+	tb.Helper()
 	if os.Getenv(maySkip) != "" {
-		t.Skipf("%s is missing on this machine, and this test needs it", name)
+		tb.Skipf("%s is missing on this machine, and this test needs it", name)
 	}
-	t.Fatalf("%s is missing, and this test needs it. Fix: `make prepare` (root, Debian), or `make unit` skips it", name)
+	tb.Fatalf("%s is missing, and this test needs it. Fix: `make prepare` (root, Debian), or `make unit` skips it", name)
 }

@@ -69,14 +69,16 @@ func TestTheChangelogHasTheNewestReleaseFirst(t *testing.T) {
 		"changelog/unreleased/z.md":         "# Last\n\n- Later.\n",
 		"changelog/unreleased/a.md":         "# First\n\n- Soon,\n  on two lines.\n- And this.\n",
 	})
-	want := "<!-- Written by `make snapshots` from changelog/. -->\n\n# Changelog\n\n## Unreleased\n\n### First\n\n- Soon,\n" +
+	want := "<!-- Written by `make snapshots` from changelog/. -->\n\n# Changelog\n\n## Unreleased\n\n### First\n\n- " +
+		"Soon,\n" +
 		"  on two lines.\n- And this.\n\n### Last\n\n- Later.\n\n## v1.10.0 (2026-12-24)\n\n### Ten\n\n" +
 		"- New ([guide](docs/g.md)).\n\n## v1.9.0 (2026-12-01)\n\n### Nine\n\n- Old.\n"
 	if page != want || wrong != nil {
 		t.Errorf("got %q and\n%s\nwant\n%s", wrong, page, want)
 	}
 	if _, wrong := changelog(map[string]string{
-		"changelog/next/a.md": "# A\n\n- A.\n", "changelog/unreleased/a.md": "A.\n", "changelog/unreleased/b.md": "# B\n\nB.\n",
+		"changelog/next/a.md": "# A\n\n- A.\n", "changelog/unreleased/a.md": "A.\n",
+		"changelog/unreleased/b.md": "# B\n\nB.\n",
 	}); len(wrong) != 3 {
 		t.Errorf("of three wrong files these are told: %q", wrong)
 	}

@@ -21,7 +21,10 @@ func TestWhatNeedsAttentionIsListed(t *testing.T) {
 		want   string
 	}{
 		{"nothing", func(*hostspec.HostReport) {}, ""},
-		{"backups that are overdue", func(r *hostspec.HostReport) { r.Health.BackupError = "backups are overdue" }, "overdue"},
+		{
+			"backups that are overdue", func(r *hostspec.HostReport) { r.Health.BackupError = "backups are overdue" },
+			"overdue",
+		},
 		{"no backups", func(r *hostspec.HostReport) { r.Health.BackupEnabled = false }, "backup.enabled is off"},
 		{"a failed unit", func(r *hostspec.HostReport) { r.Health.FailedUnits = []string{"x.service"} }, "x.service failed"},
 		{"a service with too few tasks", func(r *hostspec.HostReport) { r.Services[0].Running = 1 }, "1 of 2 tasks"},

@@ -13,8 +13,10 @@ const backendURN = "urn:pulumi:prod::momentstudio::momentstudio:app:App$docker:i
 
 // recorded is a state with one service and one that only waits to be deleted.
 func recorded() []byte {
-	const one = `{"urn":%q,"type":"docker:index/service:Service","delete":%v,"inputs":{"name":"momentstudio-backend","mode":{"replicated":{"replicas":2}},
- "taskSpec":{"containerSpec":{"image":"r/backend@sha256:aa","env":{"A":"1","B":"x=y"},"secrets":[{"secretName":"s-2"},{"secretName":"s-1"}]}}}}`
+	const one = `{"urn":%q,"type":"docker:index/service:Service","delete":%v,
+ "inputs":{"name":"momentstudio-backend","mode":{"replicated":{"replicas":2}},
+ "taskSpec":{"containerSpec":{"image":"r/backend@sha256:aa","env":{"A":"1","B":"x=y"},
+ "secrets":[{"secretName":"s-2"},{"secretName":"s-1"}]}}}}`
 	return fmt.Appendf(nil, `{"deployment":{"resources":[`+one+","+one+
 		`,{"urn":"x","type":"docker:index/secret:Secret"}]}}`, backendURN, false, backendURN+"-old", true)
 }
@@ -66,7 +68,10 @@ func TestServicesThatAreNotAsAskedForAreFound(t *testing.T) {
 			"another setting", reported(image, map[string]string{"A": "2", "B": "x=y"}, secrets, 2, "completed", 2),
 			"its setting A is not the one that was asked for",
 		},
-		{"a setting less", reported(image, map[string]string{"A": "1"}, secrets, 2, "completed", 2), "its setting B is not the one"},
+		{
+			"a setting less", reported(image, map[string]string{"A": "1"}, secrets, 2, "completed", 2),
+			"its setting B is not the one",
+		},
 		{
 			"a setting more", reported(image, map[string]string{"A": "1", "B": "x=y", "C": "1"}, secrets, 2, "completed", 2),
 			"it has the setting C, which nobody asked for",

@@ -8,7 +8,8 @@ import (
 )
 
 func TestRotationsGoOneStepAtATime(t *testing.T) {
-	const prefix = `{"urn":"urn:pulumi:prod::momentstudio::momentstudio:secrets:Secrets$random:index/randomPassword:RandomPassword::secrets-`
+	const prefix = `{"urn":"urn:pulumi:prod::momentstudio::momentstudio:secrets:Secrets$` +
+		`random:index/randomPassword:RandomPassword::secrets-`
 	state := `{"deployment":{"resources":[` + prefix + `login-2"},` + prefix + `login-3"},` + prefix +
 		`login-9","delete":true},` +
 		prefix + `deploy-key-1"},` + prefix + `deploy-key-0"}]}}`

@@ -80,27 +80,12 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) (report Repo
 	if err := prepareRebuild(ctx, c, wanted, state); err != nil {
 		return report, err
 	}
-	failed, err := engine.FailedJobs(state)
+	replaced, err := jobsToRepeat(ctx, c, state, host)
 	if err != nil {
 		return report, err
 	}
-	var drifted []string
-	if host != nil {
-		if err := readDrifted(ctx, c, state, *host); err != nil {
-			return report, err
-		}
-		if drifted, err = drift.ChangedFiles(c, state, *host); err != nil {
-			return report, err
-		}
-	}
-	for _, urn := range failed {
-		fmt.Fprintln(c.Out, "running again, because it failed before:", urn[strings.LastIndex(urn, "::")+2:])
+	for _, urn := range replaced {
 		args = append(args, "--replace", urn)
-	}
-	for _, urn := range drifted {
-		if !slices.Contains(failed, urn) {
-			args = append(args, "--replace", urn)
-		}
 	}
 	events, err := c.RunLogged(ctx, args...)
 	report.Changes = events.Changes()
@@ -140,6 +125,34 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) (report Repo
 	return report, err
 }
 
+// jobsToRepeat are the jobs that are recorded as failed, and those whose files were changed on the host. Services that
+// differ from the state are read first, so that the engine sees what to do.
+func jobsToRepeat(ctx context.Context, c engine.Stack, state []byte, host *hostspec.HostReport) ([]string, error) {
+	urns, err := engine.FailedJobs(state)
+	if err != nil {
+		return nil, err
+	}
+	for _, urn := range urns {
+		fmt.Fprintln(c.Out, "running again, because it failed before:", urn[strings.LastIndex(urn, "::")+2:])
+	}
+	if host == nil {
+		return urns, nil
+	}
+	if err := readDrifted(ctx, c, state, *host); err != nil {
+		return nil, err
+	}
+	changed, err := drift.ChangedFiles(c, state, *host)
+	if err != nil {
+		return nil, err
+	}
+	for _, urn := range changed {
+		if !slices.Contains(urns, urn) {
+			urns = append(urns, urn)
+		}
+	}
+	return urns, nil
+}
+
 // observe exports the state with its secrets, which is never written anywhere, and asks the host for a report; nil when
 // there is no host, or one that does not answer: the update is about to fix that, or to report it.
 func observe(ctx context.Context, c engine.Stack, address string) ([]byte, *hostspec.HostReport, error) {
@@ -160,7 +173,8 @@ func observe(ctx context.Context, c engine.Stack, address string) ([]byte, *host
 		return state, nil, nil
 	}
 	if host.Restore.HalfSwitched() {
-		return nil, nil, fault.Hint(fmt.Errorf("the restore of %s is in the middle of its cutover, and an update would mix two "+
+		return nil, nil, fault.Hint(fmt.Errorf("the restore of %s is in the middle of its cutover, and an update would mix "+
+			"two "+
 			"states of the shop", host.Restore.Source), "run `"+hostspec.HostopsCommand+" restore continue` on the host, or "+
 			"`restore undo`")
 	}

@@ -30,7 +30,8 @@ func TestAWrongClockNeitherChoosesNorRemovesBackups(t *testing.T) {
 		"21000102T043000Z")
 	month := snapshotsOf("20261125T043000Z")
 	for day := range 31 {
-		month = append(month, snapshotsOf(time.Date(2100, 1, 1+day, 4, 30, 0, 0, time.UTC).Format(hostspec.BackupIDLayout))...)
+		month = append(month, snapshotsOf(time.Date(2100, 1, 1+day, 4, 30, 0, 0,
+			time.UTC).Format(hostspec.BackupIDLayout))...)
 	}
 	for _, c := range []struct {
 		name  string

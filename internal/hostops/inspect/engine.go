@@ -174,7 +174,10 @@ func taskErrors(tasks []swarm.Task) (said []string) {
 func logOf(ctx context.Context, engine *client.Client, id string) []string {
 	ctx, cancel := context.WithTimeout(ctx, logTime)
 	defer cancel()
-	stream, err := engine.ServiceLogs(ctx, id, client.ServiceLogsOptions{ShowStdout: true, ShowStderr: true, Tail: logLines})
+	stream, err := engine.ServiceLogs(ctx, id, client.ServiceLogsOptions{
+		ShowStdout: true, ShowStderr: true,
+		Tail: logLines,
+	})
 	if err != nil {
 		return nil
 	}

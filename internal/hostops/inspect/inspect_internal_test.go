@@ -70,8 +70,10 @@ func TestAServiceIsReportedWithItsTasks(t *testing.T) {
 		}
 	}
 	got := serviceOf(s, []swarm.Task{
-		task("s1", swarm.TaskStateRunning, swarm.TaskStateRunning), task("s1", swarm.TaskStateRunning, swarm.TaskStateStarting),
-		task("s1", swarm.TaskStateShutdown, swarm.TaskStateFailed), task("s2", swarm.TaskStateRunning, swarm.TaskStateRunning),
+		task("s1", swarm.TaskStateRunning, swarm.TaskStateRunning), task("s1", swarm.TaskStateRunning,
+			swarm.TaskStateStarting),
+		task("s1", swarm.TaskStateShutdown, swarm.TaskStateFailed), task("s2", swarm.TaskStateRunning,
+			swarm.TaskStateRunning),
 	})
 	if got.Replicas != 2 || got.Running != 1 || got.Update != "completed" || got.Env["B"] != "x=y" || got.Memory != 512 ||
 		len(got.Ended) != 1 || got.Ended[0].State != "failed" || got.Ended[0].Error != "why" ||

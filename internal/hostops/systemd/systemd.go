@@ -165,7 +165,7 @@ func (Manager) Scheduled(ctx context.Context) (all []hostspec.Next, err error) {
 					return fmt.Errorf("read %s of %s: %w", property, t.Name, err)
 				}
 				if micros, _ := p.Value.Value().(uint64); micros > 0 && micros < 1<<62 {
-					*at = time.UnixMicro(int64(micros)) //nolint:gosec // far from its limit
+					*at = time.UnixMicro(int64(micros))
 				}
 			}
 			all = append(all, next)
