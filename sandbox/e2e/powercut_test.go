@@ -103,14 +103,14 @@ func powerCuts(t *testing.T, w *env) {
 			w.holds("after a power cut before the switch", lostRows, lostFiles)
 			continue
 		}
-		if out := w.mustRestore("status"); !strings.Contains(out, "in the middle of its switch") {
+		if out := w.mustRestore("status"); !strings.Contains(out, "in the middle of its cutover") {
 			t.Errorf("the status after a power cut:\n%s", out)
 		}
 		// What would mix the two states refuses.
 		if out, ok := w.backup(); ok || !strings.Contains(out, "restore continue") {
 			t.Errorf("a backup of a shop that stands between two states:\n%s", tail(out, 10))
 		}
-		if out, err := w.studio("status"); err == nil || !strings.Contains(out, "in the middle of its switch") {
+		if out, err := w.studio("status"); err == nil || !strings.Contains(out, "in the middle of its cutover") {
 			t.Errorf("studio status: %v\n%s", err, tail(out, 20))
 		}
 		w.host("systemctl reset-failed")

@@ -219,7 +219,7 @@ func restoreKilled(t *testing.T, w *env, rows map[string]string, files string) {
 	}
 
 	killAt("grep -q '\"prepared\": true' " + journal + " 2>/dev/null")
-	if out := w.mustRestore("status"); !strings.Contains(out, "in the middle of its switch") {
+	if out := w.mustRestore("status"); !strings.Contains(out, "in the middle of its cutover") {
 		t.Errorf("the status of a killed restore:\n%s", out)
 	}
 	if out, code := w.hostops("restore --backup latest --yes"); code != 15 || !strings.Contains(out, "restore continue") {
