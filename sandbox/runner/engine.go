@@ -53,6 +53,9 @@ func (s Settings) Env(t toolchain.Toolchain) []string {
 	return append(env,
 		"PULUMI_BACKEND_URL="+s.StateURL(),
 		"AWS_ACCESS_KEY_ID="+StateOperator.Access, "AWS_SECRET_ACCESS_KEY="+StateOperator.Secret,
+		"AWS_CA_BUNDLE="+s.path("ca", "bundle.pem"), // which the client prefers to SSL_CERT_FILE
+		// Nothing of the caller's own account.
+		"AWS_SESSION_TOKEN=", "AWS_PROFILE=", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
 		"AWS_EC2_METADATA_DISABLED=true",
 	)
 }
