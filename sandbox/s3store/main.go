@@ -32,10 +32,10 @@ type store struct {
 	CertFile  string `json:"certFile"`  // PEM
 	KeyFile   string `json:"keyFile"`   // PEM
 	Bucket    string `json:"bucket"`
-	Prefix    string `json:"prefix"` // of the repository in the bucket
-	Owner     key    `json:"owner"`  // may do everything
-	Writer    key    `json:"writer"` // adds to the repository, as a host does
-	Reader    key    `json:"reader"` // reads it, as a drill does
+	Prefix    string `json:"prefix"`   // of the repository in the bucket
+	Owner     key    `json:"owner"`    // may do everything
+	Writer    key    `json:"writer"`   // adds to the repository, as a host does
+	Reader    key    `json:"reader"`   // reads it, as a drill does
 	State     string `json:"state"`    // a second bucket, for the states of stacks
 	Operator  key    `json:"operator"` // reads and writes the states
 }
@@ -47,6 +47,9 @@ type key struct {
 
 // serving is the line on standard output from which on the store answers.
 const serving = "s3store: serving"
+
+// copyLimit is the largest object that one request copies, in bytes, as in AWS. The CLI copies each state to its history.
+const copyLimit = 5 << 30
 
 func main() {
 	path := flag.String("config", "", "file that says what to serve")
@@ -90,7 +93,7 @@ func (s store) serve(ctx context.Context) error {
 		return fmt.Errorf("%s is on a file system without extended attributes, in which the store keeps what it knows of "+
 			"objects: %w", objects, err)
 	}
-	options := posix.PosixOpts{VersioningDir: versions}
+	options := posix.PosixOpts{VersioningDir: versions, CopyObjectThreshold: copyLimit}
 	options.SetNewDirPerm(0o700)
 	options.SetNewFilePerm(0o600)
 	backend, err := posix.New(objects, meta.XattrMeta{}, options)

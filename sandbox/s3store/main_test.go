@@ -66,10 +66,8 @@ func settings(t *testing.T) (s store, roots *x509.CertPool) {
 	return store{
 		Directory: filepath.Join(dir, "store"), Address: listener.Addr().String(),
 		CertFile: write("cert.pem", "CERTIFICATE", certificate), KeyFile: write("key.pem", "PRIVATE KEY", privateDER),
-		Bucket: "backups", Prefix: "restic", Owner: key{"OWNER", "owner0secret"}, Writer: key{
-			"WRITER",
-			"writer0secret",
-		}, Reader: key{"READER", "reader0secret"},
+		Bucket: "backups", Prefix: "restic", Owner: key{"OWNER", "owner0secret"}, Writer: key{"WRITER", "writer0secret"},
+		Reader: key{"READER", "reader0secret"}, State: "states", Operator: key{"OPERATOR", "operator0secret"},
 	}, roots
 }
 
@@ -223,6 +221,43 @@ func TestKeysDoWhatTheirPolicySays(t *testing.T) {
 	}
 	if err := remove(t, owner, pack, nil); err != nil {
 		t.Errorf("the owner deletes: %v", err)
+	}
+}
+
+func TestTheOperatorKeepsStatesAndNothingElse(t *testing.T) {
+	s, roots := settings(t)
+	start(t, s)
+	operator, writer := s.as(s.Operator, roots), s.as(s.Writer, roots)
+	const state, history = ".pulumi/stacks/prod.json", ".pulumi/history/prod-1.json"
+	write := func(c *s3.Client, content string) error {
+		_, err := c.PutObject(t.Context(), &s3.PutObjectInput{
+			Bucket: &s.State, Key: aws.String(state), Body: strings.NewReader(content),
+		})
+		return err
+	}
+	if err := write(operator, "one"); err != nil {
+		t.Fatal(err)
+	}
+	_, errCopy := operator.CopyObject(t.Context(), &s3.CopyObjectInput{
+		Bucket: &s.State, Key: aws.String(history), CopySource: aws.String(s.State + "/" + state),
+	})
+	_, errRemove := operator.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &s.State, Key: aws.String(history)})
+	_, errList := operator.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &s.State})
+	_, errRead := operator.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &s.Bucket})
+	for _, c := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"the state is copied to its history", errCopy, ""},
+		{"the history is shortened", errRemove, ""},
+		{"the states are listed", errList, ""},
+		{"the backups are listed", errRead, "AccessDenied"},
+		{"a host writes a state", write(writer, "two"), "AccessDenied"},
+	} {
+		if got := code(c.err); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
 	}
 }
 
