@@ -12,7 +12,7 @@ SANDBOX := cd sandbox && $(OWN) go run ./cmd/sandbox
 
 .PHONY: help
 help: ## show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: sandbox
 sandbox: ## bring the whole stack up on this machine, with no account (root, Debian)
@@ -23,7 +23,7 @@ sandbox-preview: ## show what an update of the sandbox would change
 	@$(SANDBOX) pulumi preview --diff
 
 .PHONY: sandbox-env
-sandbox-env: ## print the environment in which pulumi works on the sandbox: eval "$$(make -s sandbox-env)"
+sandbox-env: ## print the environment in which pulumi works on the sandbox: eval "$(make -s sandbox-env)"
 	@$(SANDBOX) env
 
 .PHONY: sandbox-down
@@ -94,13 +94,15 @@ race: ## the pure and graph tests under the race detector
 	$(CLEAN) go test -race ./internal/... ./stacks/...
 
 .PHONY: lint
-lint: ## the linters of .golangci.yml and of the workflows, and vet for the other modules
+lint: ## the linters of .golangci.yml and of the workflows (which need shellcheck), and vet for the other modules
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -w these files" >&2; exit 1; }
 	go tool -modfile=tools/go.mod golangci-lint run ./...
 	go tool -modfile=tools/actionlint/go.mod actionlint
 	cd images/edge && CGO_ENABLED=0 $(AS_BUILT) go vet ./...
 	cd sandbox && go vet ./...
 	cd sandbox/s3store && go vet ./...
+	cd sandbox/engine && $(AS_BUILT) go vet -tags no_compose ./...
+	cd sandbox/engine/cli && $(AS_BUILT) go vet -tags no_compose ./...
 
 .PHONY: vet-darwin
 vet-darwin: ## vet what runs at a desk for macOS: everything but hostops (nightly; it compiles the providers' SDKs once more)
@@ -108,8 +110,8 @@ vet-darwin: ## vet what runs at a desk for macOS: everything but hostops (nightl
 
 .PHONY: snapshots
 snapshots: ## rewrite the golden files, the generated reference and CHANGELOG.md
-	$(CLEAN) go test ./internal/render ./internal/appsettings ./internal/config ./internal/importenv ./internal/review ./stacks ./cmd/studio ./cmd/hostops ./internal/repocheck -update
+	$(CLEAN) go test ./internal/render ./internal/appsettings ./internal/config ./internal/importenv ./internal/review ./internal/drill ./stacks ./cmd/studio ./cmd/hostops ./internal/repocheck -update
 
 .PHONY: clean
-clean: ## remove what builds and tests left in the clone
+clean: ## remove bin and .momentstudio: builds, test artifacts, and the SSH keys and saved states of real stacks
 	rm -rf bin .momentstudio

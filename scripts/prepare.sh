@@ -5,7 +5,7 @@ set -euo pipefail
 declare -A package=(
   [dockerd]=docker.io [iptables]=iptables [mmdebstrap]=mmdebstrap [mkfs.ext4]=e2fsprogs [losetup]=mount
   [ip]=iproute2 [nsenter]=util-linux [ssh-keygen]=openssh-client [curl]=curl [git]=git [tar]=tar
-  [shellcheck]=shellcheck
+  [shellcheck]=shellcheck [systemd-analyze]=systemd
 )
 missing=()
 for program in "${!package[@]}"; do
