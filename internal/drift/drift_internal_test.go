@@ -11,6 +11,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/review"
+	"github.com/prekzursil/momentstudio-infra/internal/swarm"
 )
 
 const (
@@ -245,5 +246,15 @@ func TestDriftOfACloudIsNamed(t *testing.T) {
 	}
 	if _, err := parseRefresh([]byte("nothing"), "prod"); err == nil {
 		t.Error("what is no JSON is taken")
+	}
+}
+
+func TestServicesThatTheStateHasNotAreForeign(t *testing.T) {
+	wanted := []swarm.Service{{Name: "backend"}, {Name: "lost-its-label"}}
+	got := notWanted(hostspec.HostReport{
+		Services: []hostspec.Service{{Name: "backend"}, {Name: "left-over"}}, Foreign: []string{"by-hand", "lost-its-label"},
+	}, wanted)
+	if !slices.Equal(got, []string{"left-over", "by-hand"}) {
+		t.Errorf("got %q", got)
 	}
 }

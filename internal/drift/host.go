@@ -142,11 +142,7 @@ func ofHost(ctx context.Context, c engine.Stack, state []byte) ([]Finding, error
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range report.Services {
-		if !slices.ContainsFunc(services, func(w swarm.Service) bool { return w.Name == s.Name }) {
-			report.Foreign = append(report.Foreign, s.Name)
-		}
-	}
+	report.Foreign = notWanted(report, services)
 	up := "studio up --stack " + c.Name
 	var out []Finding
 	for _, d := range swarm.Compare(services, swarm.Found(report.Services)) {
@@ -156,6 +152,16 @@ func ofHost(ctx context.Context, c engine.Stack, state []byte) ([]Finding, error
 		})
 	}
 	return append(out, wants.compare(report, c.Name, time.Now())...), nil
+}
+
+// notWanted are the services on the host that the state has not, whoever created them.
+func notWanted(r hostspec.HostReport, wanted []swarm.Service) (names []string) {
+	for _, s := range r.Services {
+		names = append(names, s.Name)
+	}
+	return slices.DeleteFunc(append(names, r.Foreign...), func(name string) bool {
+		return slices.ContainsFunc(wanted, func(w swarm.Service) bool { return w.Name == name })
+	})
 }
 
 // ChangedFiles are the URNs of the jobs that write files which a report shows to be changed on the host. The state is

@@ -6,6 +6,9 @@ const (
 	RestoreDir     = DataDir + "/restore"
 	RestoreFiles   = RestoreDir + "/files"
 	RestoreJournal = RestoreDir + "/journal.json"
+	// RestoreUnfinished exists only while the journal says that a restore is in the middle of its cutover: whoever takes
+	// the host's lock can see it without reading the journal.
+	RestoreUnfinished = RestoreDir + "/unfinished"
 	// AsideDatabase is the suffix of the database that is not live.
 	AsideDatabase = "_aside"
 	// HostopsCommand runs hostops on the host as root, with everything that it may need.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,7 +53,7 @@ func Inspect(ctx context.Context, c engine.Stack, address string, state []byte,
 		}
 		last = err
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != noImage && exit.ExitCode() != int(hostspec.ExitUsage) {
+		if !errors.As(err, &exit) || !olderOrMissing(exit.ExitCode()) {
 			return r, err
 		}
 	}
@@ -62,6 +63,12 @@ func Inspect(ctx context.Context, c engine.Stack, address string, state []byte,
 	return r, last
 }
 
+// olderOrMissing reports whether another image may answer: this one cannot be pulled, lacks the command, or speaks
+// another version of the contract.
+func olderOrMissing(code int) bool {
+	return code == noImage || code == int(hostspec.ExitUsage) || code == int(hostspec.ExitContract)
+}
+
 // inspectWith runs one image. It reads the host's file system, its Docker engine and systemd, and has no network.
 func inspectWith(ctx context.Context, c engine.Stack, address, image string, question []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, inspectLimit)
@@ -69,7 +76,8 @@ func inspectWith(ctx context.Context, c engine.Stack, address, image string, que
 	cmd := Command(ctx, c, address, "docker run --rm --interactive --log-driver none --network none --cap-drop ALL "+
 		"--cap-add DAC_READ_SEARCH --mount type=bind,source=/,target="+hostspec.HostRoot+",readonly "+
 		"--mount type=bind,source=/run/dbus,target=/var/run/dbus "+
-		"--mount type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock "+Quote(image)+" inspect")
+		"--mount type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock "+Quote(image)+" inspect --contract "+
+		strconv.Itoa(hostspec.ContractVersion))
 	cmd.WaitDelay = 5 * time.Second
 	var out, errOut bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(question), &out, &errOut

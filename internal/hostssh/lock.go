@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
+	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/process"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
@@ -32,9 +33,18 @@ func (e lockedError) Error() string {
 // connection ends, however it ends. $1 is who takes it, $2 how many seconds to wait.
 const takeLock = `exec 9<>` + hostspec.ServicesLock + ` || exit 1
 if ! flock --wait "$2" 9; then echo "held by $(cat ` + hostspec.ServicesLock + `)"; exit 0; fi
+if [ -e ` + hostspec.RestoreUnfinished + ` ]; then echo "unfinished $(cat ` + hostspec.RestoreUnfinished +
+	`)"; exit 0; fi
 printf '%s\n' "$1" > ` + hostspec.ServicesLock + `
 echo taken
 cat > /dev/null`
+
+// UnfinishedRestore is the error of whoever would change the shop in the middle of a restore's cutover.
+func UnfinishedRestore(source string) error {
+	return fault.Hint(fmt.Errorf("the restore of %s is in the middle of its cutover, and this would mix two states of "+
+		"the "+
+		"shop", source), "run `"+hostspec.HostopsCommand+" restore continue` on the host, or `restore undo`")
+}
 
 // LockServices takes the one lock on the host for everything that changes its services. It fails
 // with a lockedError when somebody has it for longer than c.Wait. A host that does not answer has
@@ -78,6 +88,9 @@ func LockServices(ctx context.Context, c engine.Stack, address, what string) (re
 	case ctx.Err() != nil:
 		end()
 		return nil, ctx.Err()
+	case strings.HasPrefix(line, "unfinished "):
+		end()
+		return nil, UnfinishedRestore(strings.TrimPrefix(line, "unfinished "))
 	case strings.HasPrefix(line, "held by "):
 		end()
 		return nil, lockedError{strings.TrimPrefix(line, "held by ")}

@@ -29,6 +29,11 @@ func Status(ctx context.Context, c engine.Stack, asJSON bool) error {
 	}
 	report, err := hostssh.Inspect(ctx, c, o.Address, state, hostspec.Inspection{Health: true})
 	if err != nil {
+		// Without Docker, what the host itself says may show why.
+		text, errHost := hostssh.Run(ctx, c, o.Address, "df -h / "+hostspec.DataDir+"; systemctl --failed --no-pager")
+		if errHost == nil {
+			fmt.Fprintf(c.Out, "%s\n", text)
+		}
 		return err
 	}
 	for i := range report.Services {

@@ -104,7 +104,7 @@ func recoverLocked(ctx context.Context, c engine.Stack, wanted config.Config, ad
 		fmt.Fprintf(c.Out, "left alone: %s bears the stack's name, and the program does not make it; delete it when "+
 			"nothing needs it\n", t)
 	}
-	if err := removeJobs(ctx, c, address, jobs, host, o.Apply); err != nil {
+	if err := removeJobs(ctx, c, address, jobs, o.Apply); err != nil {
 		return true, err
 	}
 	if err := removeTwins(ctx, c, wanted, twins, o.Apply); err != nil {
@@ -314,19 +314,13 @@ func runRefresh(ctx context.Context, c engine.Stack, args []string) error {
 const jobLimit = 30 * time.Minute
 
 // removeJobs removes the containers of jobs that the state does not know, once they have ended.
-func removeJobs(ctx context.Context, c engine.Stack, address string, jobs []recovery.Thing, host *hostspec.HostReport,
-	apply bool,
-) error {
+func removeJobs(ctx context.Context, c engine.Stack, address string, jobs []recovery.Thing, apply bool) error {
 	if len(jobs) == 0 {
 		return nil
 	}
 	var names, ids, running []string
 	for _, j := range jobs {
 		names, ids = append(names, j.Key), append(ids, j.ID)
-		// One that was created and not started has no end to wait for.
-		if slices.ContainsFunc(host.Containers, func(o hostspec.Object) bool { return o.ID == j.ID && o.Running }) {
-			running = append(running, j.ID)
-		}
 	}
 	if !apply {
 		fmt.Fprintln(c.Out, "would remove, once they have ended, the jobs that a killed run began:",
@@ -334,6 +328,19 @@ func removeJobs(ctx context.Context, c engine.Stack, address string, jobs []reco
 		return nil
 	}
 	fmt.Fprintln(c.Out, "removing the jobs that a killed run began, once they have ended:", strings.Join(names, ", "))
+	// Asked again: one may have started since the inventory.
+	_, host, err := observe(ctx, c, address)
+	if err != nil {
+		return err
+	}
+	if host == nil {
+		return errors.New("remove the jobs that a killed run began: the host does not report which of them run")
+	}
+	for _, o := range host.Containers {
+		if o.Running && slices.Contains(ids, o.ID) { // one that never started has no end to wait for
+			running = append(running, o.ID)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, jobLimit)
 	defer cancel()
 	script := "docker rm --force " + strings.Join(ids, " ") + " > /dev/null"

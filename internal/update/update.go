@@ -77,12 +77,15 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) (report Repo
 	if err := refuseLeaps(wanted, state); err != nil {
 		return report, err
 	}
-	if err := prepareRebuild(ctx, c, wanted, state); err != nil {
-		return report, err
-	}
-	replaced, err := jobsToRepeat(ctx, c, state, host)
+	rebuilt, err := prepareRebuild(ctx, c, wanted, state)
 	if err != nil {
 		return report, err
+	}
+	var replaced []string
+	if !rebuilt { // otherwise all jobs are made again, and the state has no record of them any more
+		if replaced, err = jobsToRepeat(ctx, c, state, host); err != nil {
+			return report, err
+		}
 	}
 	for _, urn := range replaced {
 		args = append(args, "--replace", urn)
@@ -173,18 +176,18 @@ func observe(ctx context.Context, c engine.Stack, address string) ([]byte, *host
 		return state, nil, nil
 	}
 	if host.Restore.HalfSwitched() {
-		return nil, nil, fault.Hint(fmt.Errorf("the restore of %s is in the middle of its cutover, and an update would mix "+
-			"two "+
-			"states of the shop", host.Restore.Source), "run `"+hostspec.HostopsCommand+" restore continue` on the host, or "+
-			"`restore undo`")
+		return nil, nil, hostssh.UnfinishedRestore(host.Restore.Source)
 	}
 	return state, &host, nil
 }
 
+// tellLimit is how long the reasons of a failed update may take: the logs of several services.
+const tellLimit = 3 * time.Minute
+
 // tellServices shows after a failed update which services are not what the state says, and why; the
 // engine's own message has neither a task's error nor its log. Without a host there is nothing to tell.
 func tellServices(ctx context.Context, c engine.Stack) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, tellLimit)
 	defer cancel()
 	o, err := c.Outputs(ctx)
 	if err != nil {

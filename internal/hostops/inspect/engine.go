@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -145,18 +146,25 @@ func logs(ctx context.Context, engine *client.Client, all []hostspec.Service,
 	wanted []string,
 ) map[string]hostspec.ServiceLog {
 	found := map[string]hostspec.ServiceLog{}
+	var lock sync.Mutex
+	var reading sync.WaitGroup
 	for _, s := range all {
 		if !slices.Contains(wanted, s.Name) {
 			continue
 		}
-		var l hostspec.ServiceLog
-		tasks, err := engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", s.ID)})
-		if err == nil {
-			l.Errors = taskErrors(tasks.Items)
-		}
-		l.Lines = logOf(ctx, engine, s.ID)
-		found[s.Name] = l
+		reading.Go(func() {
+			var l hostspec.ServiceLog
+			tasks, err := engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", s.ID)})
+			if err == nil {
+				l.Errors = taskErrors(tasks.Items)
+			}
+			l.Lines = logOf(ctx, engine, s.ID)
+			lock.Lock()
+			defer lock.Unlock()
+			found[s.Name] = l
+		})
 	}
+	reading.Wait()
 	return found
 }
 
@@ -204,7 +212,12 @@ func schema(ctx context.Context, engine *client.Client, id string) hostspec.Sche
 	if done.Code != 0 {
 		return hostspec.Schema{Error: "alembic current failed: " + lastLine(done.Stderr)}
 	}
-	last := lines.Last(strings.TrimSpace(done.Stdout), 1)
-	revision, head := strings.CutSuffix(last, " (head)")
-	return hostspec.Schema{Revision: strings.TrimSpace(revision), Head: head}
+	return current(done.Stdout)
+}
+
+// current reads the output of `alembic current`: a revision, and what it is: "0159_add (head)", "ab12 (head)
+// (mergepoint)".
+func current(output string) hostspec.Schema {
+	revision, kinds, _ := strings.Cut(lines.Last(strings.TrimSpace(output), 1), " ")
+	return hostspec.Schema{Revision: revision, Head: strings.Contains(kinds, "(head)")}
 }

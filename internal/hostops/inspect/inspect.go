@@ -77,7 +77,7 @@ func paths(root string, wanted []string) (map[string]hostspec.PathState, error) 
 	found := map[string]hostspec.PathState{}
 	for _, path := range wanted {
 		info, err := os.Stat(root + path)
-		if errors.Is(err, fs.ErrNotExist) {
+		if missing(err) {
 			continue
 		}
 		if err != nil {
@@ -90,13 +90,21 @@ func paths(root string, wanted []string) (map[string]hostspec.PathState, error) 
 			state.UID = int(owner.Uid)
 		}
 		if !info.IsDir() {
-			if state.SHA256, _, err = fsutil.HashFile(root + path); err != nil {
+			if state.SHA256, _, err = fsutil.HashFile(root + path); missing(err) {
+				continue
+			}
+			if err != nil {
 				return nil, err
 			}
 		}
 		found[path] = state
 	}
 	return found, nil
+}
+
+// missing reports whether nothing is at a path: a file where its directory should be counts, too.
+func missing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }
 
 // ReadVerified reads which releases were seen serving; none when the file does not exist.
@@ -125,8 +133,13 @@ from app.core.config import settings as s
 r=u.Request("http://127.0.0.1:8000/openapi.json",headers={"X-Maintenance-Bypass":s.maintenance_bypass_token})
 print(json.dumps(json.load(u.urlopen(r,timeout=5))["info"]["version"]))`
 
+// applicationTime is for all answers of the API together: a database that hangs must not hide what runs.
+const applicationTime = 20 * time.Second
+
 // application asks the healthy tasks of the API.
 func application(ctx context.Context, engine *client.Client) *hostspec.Application {
+	ctx, cancel := context.WithTimeout(ctx, applicationTime)
+	defer cancel()
 	var a hostspec.Application
 	healthy := docker.TasksOf(hostspec.BackendService)
 	healthy.Filters.Add("health", "healthy")

@@ -21,7 +21,7 @@ func TestPathsAreReportedWithModeOwnerAndHash(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "etc/file"), []byte("abc"), 0o400); err != nil {
 		t.Fatal(err)
 	}
-	got, err := paths(root, []string{"/etc/dir", "/etc/file", "/etc/missing"})
+	got, err := paths(root, []string{"/etc/dir", "/etc/file", "/etc/missing", "/etc/file/below-a-file"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,5 +80,19 @@ func TestAServiceIsReportedWithItsTasks(t *testing.T) {
 		got.Secrets[0] != (hostspec.SecretMount{Name: "env-1", File: ".env"}) || got.Networks[0] != "n1" ||
 		got.Mounts[0] != (hostspec.Mount{Source: "/a", Target: "/b", ReadOnly: true}) || got.Health[1] != "true" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTheSchemaIsReadFromAlembic(t *testing.T) {
+	for output, want := range map[string]hostspec.Schema{
+		"0159_add (head)\n":                        {Revision: "0159_add", Head: true},
+		"INFO  [alembic] context\n0159_add (head)": {Revision: "0159_add", Head: true},
+		"ab12 (head) (mergepoint)\n":               {Revision: "ab12", Head: true},
+		"0158_old\n":                               {Revision: "0158_old"},
+		"":                                         {},
+	} {
+		if got := current(output); got != want {
+			t.Errorf("%q: got %+v, want %+v", output, got, want)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/prekzursil/momentstudio-infra/internal/atomicfile"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
@@ -16,15 +17,29 @@ import (
 var ErrUnfinished = errors.New("an earlier restore comes first")
 
 // Save writes the journal to the disk, so that a power cut never brings an older one back.
-func Save(s hostspec.RestoreState) error {
-	if err := os.MkdirAll(hostspec.RestoreDir, 0o700); err != nil {
-		return fmt.Errorf("write the restore's journal: %w", err)
+func Save(s hostspec.RestoreState) error { return save(hostspec.RestoreDir, s) }
+
+// save also keeps the mark of an unfinished cutover. The mark comes after the journal and goes before it, so that a
+// killed run never leaves a mark without a restore that can be continued.
+func save(dir string, s hostspec.RestoreState) error {
+	mark := filepath.Join(dir, filepath.Base(hostspec.RestoreUnfinished))
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil && !s.HalfSwitched() {
+		if err = os.Remove(mark); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
 	}
-	if err := fsutil.WriteJSON(hostspec.RestoreJournal, s); err != nil {
+	if err == nil {
+		err = fsutil.WriteJSON(filepath.Join(dir, filepath.Base(hostspec.RestoreJournal)), s)
+	}
+	if err == nil && s.HalfSwitched() {
+		_, err = fsutil.EnsureFile(mark, []byte(s.Source+"\n"), 0o600)
+	}
+	if err != nil {
 		return fmt.Errorf("write the restore's journal: %w", err)
 	}
 	// A power cut must not bring an older journal back than the databases and directories show.
-	return atomicfile.SyncDirectories(hostspec.RestoreDir, hostspec.DataDir)
+	return atomicfile.SyncDirectories(dir, filepath.Dir(dir))
 }
 
 // HalfSwitched fails while a restore stands in the middle of its switch: what would start or back up the shop
@@ -34,7 +49,7 @@ func HalfSwitched(path string) error {
 	if err != nil || !s.HalfSwitched() {
 		return err
 	}
-	return fmt.Errorf("%w: the one of %s stands in the middle of its switch; fix: `%s restore continue` on the host "+
+	return fmt.Errorf("%w: the one of %s is in the middle of its cutover; fix: `%s restore continue` on the host "+
 		"finishes it, `restore undo` goes back",
 		ErrUnfinished, s.Source, hostspec.HostopsCommand)
 }

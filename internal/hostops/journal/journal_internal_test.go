@@ -61,3 +61,30 @@ func TestAJournalIsReadAsItWasWritten(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
+
+func TestTheMarkOfAnUnfinishedCutoverComesAndGoesWithIt(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "restore")
+	mark := filepath.Join(dir, filepath.Base(hostspec.RestoreUnfinished))
+	for _, c := range []struct {
+		name   string
+		state  hostspec.RestoreState
+		marked bool
+	}{
+		{"prepared nothing yet", hostspec.RestoreState{Source: "backup 1"}, false},
+		{"in its cutover", hostspec.RestoreState{Source: "backup 1", Prepared: true}, true},
+		{"complete", hostspec.RestoreState{Source: "backup 1", Prepared: true, Switched: true}, false},
+		{"being undone", hostspec.RestoreState{Source: "backup 1", Prepared: true}, true},
+		{"given up", hostspec.RestoreState{Source: "backup 1"}, false},
+	} {
+		if err := save(dir, c.state); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if _, err := os.Stat(mark); (err == nil) != c.marked {
+			t.Errorf("%s: the mark exists: %v, want %v", c.name, err == nil, c.marked)
+		}
+		got, err := Read(filepath.Join(dir, filepath.Base(hostspec.RestoreJournal)))
+		if err != nil || got.HalfSwitched() != c.marked {
+			t.Errorf("%s: read back %+v, %v", c.name, got, err)
+		}
+	}
+}
