@@ -240,7 +240,8 @@ var rules = []rule{
 		regexp.MustCompile(`connection timed out|Connection refused|No route to host|broken pipe|connection reset|` +
 			`ssh: |command \[ssh|Cannot connect to the Docker daemon|commandconn|error during connect`),
 		"the host does not answer any more",
-		"look at it in the console: is it up, is port 22 open to this machine (host.sshFrom, studio ssh-allow)? Then: " + again,
+		"look at it in the console: is it up, is port 22 open to this machine (host.sshFrom, studio ssh-allow)? Then: " +
+			again,
 	},
 	{
 		"docker:",

@@ -34,9 +34,9 @@ func TestAMissingProgramIsSkippedByMakeUnitOnly(t *testing.T) {
 	} {
 		t.Setenv("UNIT_MAY_SKIP", c.variable)
 		for name, check := range map[string]func(testing.TB){
-			"Program": func(tb testing.TB) { needs.Program(tb, c.program) },
-			"That":    func(tb testing.TB) { needs.That(tb, c.program == "sh", c.program) },
-			"Working": func(tb testing.TB) { needs.Working(tb, c.program, "-c", "true") },
+			"Program": func(tb testing.TB) { tb.Helper(); needs.Program(tb, c.program) },
+			"That":    func(tb testing.TB) { tb.Helper(); needs.That(tb, c.program == "sh", c.program) },
+			"Working": func(tb testing.TB) { tb.Helper(); needs.Working(tb, c.program, "-c", "true") },
 		} {
 			p, ended := &probe{TB: t}, make(chan struct{})
 			go func() {
