@@ -227,7 +227,7 @@ func restoreKilled(t *testing.T, w *env, rows map[string]string, files string) {
 	} else {
 		explains(t, "a new restore over a killed one", told("hostops", out))
 	}
-	if out, err := w.update(); err == nil || !strings.Contains(out, "an update would mix two states of the shop") {
+	if out, err := w.update(); err == nil || !strings.Contains(out, "would mix two states of the shop") {
 		t.Errorf("an update of a shop that stands between two states: %v\n%s", err, tail(out, 20))
 	} else {
 		explains(t, "an update of a shop between two states", told("studio", out))
