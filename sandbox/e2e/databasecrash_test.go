@@ -11,8 +11,9 @@ import (
 func (w *env) tasks() map[string][]string {
 	w.t.Helper()
 	found := map[string][]string{}
-	for line := range strings.Lines(
-		w.host(`docker ps --filter label=com.docker.swarm.service.name --format '{{.Label "com.docker.swarm.service.name"}} {{.ID}}'`)) {
+	listed := w.host(`docker ps --filter label=com.docker.swarm.service.name ` +
+		`--format '{{.Label "com.docker.swarm.service.name"}} {{.ID}}'`)
+	for line := range strings.Lines(listed) {
 		service, id, _ := strings.Cut(strings.TrimSpace(line), " ")
 		found[service] = append(found[service], id)
 		slices.Sort(found[service])

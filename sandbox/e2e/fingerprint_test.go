@@ -66,8 +66,9 @@ func (w *env) fingerprint() map[string]string {
 			found[cloud+" "+list] = text(normal.value(list, items))
 		}
 	}
-	for line := range strings.Lines(
-		w.host(`for s in $(docker service ls -q); do docker service inspect --format '{{.Spec.Name}} {{json .Spec}}' $s; done`)) {
+	specs := w.host(`for s in $(docker service ls -q); do ` +
+		`docker service inspect --format '{{.Spec.Name}} {{json .Spec}}' $s; done`)
+	for line := range strings.Lines(specs) {
 		name, spec, _ := strings.Cut(strings.TrimSpace(line), " ")
 		var v any
 		if err := json.Unmarshal([]byte(spec), &v); err != nil {

@@ -202,8 +202,9 @@ func restoreKilled(t *testing.T, w *env, rows map[string]string, files string) {
 	killAt := func(moment string) {
 		t.Helper()
 		//nolint:gosec // the test's own host
-		if _, err := exec.CommandContext(w.ctx, "docker", "exec", "-d", w.hostID(), "sh", "-c",
-			"/etc/momentstudio/hostops restore --backup latest --from s3 --yes >/tmp/restore.log 2>&1").CombinedOutput(); err != nil {
+		err := exec.CommandContext(w.ctx, "docker", "exec", "-d", w.hostID(), "sh", "-c",
+			"/etc/momentstudio/hostops restore --backup latest --from s3 --yes >/tmp/restore.log 2>&1").Run()
+		if err != nil {
 			t.Fatal(err)
 		}
 		w.host("for n in $(seq 1200); do if " + moment + "; then docker kill $(docker ps -q --filter " +

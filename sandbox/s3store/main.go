@@ -48,7 +48,8 @@ type key struct {
 // serving is the line on standard output from which on the store answers.
 const serving = "s3store: serving"
 
-// copyLimit is the largest object that one request copies, in bytes, as in AWS. The CLI copies each state to its history.
+// copyLimit is the largest object that one request copies, in bytes, as in AWS. The CLI copies each state to its
+// history.
 const copyLimit = 5 << 30
 
 func main() {

@@ -22,8 +22,8 @@ import (
 // killDelay is how long a cancelled program may take to end by itself.
 const killDelay = 10 * time.Second
 
-// host answers the engine. Methods that it does not have answer "unimplemented", for which the
-// engine has a fallback.
+// host serves the part of the language runtime's protocol that running a program needs. For every other
+// method the embedded server returns gRPC's status Unimplemented, and the engine then uses its own fallback.
 type host struct {
 	pulumirpc.UnimplementedLanguageRuntimeServer
 	engine string          // address of the engine
