@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/apply"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/filetest"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/needs"
 )
@@ -51,11 +52,11 @@ const canary = "canary-secret-91"
 func host(t *testing.T) (root string, spec hostspec.Apply) {
 	t.Helper()
 	root = t.TempDir()
-	put(t, root+hostspec.GuardFile, "")
+	filetest.Put(t, root+hostspec.GuardFile, "")
 	// A secret's group has the number of its owner.
 	needs.That(t, os.Chown(root+hostspec.GuardFile, os.Getuid(), os.Getuid()) == nil, "a group with the user's number")
 	upload := filepath.Join(t.TempDir(), "secret-0")
-	put(t, upload, canary)
+	filetest.Put(t, upload, canary)
 	return root, hostspec.Apply{
 		Directories: []hostspec.Directory{
 			{Path: "/mnt/momentstudio/redis", Mode: 0o750, UID: os.Getuid(), GID: os.Getgid()},
@@ -64,37 +65,6 @@ func host(t *testing.T) (root string, spec hostspec.Apply) {
 		Files:   []hostspec.File{{Path: "/etc/systemd/journald.conf.d/10-x.conf", Mode: 0o644, Content: "[Journal]\n"}},
 		Secrets: []hostspec.SecretFile{{Path: "/etc/momentstudio/secrets/app.env", Upload: upload, UID: os.Getuid()}},
 		Reload:  []string{"ssh.service", "systemd-journald.service"},
-	}
-}
-
-func put(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // a test's directory
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func check(t *testing.T, path, text string, mode os.FileMode) {
-	t.Helper()
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.Mode().Perm() != mode {
-		t.Errorf("%s has mode %o, want %o", path, info.Mode().Perm(), mode)
-	}
-	if info.IsDir() {
-		return
-	}
-	got, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != text {
-		t.Errorf("%s holds %q, want %q", path, got, text)
 	}
 }
 
@@ -119,10 +89,10 @@ func TestHostApplyMakesTheSpecificationTrue(t *testing.T) {
 	if err := apply.Run(context.Background(), spec, root, units, out); err != nil {
 		t.Fatal(err)
 	}
-	check(t, root+"/mnt/momentstudio/redis", "", 0o750)
-	check(t, root+"/etc/momentstudio/secrets", "", 0o700)
-	check(t, root+"/etc/systemd/journald.conf.d/10-x.conf", "[Journal]\n", 0o644)
-	check(t, root+"/etc/momentstudio/secrets/app.env", canary, 0o400)
+	filetest.Check(t, root+"/mnt/momentstudio/redis", "", 0o750)
+	filetest.Check(t, root+"/etc/momentstudio/secrets", "", 0o700)
+	filetest.Check(t, root+"/etc/systemd/journald.conf.d/10-x.conf", "[Journal]\n", 0o644)
+	filetest.Check(t, root+"/etc/momentstudio/secrets/app.env", canary, 0o400)
 	if _, err := os.Stat(spec.Secrets[0].Upload); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the uploaded secret still lies in the job's own layer (%v)", err)
 	}
@@ -151,12 +121,12 @@ func TestHostApplyMakesTheSpecificationTrue(t *testing.T) {
 func TestHostApplyTakesBackWhatIsNoLongerAskedFor(t *testing.T) {
 	root, spec := host(t)
 	unit := hostspec.File{Path: "/etc/systemd/system/momentstudio-prune.timer", Mode: 0o644, Content: "[Timer]\n"}
-	put(t, root+"/etc/systemd/system/other.timer", "of somebody else")
+	filetest.Put(t, root+"/etc/systemd/system/other.timer", "of somebody else")
 	secret := root + spec.Secrets[0].Path
 	if err := apply.Run(context.Background(), spec, root, &fakeUnits{}, &bytes.Buffer{}); err != nil {
 		t.Fatal(err)
 	}
-	check(t, secret, canary, 0o400)
+	filetest.Check(t, secret, canary, 0o400)
 	spec.Secrets = nil
 	spec.Files, spec.Timers = append(spec.Files, unit), []string{"momentstudio-prune.timer"}
 	do := func(want ...string) {
@@ -182,8 +152,8 @@ func TestHostApplyTakesBackWhatIsNoLongerAskedFor(t *testing.T) {
 	if _, err := os.Stat(root + unit.Path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the unit is still there (%v)", err)
 	}
-	check(t, root+spec.Files[0].Path, spec.Files[0].Content, 0o644)
-	check(t, root+"/etc/systemd/system/other.timer", "of somebody else", 0o600)
+	filetest.Check(t, root+spec.Files[0].Path, spec.Files[0].Content, 0o644)
+	filetest.Check(t, root+"/etc/systemd/system/other.timer", "of somebody else", 0o600)
 	do()
 }
 
@@ -201,7 +171,7 @@ func TestHostApplyTwiceChangesNothingButReloads(t *testing.T) {
 		}
 		before = append(before, info)
 	}
-	put(t, spec.Secrets[0].Upload, canary) // a new job gets its uploads again
+	filetest.Put(t, spec.Secrets[0].Upload, canary) // a new job gets its uploads again
 	units, out := &fakeUnits{}, &bytes.Buffer{}
 	if err := apply.Run(context.Background(), spec, root, units, out); err != nil {
 		t.Fatal(err)
@@ -222,8 +192,8 @@ func TestHostApplyTwiceChangesNothingButReloads(t *testing.T) {
 
 func TestHostApplyMendsContentAndModeAndLeavesDirectories(t *testing.T) {
 	root, spec := host(t)
-	put(t, root+spec.Files[0].Path, "[Journal]\n") // mode 0600
-	put(t, root+spec.Secrets[0].Path, "old")
+	filetest.Put(t, root+spec.Files[0].Path, "[Journal]\n") // mode 0600
+	filetest.Put(t, root+spec.Secrets[0].Path, "old")
 	if err := os.MkdirAll(root+"/mnt/momentstudio/redis", 0o777); err != nil { //nolint:gosec // as an entrypoint left it
 		t.Fatal(err)
 	}
@@ -234,9 +204,9 @@ func TestHostApplyMendsContentAndModeAndLeavesDirectories(t *testing.T) {
 	if err := apply.Run(context.Background(), spec, root, &fakeUnits{}, out); err != nil {
 		t.Fatal(err)
 	}
-	check(t, root+spec.Files[0].Path, "[Journal]\n", 0o644)
-	check(t, root+spec.Secrets[0].Path, canary, 0o400)
-	check(t, root+"/mnt/momentstudio/redis", "", 0o711)
+	filetest.Check(t, root+spec.Files[0].Path, "[Journal]\n", 0o644)
+	filetest.Check(t, root+spec.Secrets[0].Path, canary, 0o400)
+	filetest.Check(t, root+"/mnt/momentstudio/redis", "", 0o711)
 	if !strings.Contains(out.String(), "2 files changed") {
 		t.Errorf("the log is\n%s", out)
 	}
@@ -258,11 +228,11 @@ func TestHostApplyRefuses(t *testing.T) {
 		}, "the data volume is not mounted: " + hostspec.GuardFile, 0, true},
 		{"a directory whose place a file has taken", func(t *testing.T, root string, _ *hostspec.Apply, _ *fakeUnits) {
 			t.Helper()
-			put(t, root+"/mnt/momentstudio/redis", "")
+			filetest.Put(t, root+"/mnt/momentstudio/redis", "")
 		}, "make directory /mnt/momentstudio/redis: a file is in its place", 0, true},
 		{"a file below a file", func(t *testing.T, root string, _ *hostspec.Apply, _ *fakeUnits) {
 			t.Helper()
-			put(t, root+"/etc/systemd/journald.conf.d", "keep me")
+			filetest.Put(t, root+"/etc/systemd/journald.conf.d", "keep me")
 		}, "write /etc/systemd/journald.conf.d/10-x.conf", 0, true},
 		{"a secret that was not uploaded", func(_ *testing.T, _ string, spec *hostspec.Apply, _ *fakeUnits) {
 			spec.Secrets = append(spec.Secrets, hostspec.SecretFile{Path: "/etc/momentstudio/secrets/b", Upload: "/nowhere/b"})
@@ -298,7 +268,7 @@ func TestHostApplyRefuses(t *testing.T) {
 func TestFullDiskLeavesTheOldFile(t *testing.T) {
 	root, spec := host(t)
 	target := root + spec.Files[0].Path
-	put(t, target, "[Journal]\nold\n")
+	filetest.Put(t, target, "[Journal]\nold\n")
 	spec.Files[0].Content = strings.Repeat("new\n", 512<<10)
 
 	// A limit on the size of files breaks off the write in its middle, for root too. It lies above what the
@@ -331,7 +301,7 @@ func TestFullDiskLeavesTheOldFile(t *testing.T) {
 
 func TestReadSpec(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "spec.json")
-	put(t, path, `{"directories":[{"path":"/a","mode":448,"uid":999}],"reload":["x.service"]}`)
+	filetest.Put(t, path, `{"directories":[{"path":"/a","mode":448,"uid":999}],"reload":["x.service"]}`)
 	spec, err := apply.ReadSpec(path)
 	if err != nil {
 		t.Fatal(err)
@@ -342,7 +312,7 @@ func TestReadSpec(t *testing.T) {
 	}) || !slices.Equal(spec.Reload, []string{"x.service"}) {
 		t.Errorf("got %+v", spec)
 	}
-	put(t, path, `{"directories":`)
+	filetest.Put(t, path, `{"directories":`)
 	if _, err := apply.ReadSpec(path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v for half a specification, want an error that names the file", err)
 	}
@@ -358,8 +328,8 @@ func TestOldSecretsStayUntilTheirUserHasChangedOver(t *testing.T) {
 	upload := filepath.Join(t.TempDir(), "secret-1")
 	do := func(content string) {
 		t.Helper()
-		put(t, upload, content)
-		put(t, spec.Secrets[0].Upload, canary)
+		filetest.Put(t, upload, content)
+		filetest.Put(t, spec.Secrets[0].Upload, canary)
 		if err := apply.Run(t.Context(), spec, root, &fakeUnits{}, &bytes.Buffer{}); err != nil {
 			t.Fatal(err)
 		}

@@ -8,24 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/filetest"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
-
-func tree(t *testing.T, files map[string]string) string {
-	t.Helper()
-	root := t.TempDir()
-	for name, content := range files {
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o640); err != nil { //nolint:gosec // a test's file
-			t.Fatal(err)
-		}
-	}
-	return root
-}
 
 // rewrite writes into a file as the application's libraries do: without a new name.
 func rewrite(t *testing.T, path, text string) {
@@ -90,7 +76,7 @@ func TestWhatIsWrittenIntoIsAFileOfItsOwn(t *testing.T) {
 }
 
 func TestALinkedTreeHoldsWhatWasThere(t *testing.T) {
-	from := tree(t, map[string]string{"a.png": "a", "originals/1/b.png": "bb", "variants/1/b.jpg": "v"})
+	from := filetest.Tree(t, map[string]string{"a.png": "a", "originals/1/b.png": "bb", "variants/1/b.jpg": "v"})
 	if err := os.Chmod(filepath.Join(from, "originals"), 0o711); err != nil { //nolint:gosec // the mode is what is tested
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/filetest"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/release"
 )
 
@@ -87,7 +88,7 @@ func TestCaddyLoad(t *testing.T) {
 		}, "old", "", "ask Caddy to load the configuration"},
 		{"something that is no socket", func(t *testing.T, w world) {
 			t.Helper()
-			put(t, filepath.Join(w.to, "admin.sock"), "")
+			filetest.Put(t, filepath.Join(w.to, "admin.sock"), "")
 		}, "new", "it will start", ""},
 		{"no new Caddyfile", func(t *testing.T, w world) {
 			t.Helper()
@@ -104,9 +105,9 @@ func TestCaddyLoad(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := world{from: t.TempDir(), to: shortDir(t)}
-			put(t, filepath.Join(w.from, "Caddyfile"), "new")
-			put(t, filepath.Join(w.from, "acme-root.pem"), "root")
-			put(t, filepath.Join(w.to, "Caddyfile"), "old")
+			filetest.Put(t, filepath.Join(w.from, "Caddyfile"), "new")
+			filetest.Put(t, filepath.Join(w.from, "acme-root.pem"), "root")
+			filetest.Put(t, filepath.Join(w.to, "Caddyfile"), "old")
 			c.arrange(t, w)
 			out := &bytes.Buffer{}
 			err := release.CaddyLoad(context.Background(), w.from, w.to, false, out)
@@ -119,7 +120,7 @@ func TestCaddyLoad(t *testing.T) {
 			if !strings.Contains(out.String(), c.out) || (c.err != "" && out.Len() > 0) {
 				t.Errorf("the log is %q, want %q in it", out, c.out)
 			}
-			check(t, filepath.Join(w.to, "Caddyfile"), c.file, 0o600)
+			filetest.Check(t, filepath.Join(w.to, "Caddyfile"), c.file, 0o600)
 		})
 	}
 }
@@ -128,12 +129,12 @@ func TestCaddyLoad(t *testing.T) {
 // configuration as loaded that is not.
 func TestUnreachableCaddyIsNotAnAbsentOne(t *testing.T) {
 	from, to := t.TempDir(), filepath.Join(shortDir(t), strings.Repeat("a-long-name-", 12))
-	put(t, filepath.Join(from, "Caddyfile"), "new")
-	put(t, filepath.Join(to, "Caddyfile"), "old")
+	filetest.Put(t, filepath.Join(from, "Caddyfile"), "new")
+	filetest.Put(t, filepath.Join(to, "Caddyfile"), "old")
 	out := &bytes.Buffer{}
 	err := release.CaddyLoad(context.Background(), from, to, false, out)
 	if err == nil || !strings.Contains(err.Error(), "ask Caddy to load the configuration") {
 		t.Errorf("got %v and %q, want an error", err, out)
 	}
-	check(t, filepath.Join(to, "Caddyfile"), "old", 0o600)
+	filetest.Check(t, filepath.Join(to, "Caddyfile"), "old", 0o600)
 }

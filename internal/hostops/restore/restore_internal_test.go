@@ -16,6 +16,7 @@ import (
 
 	"github.com/moby/moby/api/types/swarm"
 
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/filetest"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
@@ -145,7 +146,7 @@ func TestNothingLeavesTheDirectoryOfARestore(t *testing.T) {
 }
 
 func TestWhatDiffersFromTheManifestIsDamaged(t *testing.T) {
-	dir := tree(t, map[string]string{"uploads/a": "1", "private_uploads/b": "2", "db.dump": "dump"})
+	dir := filetest.Tree(t, map[string]string{"uploads/a": "1", "private_uploads/b": "2", "db.dump": "dump"})
 	good := hostspec.Manifest{Format: 1, Files: map[string]hostspec.FileTree{}}
 	var err error
 	if good.Database.SHA256, good.Database.Bytes, err = fsutil.HashFile(filepath.Join(dir, "db.dump")); err != nil {
