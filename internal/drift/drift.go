@@ -103,7 +103,7 @@ func ofClouds(ctx context.Context, c engine.Stack, state []byte) ([]Finding, err
 	cmd := c.Command(ctx, args...)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); err != nil {
+	if err := c.Exec(cmd); err != nil {
 		return nil, fault.Hint(fmt.Errorf("ask the clouds: %w\n%s", err,
 			strings.Join(append(review.Errors(out.Bytes()), strings.TrimSpace(errOut.String())), "\n")),
 			"HCLOUD_TOKEN and CLOUDFLARE_API_TOKEN of this stack must be set; tokens that only read are enough")

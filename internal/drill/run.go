@@ -174,7 +174,7 @@ func prove(ctx context.Context, c engine.Stack, address, domain string) (*hostsp
 	cmd := hostssh.Command(ctx, c, address, hostspec.HostopsCommand+" prove --domain "+hostssh.Quote(domain))
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	ran := cmd.Run()
+	ran := c.Exec(cmd)
 	proof, err := ReadProof(out.Bytes())
 	if err != nil {
 		return nil, errors.Join(ran, err, keepLog(c, "prove", out.Bytes(), errOut.Bytes()))
@@ -188,7 +188,7 @@ func restore(ctx context.Context, c engine.Stack, address, command string) error
 	cmd := hostssh.Command(ctx, c, address, command)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	ran := cmd.Run()
+	ran := c.Exec(cmd)
 	if ran == nil {
 		return nil
 	}

@@ -150,17 +150,16 @@ const unnamedLife = 6 * time.Hour
 func Reap(ctx context.Context, c engine.Stack, now time.Time) error {
 	list := exec.CommandContext(ctx, "pulumi", "stack", "ls", "--json", "--non-interactive")
 	list.Dir = c.Root
-	var errOut bytes.Buffer
-	list.Stderr = &errOut
-	text, err := list.Output()
-	if err != nil {
+	var out, errOut bytes.Buffer
+	list.Stdout, list.Stderr = &out, &errOut
+	if err := c.Exec(list); err != nil {
 		return fmt.Errorf("list the stacks: %w: %s", err, bytes.TrimSpace(errOut.Bytes()))
 	}
 	var stacks []struct {
 		Name    string `json:"name"`
 		Updated string `json:"lastUpdate"` // absent before its first update
 	}
-	if err := json.Unmarshal(text, &stacks); err != nil {
+	if err := json.Unmarshal(out.Bytes(), &stacks); err != nil {
 		return errors.New("the list of stacks is not the JSON that this program knows")
 	}
 	var bad []error

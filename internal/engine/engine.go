@@ -28,6 +28,24 @@ type Stack struct {
 	Out, Err   io.Writer
 
 	Env []string // beside the process's own
+
+	Programs process.Runner // runs pulumi and ssh; nil: as processes of this machine. Tests answer in their place
+}
+
+// Exec runs a prepared command of pulumi or ssh to its end.
+func (c Stack) Exec(cmd *exec.Cmd) error {
+	if c.Programs == nil {
+		return process.OS{}.Run(cmd)
+	}
+	return c.Programs.Run(cmd)
+}
+
+// combined is Exec with what the command prints on both its outputs.
+func (c Stack) combined(cmd *exec.Cmd) ([]byte, error) {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := c.Exec(cmd)
+	return out.Bytes(), err
 }
 
 // FindRoot returns the nearest directory with a Pulumi.yaml, from dir upwards.
@@ -69,7 +87,7 @@ func (c Stack) run(ctx context.Context, command func() *exec.Cmd, out io.Writer)
 		cmd := command()
 		errOut := &tee{to: c.Err}
 		cmd.Stdout, cmd.Stderr = out, errOut
-		err := cmd.Run()
+		err := c.Exec(cmd)
 		if err != nil {
 			err = fmt.Errorf("pulumi %s: %w", cmd.Args[1], err)
 		}
@@ -113,7 +131,7 @@ func (c Stack) Output(ctx context.Context, args ...string) ([]byte, error) {
 	process.InterruptOnce(cmd)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); err != nil {
+	if err := c.Exec(cmd); err != nil {
 		return nil, tornNote(fmt.Errorf("pulumi %s: %w: %s", strings.Join(args, " "), err,
 			strings.TrimSpace(errOut.String())))
 	}

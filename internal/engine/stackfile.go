@@ -54,7 +54,7 @@ func (c Stack) SetSecret(ctx context.Context, file, key, value string) error {
 	cmd := exec.CommandContext(ctx, "pulumi", "config", "set", "--non-interactive", "--stack", c.Name,
 		"--config-file", file, "--secret", config.Namespace+":"+key)
 	cmd.Dir, cmd.Env, cmd.Stdin = c.Root, append(os.Environ(), c.Env...), strings.NewReader(value)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := c.combined(cmd); err != nil {
 		return fmt.Errorf("set the secret %s: %w: %s", key, err, strings.ReplaceAll(string(out), value, "[secret]"))
 	}
 	return nil
@@ -204,7 +204,7 @@ func (c Stack) Init(ctx context.Context, dir, provider string) error {
 	cmd := exec.CommandContext(ctx, "pulumi", "stack", "init", c.Name, "--secrets-provider", provider, "--non-interactive")
 	cmd.Dir, cmd.Env = project, append(os.Environ(), c.Env...)
 	process.InterruptOnce(cmd)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := c.combined(cmd); err != nil {
 		return fmt.Errorf("make the stack %s: %w: %s", c.Name, err, bytes.TrimSpace(out))
 	}
 	return nil

@@ -157,7 +157,7 @@ func (c Stack) ImportState(ctx context.Context, state []byte) error {
 		cmd := exec.CommandContext(ctx, "pulumi", "stack", "import", "--non-interactive", "--stack", c.Name)
 		cmd.Dir, cmd.Stdin = c.Root, bytes.NewReader(state)
 		process.InterruptOnce(cmd)
-		out, err := cmd.CombinedOutput()
+		out, err := c.combined(cmd)
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
 		}

@@ -38,7 +38,7 @@ func Run(ctx context.Context, c engine.Stack, address, script string) ([]byte, e
 	cmd.WaitDelay = 5 * time.Second // somebody whom it started may hold its output
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); err != nil {
+	if err := c.Exec(cmd); err != nil {
 		return nil, fmt.Errorf("ssh %s: %w: %s", address, err, strings.TrimSpace(errOut.String()))
 	}
 	return out.Bytes(), nil

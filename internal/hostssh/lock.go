@@ -18,7 +18,6 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/process"
-	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
 
 // lockedError means that somebody else changes the host's services right now.
@@ -50,37 +49,14 @@ func UnfinishedRestore(source string) error {
 // with a lockedError when somebody has it for longer than c.Wait. A host that does not answer has
 // nobody at work either: the update is about to mend it, or to report it.
 func LockServices(ctx context.Context, c engine.Stack, address, what string) (release func(), err error) {
-	script := "sh -c " + Quote(takeLock) + " sh " + Quote(whoAmI(what)) + fmt.Sprintf(" %d", int(c.Wait.Seconds()))
-	//nolint:gosec // our own script
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), "ssh", append(sshfiles.Options(c.Name), address, script)...)
-	cmd.Dir = c.Root
-	process.InterruptOnce(cmd) // a terminal's interrupt must not end it before the engine has ended
-	var errOut bytes.Buffer
-	cmd.Stderr = &errOut
-	hold, err := cmd.StdinPipe()
+	h, err := holdLock(ctx, c, address, "sh -c "+Quote(takeLock)+" sh "+Quote(whoAmI(what))+
+		fmt.Sprintf(" %d", int(c.Wait.Seconds())))
 	if err != nil {
 		return nil, err
 	}
-	answer, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("take the lock of the host's services: %w", err)
-	}
-	var once sync.Once
-	var ended error
-	end := func() {
-		once.Do(func() {
-			_ = hold.Close()
-			// A host that was replaced meanwhile never answers the end of the connection.
-			kill := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
-			ended = cmd.Wait()
-			kill.Stop()
-		})
-	}
+	end := h.release
 	stop := context.AfterFunc(ctx, end) // while waiting for the other; afterwards the run's end counts
-	line, err := bufio.NewReader(answer).ReadString('\n')
+	line, err := bufio.NewReader(h.answer).ReadString('\n')
 	stop()
 	switch line = strings.TrimSpace(line); {
 	case line == "taken":
@@ -97,15 +73,62 @@ func LockServices(ctx context.Context, c engine.Stack, address, what string) (re
 	case errors.Is(err, io.EOF):
 		end()
 		var exit *exec.ExitError
-		if !errors.As(ended, &exit) || exit.ExitCode() != SSHFailed {
-			return nil, fmt.Errorf("take the lock of the host's services: %s", lastLine(errOut.String()))
+		if !errors.As(h.ended, &exit) {
+			return nil, fmt.Errorf("take the lock of the host's services: %w", h.ended)
 		}
-		fmt.Fprintf(c.Err, "the host does not answer, so its lock is not taken: %s\n", lastLine(errOut.String()))
+		if exit.ExitCode() != SSHFailed {
+			return nil, fmt.Errorf("take the lock of the host's services: %s", lastLine(h.errOut.String()))
+		}
+		fmt.Fprintf(c.Err, "the host does not answer, so its lock is not taken: %s\n", lastLine(h.errOut.String()))
 		return func() {}, nil
 	default:
 		end()
 		return nil, fmt.Errorf("take the lock of the host's services: the host answers %q", line)
 	}
+}
+
+// heldLock is the connection that holds the lock, or waits for it.
+type heldLock struct {
+	answer  io.ReadCloser // what the host says of the lock
+	errOut  bytes.Buffer  // what ssh says; to be read once it has ended
+	ended   error         // how ssh ended; to be read after release
+	release func()        // ends the connection and waits for it
+}
+
+// holdLock starts ssh with the script. It ends with release, not with ctx: the run's end counts.
+func holdLock(ctx context.Context, c engine.Stack, address, script string) (*heldLock, error) {
+	running, kill := context.WithCancel(context.WithoutCancel(ctx))
+	cmd := Command(running, c, address, script)
+	process.InterruptOnce(cmd) // a terminal's interrupt must not end it before the engine has ended
+	cmd.Cancel = func() error { return cmd.Process.Kill() }
+	in, hold, err := os.Pipe() // a file, so that ssh's end is not held back by a reader of it
+	if err != nil {
+		kill()
+		return nil, fmt.Errorf("take the lock of the host's services: %w", err)
+	}
+	answer, out := io.Pipe()
+	h := &heldLock{answer: answer}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &h.errOut
+	done := make(chan struct{})
+	go func() {
+		h.ended = c.Exec(cmd)
+		_ = in.Close()
+		_ = out.Close()
+		close(done)
+	}()
+	var once sync.Once
+	h.release = func() {
+		once.Do(func() {
+			_ = hold.Close()
+			_ = answer.Close()
+			// A host that was replaced meanwhile never answers the end of the connection.
+			late := time.AfterFunc(5*time.Second, kill)
+			<-done
+			late.Stop()
+			kill()
+		})
+	}
+	return h, nil
 }
 
 // whoAmI is what others are told who find the lock taken.

@@ -130,7 +130,7 @@ func previewJSON(ctx context.Context, c engine.Stack, o ReviewOptions) ([]byte, 
 	cmd.Env = append(withTokens(cmd.Env), "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true", "NO_COLOR=1")
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); err != nil {
+	if err := c.Exec(cmd); err != nil {
 		return nil, fmt.Errorf("pulumi preview: %w\n%s", err, strings.Join(append(review.Errors(out.Bytes()),
 			strings.TrimSpace(errOut.String())), "\n"))
 	}
