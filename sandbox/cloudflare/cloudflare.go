@@ -74,10 +74,10 @@ type owner struct {
 func New(config Config) (*API, error) {
 	var problems []error
 	if config.Token == "" {
-		problems = append(problems, errors.New("Token is empty, want the API token that is accepted"))
+		problems = append(problems, errors.New("no Token: want the API token that is accepted"))
 	}
 	if len(config.Zones) == 0 {
-		problems = append(problems, errors.New("Zones is empty, want at least one"))
+		problems = append(problems, errors.New("no Zones: want at least one"))
 	}
 	for i, z := range config.Zones {
 		if !strings.Contains(z.Name, ".") {

@@ -270,7 +270,6 @@ func (w *env) sftpDestination() {
 		"host": w.s.Gateway().String(), "port": 2022, "user": "backup",
 		"hostKey": pinned, "prune": true,
 	})
-	//nolint:gosec // the arguments are ours
 	cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--secret", "--stack", w.s.Stack, "--config-file",
 		w.s.ConfigFile(), "--non-interactive", "momentstudio:backupSftpKey")
 	cmd.Dir, cmd.Env, cmd.Stdin = w.s.Project, w.s.Env(w.tools), bytes.NewReader(key)
@@ -352,33 +351,43 @@ func restored(t *testing.T, w *env) {
 
 // backupFaults are runs that must fail, and never move the time that the admin page shows.
 func backupFaults(t *testing.T, w *env) {
-	refused := func(fault string, wants ...string) {
-		t.Helper()
-		before := w.lastBackup()
-		out, ok := w.backup()
-		if ok || w.lastBackup() != before {
-			t.Errorf("%s: success is %v, and the last backup was moved from %s to %s", fault, ok, before, w.lastBackup())
-		}
-		for _, want := range wants {
-			if !strings.Contains(out, want) {
-				t.Errorf("%s: the failure does not tell %q:\n%s", fault, want, tail(out, 30))
-			}
-		}
-		explains(t, fault, told("hostops", out), w.backupSecrets()...)
-	}
-	spec := w.backupSpec()
+	destinationFaults(t, w)
+	w.wrongClock()
+	deleting(t, w)
+	goneRepositories(t, w)
+	concurrentBackups(t, w)
+	killedBackup(t, w)
+}
 
+// backupFails runs a backup that must fail with these words, and must not move the time of the last one.
+func (w *env) backupFails(fault string, wants ...string) {
+	w.t.Helper()
+	before := w.lastBackup()
+	out, ok := w.backup()
+	if ok || w.lastBackup() != before {
+		w.t.Errorf("%s: success is %v, and the last backup was moved from %s to %s", fault, ok, before, w.lastBackup())
+	}
+	for _, want := range wants {
+		if !strings.Contains(out, want) {
+			w.t.Errorf("%s: the failure does not tell %q:\n%s", fault, want, tail(out, 30))
+		}
+	}
+	explains(w.t, fault, told("hostops", out), w.backupSecrets()...)
+}
+
+// destinationFaults are destinations that refuse, are replaced, or are slow.
+func destinationFaults(t *testing.T, w *env) {
 	// One destination takes no more: the others get their copy.
 	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/sandbox0rest0password/revoked0password/' " +
 		backupSecret)
-	refused("a destination's credentials are revoked", "destination rest", "local: snapshot", "s3: snapshot")
+	w.backupFails("a destination's credentials are revoked", "destination rest", "local: snapshot", "s3: snapshot")
 	w.host("mv /var/tmp/backup.json " + backupSecret)
 
 	// Somebody else answers in the SFTP server's place.
 	w.host("cp -p " + backupSecret + " /var/tmp/backup.json && sed -i 's/\"hostKey\": \"ssh-ed25519 " +
 		"[^\"]*\"/\"hostKey\": \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMfkLZmAU5FVsBmLeA5mVn06J0mTQbS9Y8cIvJKrCGxB\"/' " +
 		backupSecret)
-	refused("somebody else answers in a destination's place", "destination sftp", "host key mismatch",
+	w.backupFails("somebody else answers in a destination's place", "destination sftp", "host key mismatch",
 		"s3: snapshot")
 	w.host("mv /var/tmp/backup.json " + backupSecret)
 
@@ -388,10 +397,11 @@ func backupFaults(t *testing.T, w *env) {
 		t.Errorf("a slow destination:\n%s", tail(out, 20))
 	}
 	w.sftpPause.Store(0)
+}
 
-	w.wrongClock()
-
-	// Whoever breaks into the host cannot remove what is off it; pruning has credentials of its own.
+// deleting checks that whoever breaks into the host cannot remove what is off it; pruning has credentials of its own.
+func deleting(t *testing.T, w *env) {
+	spec := w.backupSpec()
 	for destination, refusal := range map[string]string{"rest": "403", "s3": "Access Denied"} {
 		if out, err := w.restic(destination, spec.Password, "forget latest --prune"); err == nil || !strings.Contains(out,
 			refusal) {
@@ -404,24 +414,28 @@ func backupFaults(t *testing.T, w *env) {
 	if out, err := w.restic("s3", spec.Password, "check --read-data"); err != nil {
 		t.Errorf("what the owner left: %v\n%s", err, out)
 	}
+}
 
-	// A repository that is gone is not made anew, as if there had been none, unless somebody gives it up.
+// goneRepositories checks that a repository that is gone is made again only when somebody gives the old one up.
+func goneRepositories(t *testing.T, w *env) {
 	const local, aside = "/mnt/momentstudio/backups/restic", "/mnt/momentstudio/backups/gone"
 	w.host("mv " + local + " " + aside)
-	refused("a repository that had backups is gone", "destination local", "s3: snapshot")
+	w.backupFails("a repository that had backups is gone", "destination local", "s3: snapshot")
 	if out, code := w.hostops("backup --anew local"); code != 0 || !strings.Contains(out, "local: making the repository") {
 		t.Errorf("the repository is given up: exit code %d\n%s", code, tail(out, 20))
 	}
 	w.host("rm -rf " + local + " && mv " + aside + " " + local)
-	refused("another repository is in its place", "destination local", "s3: snapshot")
+	w.backupFails("another repository is in its place", "destination local", "s3: snapshot")
 	if out, code := w.hostops("backup --anew local"); code != 0 || !strings.Contains(out, "local: snapshot") {
 		t.Errorf("the old repository is taken back: exit code %d\n%s", code, tail(out, 20))
 	}
 	if out, code := w.hostops("backup --anew lokal"); code != 2 || !strings.Contains(out, "there are local, rest, s3") {
 		t.Errorf("a destination that is none: exit code %d\n%s", code, out)
 	}
+}
 
-	// Two at once: the second names the first, and takes its turn.
+// concurrentBackups start two at once: the second names the first, and waits for it.
+func concurrentBackups(t *testing.T, w *env) {
 	before := w.lastBackup()
 	w.host("systemctl start --no-block momentstudio-backup.service; for n in $(seq 100); do [ -e " +
 		"/mnt/momentstudio/backups/staging ] && break; sleep 0.1; done")
@@ -432,9 +446,11 @@ func backupFaults(t *testing.T, w *env) {
 	if w.host("systemctl show momentstudio-backup.service -p Result --value") != "success" || w.lastBackup() == before {
 		t.Error("the first of two at once failed")
 	}
+}
 
-	// Killed in the middle: the next run begins anew.
-	before = w.lastBackup()
+// killedBackup kills a backup in the middle: the next run starts over.
+func killedBackup(t *testing.T, w *env) {
+	before := w.lastBackup()
 	w.host("systemctl start --no-block momentstudio-backup.service; for n in $(seq 600); do [ -e " +
 		"/mnt/momentstudio/backups/staging/manifest.json ] && break; sleep 0.1; done; docker kill momentstudio-backup")
 	w.host("for n in $(seq 100); do [ \"$(systemctl is-active momentstudio-backup.service)\" = activating ] || exit 0; " +

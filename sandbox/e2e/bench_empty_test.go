@@ -47,9 +47,10 @@ func main() {
 		for n := range number {
 			seed := pulumi.ToSecret(pulumi.String(strings.Repeat(fmt.Sprintf("%02x", n), 32))).(pulumi.StringOutput)
 			if _, err := host.New(ctx, fmt.Sprint("node-", n), host.Args{
-				Stack: fmt.Sprint("nodes-", n), Location: "fsn1", NetworkZone: "eu-central", ServerType: "cx33", Image: "debian-12", Generation: 1,
-				SSHFrom: []string{"192.0.2.1/32"}, PrivateNetwork: "10.9.0.0/16", PrivateSubnet: "10.9.1.0/24", PrivateAddress: "10.9.1.10", VolumeSizeGB: 10,
-				DeployKeySeed: seed, OldDeployKeySeed: seed, DeployKeyNumber: 1, BootstrapHostSeed: seed, HostKeySeed: seed, OldHostKeySeed: seed,
+				Stack: fmt.Sprint("nodes-", n), Location: "fsn1", NetworkZone: "eu-central", ServerType: "cx33",
+				Image: "debian-12", Generation: 1, SSHFrom: []string{"192.0.2.1/32"}, PrivateNetwork: "10.9.0.0/16",
+				PrivateSubnet: "10.9.1.0/24", PrivateAddress: "10.9.1.10", VolumeSizeGB: 10, DeployKeySeed: seed,
+				OldDeployKeySeed: seed, DeployKeyNumber: 1, BootstrapHostSeed: seed, HostKeySeed: seed, OldHostKeySeed: seed,
 			}, pulumi.Providers(cloud)); err != nil {
 				return err
 			}
@@ -82,14 +83,14 @@ func newProject(w *env, name, source string) project {
 			"\n",
 		filepath.Join(dir, "state", "dir"): "",
 	} {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // a test's directory
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			w.t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			w.t.Fatal(err)
 		}
 	}
-	build := exec.CommandContext(w.ctx, "go", "build", "-o", p.program, "./cmd/"+name) //nolint:gosec // our own
+	build := exec.CommandContext(w.ctx, "go", "build", "-o", p.program, "./cmd/"+name)
 	build.Dir, build.Env = w.s.Project, w.s.Env(w.tools)
 	if out, err := build.CombinedOutput(); err != nil {
 		w.t.Fatalf("build %s: %v\n%s", name, err, out)
@@ -101,7 +102,6 @@ func newProject(w *env, name, source string) project {
 // run runs the CLI on the project and returns how long it took.
 func (p project) run(args ...string) time.Duration {
 	p.w.t.Helper()
-	//nolint:gosec // the arguments are ours
 	cmd := exec.CommandContext(p.w.ctx, p.w.tools.CLI, append(args, "--non-interactive")...)
 	cmd.Dir, cmd.Env = p.dir, append(p.w.s.Env(p.w.tools), p.settings...)
 	began := time.Now()

@@ -11,8 +11,15 @@ import (
 // then the rest at once.
 const startScript = `set -e
 cd /tmp/services
-create() { curl -sf --unix-socket /var/run/docker.sock -H 'Content-Type: application/json' -d @$1.json http://docker/services/create >/dev/null; }
-healthy() { until docker ps --filter label=com.docker.swarm.service.name=$1 --filter health=healthy -q | grep -q .; do sleep 0.2; done; }
+create() {
+  curl -sf --unix-socket /var/run/docker.sock -H 'Content-Type: application/json' -d @$1.json \
+    http://docker/services/create >/dev/null
+}
+healthy() {
+  until docker ps --filter label=com.docker.swarm.service.name=$1 --filter health=healthy -q | grep -q .; do
+    sleep 0.2
+  done
+}
 create momentstudio-postgres; create momentstudio-redis
 healthy momentstudio-postgres; healthy momentstudio-redis
 for f in *.json; do s=${f%.json}; case $s in momentstudio-postgres|momentstudio-redis) ;; *) create $s ;; esac; done
@@ -26,7 +33,8 @@ func BenchmarkServices(b *testing.B) {
 	began := time.Now()
 	w.up()
 	first := time.Since(began)
-	w.host(`mkdir -p /tmp/services && for s in $(docker service ls --format '{{.Name}}'); do docker service inspect --format '{{json .Spec}}' $s > /tmp/services/$s.json; done`)
+	w.host(`mkdir -p /tmp/services && for s in $(docker service ls --format '{{.Name}}'); do
+  docker service inspect --format '{{json .Spec}}' $s > /tmp/services/$s.json; done`)
 	if n := len(strings.Fields(w.host("ls /tmp/services"))); n < 6 {
 		b.Fatalf("only %d services run", n)
 	}

@@ -69,7 +69,8 @@ func benchmarkRelease(b *testing.B, w *env, number int) {
 |---|---|---|
 | requests that failed | %d of %d (%.2f %%) | %d of %d (%.2f %%) |
 | until the new release serves, in unavoidable parts | %.2f | %.2f |
-unavoidable parts: pull %.1f s, start to healthy of backend and frontend %.1f s; serving after %.1f s, verified after %.1f s, recreated after %.1f s`,
+unavoidable parts: pull %.1f s, start to healthy of backend and frontend %.1f s;
+serving after %.1f s, verified after %.1f s, recreated after %.1f s`,
 		len(rolling.failures), rolling.requests, share(rolling), len(crowd.failures), crowd.requests, share(crowd),
 		ratio, recreated.Seconds()/(pull+parts).Seconds(), pull.Seconds(), parts.Seconds(), serving.Seconds(),
 		verified.Seconds(), recreated.Seconds())

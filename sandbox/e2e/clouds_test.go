@@ -60,143 +60,12 @@ func cloudFaults(t *testing.T, w *env) {
 		t.Fatal(err)
 	}
 	w.tools = r.Tools
-	rule := func(kind, method, path string, more ...any) map[string]any {
-		all := map[string]any{"kind": kind, "method": method, "path": path}
-		for i := 0; i+1 < len(more); i += 2 {
-			all[more[i].(string)] = more[i+1]
-		}
-		return all
-	}
 	w.foreignRecord()
-	// What is made side by side is held back until its turn, and late: a failure that comes first ends what has not begun.
-	noWidget := cloudFault{api: "cloudflare", rule: rule("status", "POST", "widgets$", "status", 400, "seconds", 4)}
-	noRecord := cloudFault{api: "cloudflare", rule: rule("status", "POST", "/dns_records$", "status", 400, "seconds", 4)}
-	noKey := cloudFault{api: "hetzner", rule: rule("status", "POST", "/v1/ssh_keys$", "status", 500, "seconds", 4)}
-	noSubnet := cloudFault{api: "hetzner", rule: rule("status", "POST", "add_subnet$", "status", 500, "seconds", 4)}
-	noServer := cloudFault{api: "hetzner", rule: rule("status", "POST", "/v1/servers$", "status", 500, "seconds", 4)}
-	for _, round := range [][]cloudFault{{
-		{
-			"Hetzner: the token is not accepted", "hetzner", rule("status", "", "", "status", 401), "",
-			[]string{"HCLOUD_TOKEN"},
-		},
-	}, {
-		{
-			"Cloudflare: the token is not accepted", "cloudflare", rule("status", "", "", "status", 403), "",
-			[]string{"CLOUDFLARE_API_TOKEN", "Turnstile"},
-		},
-	}, {
-		{"Hetzner: the token may only read", "hetzner", rule("status", "POST", "", "status", 403, "code", "token_readonly",
-			"message", "the token is read-only"), anything, []string{"HCLOUD_TOKEN", "Read & Write"}},
-		noWidget,
-	}, {
-		{"Hetzner: the quota is used up", "hetzner", rule("status", "POST", "/v1/primary_ips$", "status", 403, "code",
-			"resource_limit_exceeded", "message", "primary IP limit exceeded"), "host-address", []string{"quota"}},
-		{
-			"Hetzner: an error of its own before a create", "hetzner", rule("status", "POST", "/v1/firewalls$", "status", 500),
-			"host-firewall",
-			[]string{"an error of its own"},
-		},
-		{
-			"Hetzner: the connection is cut before a create", "hetzner", rule("drop-before", "POST", "/v1/networks$"),
-			"host-network",
-			[]string{"did not answer"},
-		},
-		{
-			"Hetzner: a volume of somebody else has the name", "", nil, "host-data",
-			[]string{"did not make"},
-		},
-		noWidget, noKey,
-	}, {
-		{
-			"Hetzner: the answer to an address's create is lost", "hetzner", rule("drop-after", "POST", "/v1/primary_ips$"),
-			"host-address",
-			[]string{"did not answer"},
-		},
-		{
-			"Hetzner: what was made is not found for a while", "hetzner",
-			rule("not-found-for", "POST", "/v1/firewalls$", "seconds", 2), "host-firewall", nil,
-		},
-		{
-			"Hetzner: the answer to a network's create is lost", "hetzner", rule("drop-after", "POST", "/v1/networks$"),
-			"host-network",
-			[]string{"did not answer"},
-		},
-		{
-			"Hetzner: the answer to a volume's create is lost", "hetzner", rule("drop-after", "POST", "/v1/volumes$"),
-			"host-data",
-			[]string{"did not answer"},
-		},
-		noWidget, noKey,
-	}, {
-		{
-			"Hetzner: the answer to a key's create is lost", "hetzner", rule("drop-after", "POST", "/v1/ssh_keys$"),
-			"host-deploy-key",
-			[]string{"did not answer"},
-		},
-		noWidget, noRecord, noSubnet,
-	}, {
-		{
-			"Hetzner: the answer to a subnet's create is lost", "hetzner", rule("drop-after", "POST", "add_subnet$"),
-			"host-subnet",
-			[]string{"did not answer"},
-		},
-		noWidget, noRecord, noServer,
-	}} {
+	for _, round := range beforeSubnet {
 		w.round(round)
 	}
 	w.removeSubnet()
-	for _, round := range [][]cloudFault{{
-		{
-			"Hetzner: it is made, and what became of it is not answered", "hetzner", rule("drop-before", "GET", "/v1/actions$"),
-			"host-subnet",
-			[]string{"did not answer"},
-		},
-		noWidget, noRecord, noServer,
-	}, {
-		{
-			"Cloudflare: the token may not make widgets", "cloudflare", rule("status", "POST", "widgets$", "status", 403),
-			"turnstile-widget",
-			[]string{"Turnstile / Edit"},
-		},
-		{
-			"Cloudflare: the answer to a record's create is lost", "cloudflare",
-			rule("drop-after", "POST", "/dns_records$", "times", 2), "dns-apex",
-			[]string{"there already"},
-		},
-		noServer,
-	}, {
-		{
-			"Cloudflare: an error of its own", "cloudflare", rule("status", "POST", "widgets$", "status", 500),
-			"turnstile-widget",
-			[]string{"an error of its own"},
-		},
-		noServer,
-	}, {
-		{"Hetzner: it has no server of this type", "hetzner", rule("status", "POST", "/v1/servers$", "status", 412, "code",
-			"resource_unavailable", "message", "error during placement"), "host-server", []string{"host.serverType"}},
-		noWidget,
-	}, {
-		{
-			"Hetzner: the answer to a server's create is lost", "hetzner", rule("drop-after", "POST", "/v1/servers$"),
-			"host-server",
-			[]string{"did not answer"},
-		},
-		noWidget,
-	}, {
-		{
-			"Hetzner: an action ends in an error", "hetzner", rule("action-error", "POST", "/actions/attach$"),
-			"host-data-attachment",
-			[]string{"could not do it"},
-		},
-		noWidget,
-	}, {
-		{
-			"Hetzner: the answer to an attachment of the volume is lost", "hetzner",
-			rule("drop-after", "POST", "/actions/attach$"), "host-data-attachment",
-			[]string{"did not answer"},
-		},
-		noWidget,
-	}} {
+	for _, round := range afterSubnet {
 		w.round(round)
 	}
 	w.heals(func() { w.killAgain(4) })
@@ -209,6 +78,148 @@ func cloudFaults(t *testing.T, w *env) {
 		t.Errorf("the clouds hold %v, want 6 and 3", left)
 	}
 }
+
+// rule is a fault as the emulated APIs take it: pairs of a name and a value come last.
+func rule(kind, method, path string, more ...any) map[string]any {
+	all := map[string]any{"kind": kind, "method": method, "path": path}
+	for i := 0; i+1 < len(more); i += 2 {
+		all[more[i].(string)] = more[i+1]
+	}
+	return all
+}
+
+// What is made side by side is held back until its turn, and late: a failure that comes first ends what has not begun.
+var (
+	noWidget = cloudFault{api: "cloudflare", rule: rule("status", "POST", "widgets$", "status", 400, "seconds", 4)}
+	noRecord = cloudFault{api: "cloudflare", rule: rule("status", "POST", "/dns_records$", "status", 400, "seconds", 4)}
+	noKey    = cloudFault{api: "hetzner", rule: rule("status", "POST", "/v1/ssh_keys$", "status", 500, "seconds", 4)}
+	noSubnet = cloudFault{api: "hetzner", rule: rule("status", "POST", "add_subnet$", "status", 500, "seconds", 4)}
+	noServer = cloudFault{api: "hetzner", rule: rule("status", "POST", "/v1/servers$", "status", 500, "seconds", 4)}
+)
+
+// beforeSubnet are the rounds until the network has its subnet.
+var beforeSubnet = [][]cloudFault{{
+	{
+		"Hetzner: the token is not accepted", "hetzner", rule("status", "", "", "status", 401), "",
+		[]string{"HCLOUD_TOKEN"},
+	},
+}, {
+	{
+		"Cloudflare: the token is not accepted", "cloudflare", rule("status", "", "", "status", 403), "",
+		[]string{"CLOUDFLARE_API_TOKEN", "Turnstile"},
+	},
+}, {
+	{"Hetzner: the token may only read", "hetzner", rule("status", "POST", "", "status", 403, "code", "token_readonly",
+		"message", "the token is read-only"), anything, []string{"HCLOUD_TOKEN", "Read & Write"}},
+	noWidget,
+}, {
+	{"Hetzner: the quota is used up", "hetzner", rule("status", "POST", "/v1/primary_ips$", "status", 403, "code",
+		"resource_limit_exceeded", "message", "primary IP limit exceeded"), "host-address", []string{"quota"}},
+	{
+		"Hetzner: an error of its own before a create", "hetzner", rule("status", "POST", "/v1/firewalls$", "status", 500),
+		"host-firewall",
+		[]string{"an error of its own"},
+	},
+	{
+		"Hetzner: the connection is cut before a create", "hetzner", rule("drop-before", "POST", "/v1/networks$"),
+		"host-network",
+		[]string{"did not answer"},
+	},
+	{
+		"Hetzner: a volume of somebody else has the name", "", nil, "host-data",
+		[]string{"did not make"},
+	},
+	noWidget, noKey,
+}, {
+	{
+		"Hetzner: the answer to an address's create is lost", "hetzner", rule("drop-after", "POST", "/v1/primary_ips$"),
+		"host-address",
+		[]string{"did not answer"},
+	},
+	{
+		"Hetzner: what was made is not found for a while", "hetzner",
+		rule("not-found-for", "POST", "/v1/firewalls$", "seconds", 2), "host-firewall", nil,
+	},
+	{
+		"Hetzner: the answer to a network's create is lost", "hetzner", rule("drop-after", "POST", "/v1/networks$"),
+		"host-network",
+		[]string{"did not answer"},
+	},
+	{
+		"Hetzner: the answer to a volume's create is lost", "hetzner", rule("drop-after", "POST", "/v1/volumes$"),
+		"host-data",
+		[]string{"did not answer"},
+	},
+	noWidget, noKey,
+}, {
+	{
+		"Hetzner: the answer to a key's create is lost", "hetzner", rule("drop-after", "POST", "/v1/ssh_keys$"),
+		"host-deploy-key",
+		[]string{"did not answer"},
+	},
+	noWidget, noRecord, noSubnet,
+}, {
+	{
+		"Hetzner: the answer to a subnet's create is lost", "hetzner", rule("drop-after", "POST", "add_subnet$"),
+		"host-subnet",
+		[]string{"did not answer"},
+	},
+	noWidget, noRecord, noServer,
+}}
+
+// afterSubnet are the rounds of the rest, the subnet once more among them.
+var afterSubnet = [][]cloudFault{{
+	{
+		"Hetzner: it is made, and what became of it is not answered", "hetzner", rule("drop-before", "GET", "/v1/actions$"),
+		"host-subnet",
+		[]string{"did not answer"},
+	},
+	noWidget, noRecord, noServer,
+}, {
+	{
+		"Cloudflare: the token may not make widgets", "cloudflare", rule("status", "POST", "widgets$", "status", 403),
+		"turnstile-widget",
+		[]string{"Turnstile / Edit"},
+	},
+	{
+		"Cloudflare: the answer to a record's create is lost", "cloudflare",
+		rule("drop-after", "POST", "/dns_records$", "times", 2), "dns-apex",
+		[]string{"there already"},
+	},
+	noServer,
+}, {
+	{
+		"Cloudflare: an error of its own", "cloudflare", rule("status", "POST", "widgets$", "status", 500),
+		"turnstile-widget",
+		[]string{"an error of its own"},
+	},
+	noServer,
+}, {
+	{"Hetzner: it has no server of this type", "hetzner", rule("status", "POST", "/v1/servers$", "status", 412, "code",
+		"resource_unavailable", "message", "error during placement"), "host-server", []string{"host.serverType"}},
+	noWidget,
+}, {
+	{
+		"Hetzner: the answer to a server's create is lost", "hetzner", rule("drop-after", "POST", "/v1/servers$"),
+		"host-server",
+		[]string{"did not answer"},
+	},
+	noWidget,
+}, {
+	{
+		"Hetzner: an action ends in an error", "hetzner", rule("action-error", "POST", "/actions/attach$"),
+		"host-data-attachment",
+		[]string{"could not do it"},
+	},
+	noWidget,
+}, {
+	{
+		"Hetzner: the answer to an attachment of the volume is lost", "hetzner",
+		rule("drop-after", "POST", "/actions/attach$"), "host-data-attachment",
+		[]string{"did not answer"},
+	},
+	noWidget,
+}}
 
 // round runs an update that meets some faults at once, and tells all of them.
 func (w *env) round(faults []cloudFault) {

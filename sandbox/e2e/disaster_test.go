@@ -98,7 +98,6 @@ func badDestinations(t *testing.T, w *env) {
 
 	run := func(name string, args ...string) {
 		t.Helper()
-		//nolint:gosec // the arguments are ours
 		if out, err := exec.CommandContext(w.ctx, name, args...).CombinedOutput(); err != nil {
 			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
 		}
@@ -111,7 +110,6 @@ func badDestinations(t *testing.T, w *env) {
 	run("cp", "-a", copied+"/.", w.sftpDirectory())
 
 	filler := filepath.Join(w.sftpDirectory(), "filler")
-	//nolint:gosec // until nothing fits any more
 	_ = exec.CommandContext(w.ctx, "dd", "if=/dev/zero", "of="+filler, "bs=64k").Run()
 	w.host("mkdir -p /mnt/momentstudio/uploads/big && head -c 4000000 /dev/urandom > /mnt/momentstudio/uploads/big/p.bin")
 	fails("a destination has no room left", "sftp")
@@ -130,7 +128,10 @@ func fullDisk(t *testing.T, w *env) {
 	since := w.host("date '+%Y-%m-%d %H:%M:%S'")
 	// All of it, also what the file system keeps for root, once the first part of the copy is there.
 	w.host(`cd /mnt/momentstudio && systemctl start --no-block momentstudio-backup.service
-began() { [ -e backups/staging/manifest.json ] && find backups/restic/data -newer backups/staging/manifest.json -type f | grep -q .; }
+began() {
+  [ -e backups/staging/manifest.json ] &&
+    find backups/restic/data -newer backups/staging/manifest.json -type f | grep -q .
+}
 for n in $(seq 1200); do began && break; sleep 0.05; done; began || exit 1
 ` + fillVolume + `
 for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" = activating ] || break; sleep 0.1; done

@@ -56,7 +56,6 @@ func (w *env) drillFile() string {
 		"backupS3AccessKey": runner.BackupReader.Access, "backupS3SecretKey": runner.BackupReader.Secret,
 		"backupPassword": w.backupSpec().Password,
 	} {
-		//nolint:gosec // the arguments are ours
 		cmd := exec.CommandContext(w.ctx, w.tools.CLI, "config", "set", "--secret", "--stack", w.s.Stack, "--config-file",
 			path, "--non-interactive", "momentstudio:"+key)
 		cmd.Dir, cmd.Env, cmd.Stdin = w.s.Project, w.s.Env(w.tools), strings.NewReader(value)
@@ -69,7 +68,6 @@ func (w *env) drillFile() string {
 
 // drill runs `studio drill` as a terminal or a workflow does.
 func (w *env) drillCommand(args ...string) (*exec.Cmd, *bytes.Buffer) {
-	//nolint:gosec // our own program
 	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), append([]string{"drill"}, args...)...)
 	cmd.Dir, cmd.Env = w.s.Project, w.s.Env(w.tools)
 	var out bytes.Buffer

@@ -54,7 +54,6 @@ if [ "$1" = up ]; then
 fi
 exec %[3]s "$@"
 `, r.pid, r.events, w.tools.CLI)
-	//nolint:gosec // it is a program
 	if err := os.WriteFile(filepath.Join(dir, "pulumi"), []byte(script), 0o700); err != nil {
 		w.t.Fatal(err)
 	}
@@ -68,7 +67,7 @@ exec %[3]s "$@"
 			"--yes", "--skip-preview", "--non-interactive",
 		}
 	}
-	r.cmd = exec.CommandContext(w.ctx, name, args...) //nolint:gosec // our own programs
+	r.cmd = exec.CommandContext(w.ctx, name, args...)
 	r.cmd.Dir, r.cmd.Env = w.s.Project, append(w.s.Env(w.tools), "PULUMI_DEBUG_COMMANDS=true")
 	for i, v := range r.cmd.Env {
 		if path, ok := strings.CutPrefix(v, "PATH="); ok {

@@ -90,7 +90,34 @@ func interruptions(t *testing.T, w *env) {
 	}
 	w.mustUpdate()
 	rows, files := w.rows(), w.files()
-	var lots []*change
+	lots := undisturbed(t, w, changes)
+	inside := map[string]int{}
+	var c *change
+	for n := range number {
+		if c == nil || !c.returned { // one at a time: what is wanted is of all others as they were
+			c = lots[chance.IntN(len(lots))]
+		}
+		at := c.interrupt(t, w, n, chance)
+		inside[at.op+" "+strings.Split(at.urn, "::")[2]]++
+		w.holds("after kill "+strconv.Itoa(n+1), rows, files)
+	}
+	for kind, n := range inside {
+		t.Logf("%3d inside %s", n, kind)
+	}
+	for _, c := range changes {
+		if c.returned {
+			c.back(w)
+		}
+	}
+	w.mustUpdate()
+	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+	w.knowsAll()
+}
+
+// undisturbed applies each change and takes it back with nothing in the way, and keeps what each update did and where
+// it ended. It returns each change as often as its share.
+func undisturbed(t *testing.T, w *env, changes []*change) (lots []*change) {
+	t.Helper()
 	for _, c := range changes {
 		for way, apply := range []func(*env){c.there, c.back} {
 			apply(w)
@@ -105,59 +132,45 @@ func interruptions(t *testing.T, w *env) {
 			lots = append(lots, c)
 		}
 	}
+	return lots
+}
+
+// interrupt kills the n-th update, inside an operation that chance takes, and runs studio up. It returns the operation.
+func (c *change) interrupt(t *testing.T, w *env, n int, chance *rand.Rand) operation {
+	t.Helper()
+	way, apply := 0, c.there
+	if c.returned {
+		way, apply = 1, c.back
+	}
+	c.returned = !c.returned
+	apply(w)
 	ways := []string{killEngine, killAll, killEverything, terminate}
-	inside := map[string]int{}
-	var c *change
-	for n := range number {
-		if c == nil || !c.returned { // one at a time: what is wanted is of all others as they were
-			c = lots[chance.IntN(len(lots))]
-		}
-		way := 0
-		apply := c.there
-		if c.returned {
-			way, apply = 1, c.back
-		}
-		c.returned = !c.returned
-		apply(w)
-		how := ways[n%len(ways)]
-		bare := how != killEverything && n%2 == 1
-		took := map[string]time.Duration{}
-		for _, o := range c.ops[way] {
-			took[o.String()] = o.took
-		}
-		part := chance.Float64()
-		r := w.start(bare)
-		at, _ := r.killInside(1+chance.IntN(len(c.ops[way])), func(o operation) time.Duration {
-			return time.Duration(part * float64(took[o.String()]))
-		}, how)
-		if at == nil {
-			t.Fatalf("kill %d, %s: the update ended before its operation:\n%s", n+1, c.name, tail(r.out.String(), 40))
-		}
-		inside[at.op+" "+strings.Split(at.urn, "::")[2]]++
-		began := time.Now()
-		out, err := w.update("--wait", "5m")
-		t.Logf("kill %d, %s, inside %s: studio up took %.0f s", n+1, how, at, time.Since(began).Seconds())
-		if err != nil {
-			t.Fatalf("kill %d, %s inside %s; then studio up: %v\n%s\nthe killed run had said:\n%s", n+1, how, at, err,
-				tail(out, 80), tail(r.out.String(), 30))
-		}
-		if different := differences(c.wants[way], w.fingerprint()); len(different) > 0 {
-			t.Errorf("kill %d, %s inside %s; after studio up the stack is not what it is undisturbed:\n%s\nstudio up had "+
-				"said:\n%s", n+1, how, at, strings.Join(different, "\n"), tail(out, 80))
-		}
-		w.holds("after kill "+strconv.Itoa(n+1), rows, files)
+	how := ways[n%len(ways)]
+	bare := how != killEverything && n%2 == 1
+	took := map[string]time.Duration{}
+	for _, o := range c.ops[way] {
+		took[o.String()] = o.took
 	}
-	for kind, n := range inside {
-		t.Logf("%3d inside %s", n, kind)
+	part := chance.Float64()
+	r := w.start(bare)
+	at, _ := r.killInside(1+chance.IntN(len(c.ops[way])), func(o operation) time.Duration {
+		return time.Duration(part * float64(took[o.String()]))
+	}, how)
+	if at == nil {
+		t.Fatalf("kill %d, %s: the update ended before its operation:\n%s", n+1, c.name, tail(r.out.String(), 40))
 	}
-	for _, c := range changes {
-		if c.returned {
-			c.back(w)
-		}
+	began := time.Now()
+	out, err := w.update("--wait", "5m")
+	t.Logf("kill %d, %s, inside %s: studio up took %.0f s", n+1, how, at, time.Since(began).Seconds())
+	if err != nil {
+		t.Fatalf("kill %d, %s inside %s; then studio up: %v\n%s\nthe killed run had said:\n%s", n+1, how, at, err,
+			tail(out, 80), tail(r.out.String(), 30))
 	}
-	w.mustUpdate()
-	w.mustPulumi("preview", "--diff", "--expect-no-changes")
-	w.knowsAll()
+	if different := differences(c.wants[way], w.fingerprint()); len(different) > 0 {
+		t.Errorf("kill %d, %s inside %s; after studio up the stack is not what it is undisturbed:\n%s\nstudio up had "+
+			"said:\n%s", n+1, how, at, strings.Join(different, "\n"), tail(out, 80))
+	}
+	return *at
 }
 
 // finish waits for an update that nothing disturbs.

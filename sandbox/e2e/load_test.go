@@ -39,11 +39,13 @@ const (
 // startLoad begins with visitors at some 20 requests a second: more would take the two cores of a test machine
 // from what is tested.
 func startLoad(t testing.TB, w *env, run string) *load {
+	t.Helper()
 	return visitors(t, w, run, 8, 400*time.Millisecond)
 }
 
 // startCrowd begins with at least 100 requests a second; many visitors, because some are slow while new tasks start.
 func startCrowd(t testing.TB, w *env, run string) *load {
+	t.Helper()
 	l := visitors(t, w, run, 90, 480*time.Millisecond)
 	l.least = 100
 	return l

@@ -11,8 +11,15 @@ import (
 	"time"
 )
 
-// notices look at backups that are too old or damaged, and at who is told.
-func notices(t *testing.T, w *env) {
+// webhook receives the host's notices.
+type webhook struct {
+	*httptest.Server
+	messages chan map[string]string
+}
+
+// newWebhook listens where the host reaches this machine.
+func newWebhook(t *testing.T, w *env) *webhook {
+	t.Helper()
 	messages := make(chan map[string]string, 8)
 	hook := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -29,27 +36,47 @@ func notices(t *testing.T, w *env) {
 	}
 	hook.Listener = listener
 	hook.Start()
-	defer hook.Close()
+	t.Cleanup(hook.Close)
+	return &webhook{hook, messages}
+}
 
+// gets waits for the next notice, which must name the unit and hold the text.
+func (h *webhook) gets(t *testing.T, w *env, unit, text string) {
+	t.Helper()
+	select {
+	case m := <-h.messages:
+		if m["unit"] != unit || !strings.Contains(m["text"], text) {
+			t.Errorf("told %v, want %s with %q", m, unit, text)
+		}
+	case <-time.After(time.Minute):
+		t.Errorf("nobody is told of %s:\n%s", unit, w.host("journalctl -u 'momentstudio-notify@*' -o cat -n 20"))
+	}
+}
+
+// runUnit starts a service of the host, waits for its end and returns what it logged, and whether it succeeded.
+func (w *env) runUnit(name string) (string, bool) {
+	w.t.Helper()
+	since := w.host("date '+%Y-%m-%d %H:%M:%S'")
+	result := w.host("systemctl start momentstudio-" + name + ".service; systemctl show momentstudio-" + name +
+		".service -p Result --value")
+	return w.host("journalctl -u momentstudio-" + name + ".service -o cat --since '" + since + "'"), result == "success"
+}
+
+// notices look at backups that are too old or damaged, and at who is told.
+func notices(t *testing.T, w *env) {
+	hook := newWebhook(t, w)
 	timers := w.host("systemctl list-timers --all --no-pager")
 	for _, name := range []string{"backup", "backup-age", "backup-sample", "backup-check", "prune"} {
 		if !strings.Contains(timers, "momentstudio-"+name+".timer") {
 			t.Errorf("no timer %s:\n%s", name, timers)
 		}
 	}
-	service := func(name string) (string, bool) {
-		t.Helper()
-		since := w.host("date '+%Y-%m-%d %H:%M:%S'")
-		result := w.host("systemctl start momentstudio-" + name + ".service; systemctl show momentstudio-" + name +
-			".service -p Result --value")
-		return w.host("journalctl -u momentstudio-" + name + ".service -o cat --since '" + since + "'"), result == "success"
-	}
-	out, ok := service("backup-check")
+	out, ok := w.runUnit("backup-check")
 	if !ok || strings.Count(out, "was restored into a new Postgres") != 4 || strings.Count(out,
 		"--read-data finds no fault") != 4 {
 		t.Errorf("the whole check:\n%s", tail(out, 30))
 	}
-	if out, ok := service("backup-age"); !ok || !strings.Contains(out, "the newest verified backup is") {
+	if out, ok := w.runUnit("backup-age"); !ok || !strings.Contains(out, "the newest verified backup is") {
 		t.Errorf("the age:\n%s", out)
 	}
 	if out, err := w.studio("status"); err != nil || !strings.Contains(out,
@@ -68,23 +95,12 @@ p='/mnt/momentstudio/backups/status.json'
 s=json.load(open(p)); s['verified']['started']='2026-01-01T00:00:00Z'
 open(p,'w').write(json.dumps(s))
 P`)
-	isTold := func(unit, text string) {
-		t.Helper()
-		select {
-		case m := <-messages:
-			if m["unit"] != unit || !strings.Contains(m["text"], text) {
-				t.Errorf("told %v, want %s with %q", m, unit, text)
-			}
-		case <-time.After(time.Minute):
-			t.Errorf("nobody is told of %s:\n%s", unit, w.host("journalctl -u 'momentstudio-notify@*' -o cat -n 20"))
-		}
-	}
-	if out, ok := service("backup-age"); ok || !strings.Contains(out, "overdue") {
+	if out, ok := w.runUnit("backup-age"); ok || !strings.Contains(out, "overdue") {
 		t.Errorf("an old backup is not overdue:\n%s", out)
 	} else {
 		explains(t, "the newest backup is too old", told("hostops", out))
 	}
-	isTold("momentstudio-backup-age.service", "overdue")
+	hook.gets(t, w, "momentstudio-backup-age.service", "overdue")
 	if out, err := w.studio("status"); err == nil || !strings.Contains(out,
 		"backups are overdue") || !strings.Contains(out, "momentstudio-backup-age.service") {
 		t.Errorf("studio status of a host that is not well: %v\n%s", err, tail(out, 20))
@@ -94,13 +110,13 @@ P`)
 	// A damaged repository is found by the check, and told.
 	w.host("f=$(find /mnt/momentstudio/backups/restic/data -type f | head -1); cp -p $f /var/tmp/pack; chmod u+w $f; " +
 		"printf x | dd of=$f bs=1 seek=100 conv=notrunc status=none; echo $f > /var/tmp/pack-path")
-	out, ok = service("backup-check")
+	out, ok = w.runUnit("backup-check")
 	if ok || !strings.Contains(out, "destination local") || strings.Count(out, "--read-data finds no fault") != 3 {
 		t.Errorf("a flipped byte is not found:\n%s", tail(out, 30))
 	} else {
 		explains(t, "a byte of a destination has changed", told("hostops", out))
 	}
-	isTold("momentstudio-backup-check.service", "failed")
+	hook.gets(t, w, "momentstudio-backup-check.service", "failed")
 	w.host("mv /var/tmp/pack $(cat /var/tmp/pack-path); mv /var/tmp/backup.json " + backupSecret +
 		"; systemctl reset-failed")
 	if out, err := w.studio("status"); err != nil {

@@ -102,7 +102,9 @@ func TestOptionsAreReadAndChecked(t *testing.T) {
 		{"nothing is set", nil, groupOrder, ""},
 		{"two groups, in another order", map[string]string{"E2E_GROUP": "data,site"}, []string{"data", "site"}, ""},
 		{
-			"an unknown group", map[string]string{"E2E_GROUP": "sight"}, nil,
+			"an unknown group",
+			map[string]string{"E2E_GROUP": "sight"},
+			nil,
 			`there is no group "sight", only site, releases, review, recovery, data, lifecycle`,
 		},
 		{"a sandbox that is no digit", map[string]string{"E2E_SANDBOX": "12"}, nil, "E2E_SANDBOX"},

@@ -32,7 +32,7 @@ func (w *env) edits() []edit {
 	size, _ := host["volumeSizeGB"].(int)
 	v := func(kv ...any) map[string]any {
 		m := map[string]any{}
-		for i := 0; i < len(kv); i += 2 {
+		for i := 0; i+1 < len(kv); i += 2 {
 			m[kv[i].(string)] = kv[i+1]
 		}
 		return m
@@ -145,7 +145,6 @@ func plans(t *testing.T, w *env) {
 				t.Fatal(err)
 			}
 			before[path] = text
-			//nolint:gosec // our own edits of a copy
 			if out, err := exec.CommandContext(w.ctx, "sed", "-i", expression, path).CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v\n%s", e.name, err, out)
 			}

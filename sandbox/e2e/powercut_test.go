@@ -13,7 +13,6 @@ func (w *env) cutPower() {
 	w.t.Helper()
 	id := w.hostID()
 	for _, args := range [][]string{{"kill", id}, {"start", id}} {
-		//nolint:gosec // the test's own host
 		if out, err := exec.CommandContext(w.ctx, "docker", args...).CombinedOutput(); err != nil {
 			w.t.Fatalf("docker %s: %v\n%s", args[0], err, out)
 		}
@@ -25,12 +24,13 @@ func (w *env) cutPower() {
 func (w *env) awaitHost() {
 	w.t.Helper()
 	// The containers themselves: what Swarm says of its tasks is of before for a moment.
-	const wants = `docker service ls --format '{{.Name}} {{.Replicas}}' | awk '{split($2,a,"/"); print $1, a[2]} END {exit NR < 6}' | while read -r name want; do
+	const wants = `docker service ls --format '{{.Name}} {{.Replicas}}' |
+awk '{split($2,a,"/"); print $1, a[2]} END {exit NR < 6}' | while read -r name want; do
   of="--filter label=com.docker.swarm.service.name=$name --filter status=running"
-  [ "$(docker ps -q $of | wc -l)" -ge "$want" ] && [ -z "$(docker ps -q $of --filter health=starting; docker ps -q $of --filter health=unhealthy)" ] || exit 1
+  [ "$(docker ps -q $of | wc -l)" -ge "$want" ] || exit 1
+  [ -z "$(docker ps -q $of --filter health=starting; docker ps -q $of --filter health=unhealthy)" ] || exit 1
 done && [ "$(docker service ls -q | wc -l)" -ge 6 ]`
 	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(2 * time.Second) {
-		//nolint:gosec // the test's own host
 		if exec.CommandContext(w.ctx, "docker", "exec", w.hostID(), "sh", "-c", wants).Run() == nil {
 			return
 		}
@@ -92,7 +92,6 @@ func powerCuts(t *testing.T, w *env) {
 		{"grep -q '\"prepared\": true' /mnt/momentstudio/restore/journal.json 2>/dev/null", "undo"},
 		{"grep -q '\"prepared\": true' /mnt/momentstudio/restore/journal.json 2>/dev/null && sleep 5", "continue"},
 	} {
-		//nolint:gosec // the test's own host
 		if out, err := exec.CommandContext(w.ctx, "docker", "exec", "-d", w.hostID(), "sh", "-c",
 			"/etc/momentstudio/hostops restore --backup latest --yes >/tmp/restore.log 2>&1").CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)

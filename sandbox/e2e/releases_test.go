@@ -278,7 +278,8 @@ func failures(t *testing.T, w *env) {
 		back()
 		// Whoever is replaced does not listen to SIGTERM: it is killed at the end of its grace, with no request lost.
 		stubborn, _ := w.releaseImages(images.Options{Release: "stubborn"}, map[string]func(*v1.ConfigFile){
-			images.Backend: instead(`[ "$1" = sh ] || exec /docker-entrypoint.sh "$@"; trap "" TERM; /docker-entrypoint.sh "$@" & while :; do wait; sleep 1; done`),
+			images.Backend: instead(`[ "$1" = sh ] || exec /docker-entrypoint.sh "$@"
+trap "" TERM; /docker-entrypoint.sh "$@" & while :; do wait; sleep 1; done`),
 		})
 		w.release(4, stubborn, frontend)
 		w.mustUpdate()
@@ -384,7 +385,8 @@ func (w *env) withoutRegistry(image string, do func()) {
 const (
 	crowdVolume = "fallocate -l $(($(df --output=avail --block-size=1M /mnt/momentstudio | tail -n 1) - 200))M " +
 		"/mnt/momentstudio/filler-1"
-	fillVolume  = `n=0; for size in 1G 100M 10M 1M 64K 4K; do while n=$((n+1)); fallocate -l $size /mnt/momentstudio/filler-$n 2>/dev/null; do :; done; done`
+	fillVolume = `n=0; for size in 1G 100M 10M 1M 64K 4K; do
+while n=$((n+1)); fallocate -l $size /mnt/momentstudio/filler-$n 2>/dev/null; do :; done; done`
 	emptyVolume = "rm -f /mnt/momentstudio/filler-*"
 )
 
@@ -397,7 +399,8 @@ func (w *env) fullVolume() {
 	w.refuse("the data volume is full", "app-prepare", "the data volume has ", "raise host.volumeSizeGB")
 	w.host(emptyVolume)
 
-	w.host(`setsid sh -c 'timeout 600 docker events --filter type=container --filter event=die --format "{{.Actor.Attributes.name}}" | { grep -m 1 -q app-prepare; ` + crowdVolume + `; }' >/dev/null 2>&1 &`)
+	w.host(`setsid sh -c 'timeout 600 docker events --filter type=container --filter event=die \
+  --format "{{.Actor.Attributes.name}}" | { grep -m 1 -q app-prepare; ` + crowdVolume + `; }' >/dev/null 2>&1 &`)
 	w.refuse("the data volume fills up in the middle of an update", "app-migrate", "back up the database before "+
 		"its migration", "raise host.volumeSizeGB")
 	w.host(emptyVolume)
@@ -475,7 +478,8 @@ func migrations(t *testing.T, w *env) {
 	}
 	had := dumps()
 	failing, _ := w.releaseImages(images.Options{Release: "failing"}, map[string]func(*v1.ConfigFile){
-		images.Backend: instead(`if [ "$1 $2" = "alembic upgrade" ]; then echo "canary: relation exists"; exit 3; fi; exec /docker-entrypoint.sh "$@"`),
+		images.Backend: instead(`if [ "$1 $2" = "alembic upgrade" ]; then echo "canary: relation exists"; exit 3; fi
+exec /docker-entrypoint.sh "$@"`),
 	})
 	w.release(6, failing, frontend)
 	w.refuse("a migration that fails", "app-migrate",
@@ -493,9 +497,12 @@ func migrations(t *testing.T, w *env) {
 	if !strings.Contains(arguments, backend) {
 		t.Fatalf("the migration's arguments are %q", arguments)
 	}
-	out := w.host(fmt.Sprintf(`for n in $(seq 20); do docker run --rm --network momentstudio-app --cap-drop ALL --cap-add DAC_OVERRIDE \
+	out := w.host(fmt.Sprintf(`for n in $(seq 20); do
+docker run --rm --network momentstudio-app --cap-drop ALL --cap-add DAC_OVERRIDE \
   -v /var/run/docker.sock:/var/run/docker.sock -v /etc/momentstudio/secrets:/etc/momentstudio/secrets:ro \
-  -v /mnt/momentstudio/backups/before-migration:/mnt/momentstudio/backups/before-migration %s %s >/tmp/migrate-$n 2>&1 || echo failed $n >>/tmp/migrate-$n & done; wait; cat /tmp/migrate-*`, image, arguments))
+  -v /mnt/momentstudio/backups/before-migration:/mnt/momentstudio/backups/before-migration %s %s \
+  >/tmp/migrate-$n 2>&1 || echo failed $n >>/tmp/migrate-$n &
+done; wait; cat /tmp/migrate-*`, image, arguments))
 	if got := strings.Count(out, "Running upgrade"); got != 1 || strings.Contains(out, "failed") || strings.Count(out,
 		"is at "+images.HeadRevision+" already") != 19 {
 		t.Errorf("%d of twenty migrated:\n%s", got, tail(out, 80))
@@ -521,7 +528,6 @@ func reboot(t *testing.T, w *env) {
 	first := w.configured("release")
 	backend, frontend := w.releaseImages(images.Options{Release: "seventh"}, nil)
 	w.release(7, backend, frontend)
-	//nolint:gosec // our own program
 	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), "up", "--stack", w.s.Stack,
 		"--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile())
 	cmd.Dir, cmd.Env = w.s.Project, w.s.Env(w.tools)
@@ -538,7 +544,6 @@ func reboot(t *testing.T, w *env) {
 	case err := <-ended:
 		t.Fatalf("the update ended before its backend's turn: %v\n%s", err, tail(out.String(), 40))
 	}
-	//nolint:gosec // the test's own host
 	if text, err := exec.CommandContext(w.ctx, "docker", "restart", "--time", "20",
 		w.hostID()).CombinedOutput(); err != nil {
 		t.Fatalf("restart the host: %v\n%s", err, text)
@@ -547,7 +552,9 @@ func reboot(t *testing.T, w *env) {
 	t.Logf("the update that met the reboot ended with: %v", err)
 	deadline := time.Now().Add(4 * time.Minute)
 	for {
-		versions := w.host(`for s in backend media-worker; do docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-$s --filter health=healthy; done 2>/dev/null | xargs -r docker inspect --format '{{.Config.Image}}' | sort -u || true`)
+		versions := w.host(`for s in backend media-worker; do
+docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-$s --filter health=healthy
+done 2>/dev/null | xargs -r docker inspect --format '{{.Config.Image}}' | sort -u || true`)
 		if versions == backend || versions == first["backend"] {
 			break
 		}

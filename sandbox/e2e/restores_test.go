@@ -201,7 +201,6 @@ func restoreKilled(t *testing.T, w *env, rows map[string]string, files string) {
 	lostRows, lostFiles := w.rows(), w.files()
 	killAt := func(moment string) {
 		t.Helper()
-		//nolint:gosec // the test's own host
 		err := exec.CommandContext(w.ctx, "docker", "exec", "-d", w.hostID(), "sh", "-c",
 			"/etc/momentstudio/hostops restore --backup latest --from s3 --yes >/tmp/restore.log 2>&1").Run()
 		if err != nil {

@@ -36,19 +36,27 @@ func scale(t *testing.T, w *env) {
 	// files makes pictures that nothing can compress, and their rows.
 	files := func(n int) {
 		w.host(fmt.Sprintf(`cd /mnt/momentstudio/uploads/originals && rm -f /tmp/new && for i in $(seq %d); do
-d=$(cat /proc/sys/kernel/random/uuid) && mkdir $d && head -c %d /dev/urandom > $d/p.jpg && echo $d/p.jpg >> /tmp/new; done
-xargs sha256sum < /tmp/new | awk '{split($2,p,"/"); print p[1] "\timage\tapproved\tpublic\toriginals/" $2 "\tp.jpg\timage/jpeg\t" $1 "\t%[2]d"}' |
-%[3]s -c "COPY media_assets (id, asset_type, status, visibility, storage_key, original_filename, mime_type, checksum_sha256, size_bytes) FROM STDIN"`, n, scaleBytes, psql))
+d=$(cat /proc/sys/kernel/random/uuid) && mkdir $d && head -c %d /dev/urandom > $d/p.jpg && echo $d/p.jpg >> /tmp/new
+done
+xargs sha256sum < /tmp/new | awk '{split($2,p,"/"); print p[1] "\timage\tapproved\tpublic\toriginals/" $2 \
+  "\tp.jpg\timage/jpeg\t" $1 "\t%[2]d"}' |
+%[3]s -c "COPY media_assets (id, asset_type, status, visibility, storage_key, original_filename, mime_type,
+  checksum_sha256, size_bytes) FROM STDIN"`, n, scaleBytes, psql))
 	}
 	// rows are messages of words, as people write them: random letters would compress like pictures.
 	rows := func(n int) {
-		w.host(fmt.Sprintf(`%s -c "INSERT INTO support_messages (id, topic, name, email, message) SELECT gen_random_uuid(), 'contact', md5(random()::text), md5(random()::text) || '@example.com', (SELECT string_agg((string_to_array('%s', ' '))[1 + floor(random() * 47)::int], ' ') FROM generate_series(1, 60) WHERE n > 0) FROM generate_series(1, %d) n"`, psql, words, n))
+		w.host(fmt.Sprintf(`%s -c "INSERT INTO support_messages (id, topic, name, email, message)
+SELECT gen_random_uuid(), 'contact', md5(random()::text), md5(random()::text) || '@example.com',
+  (SELECT string_agg((string_to_array('%s', ' '))[1 + floor(random() * 47)::int], ' ')
+   FROM generate_series(1, 60) WHERE n > 0)
+FROM generate_series(1, %d) n"`, psql, words, n))
 	}
 	w.giveOwner()
 	rows(scaleRows)
 	files(scaleFiles)
 
-	old := timed(`cd /mnt/momentstudio && docker exec $(docker ps -q --filter name=momentstudio-postgres. | head -1) pg_dump -U postgres adrianaart | gzip > /tmp/old.sql.gz && tar -czf /tmp/old.tar.gz uploads private_uploads`)
+	old := timed(`cd /mnt/momentstudio && docker exec $(docker ps -q --filter name=momentstudio-postgres. | head -1) \
+pg_dump -U postgres adrianaart | gzip > /tmp/old.sql.gz && tar -czf /tmp/old.tar.gz uploads private_uploads`)
 	oldMB := w.megabytes("/tmp/old.sql.gz /tmp/old.tar.gz")
 	w.host("rm /tmp/old.*")
 
@@ -60,7 +68,8 @@ xargs sha256sum < /tmp/new | awk '{split($2,p,"/"); print p[1] "\timage\tapprove
 
 	// One in a hundred changes.
 	rows(scaleRows / 200)
-	w.host(psql + fmt.Sprintf(` -c "UPDATE support_messages SET topic = 'changed' WHERE id IN (SELECT id FROM support_messages LIMIT %d)"`, scaleRows/200))
+	w.host(psql + fmt.Sprintf(` -c "UPDATE support_messages SET topic = 'changed'
+WHERE id IN (SELECT id FROM support_messages LIMIT %d)"`, scaleRows/200))
 	files(scaleFiles / 100)
 	second, secondTook, secondPeak := w.measuredBackup()
 	table += fmt.Sprintf("| second, after a change of 1 %% | %.0f s | %d MB | %d MB |\n", secondTook.Seconds(),
@@ -101,7 +110,9 @@ func (w *env) megabytes(files string) int {
 func (w *env) measuredBackup() (added map[string]int64, took time.Duration, peak int64) {
 	w.t.Helper()
 	w.host(`rm -f /tmp/peak /tmp/measured; (for n in $(seq 6000); do
-  id=$(docker inspect --format '{{.Id}}' momentstudio-backup 2>/dev/null) && f=$(find /sys/fs/cgroup -path "*$id*" -name memory.stat 2>/dev/null | head -1) && [ -n "$f" ] && awk '$1=="anon" || $1=="rss" {print $2}' "$f" >> /tmp/peak 2>/dev/null
+  id=$(docker inspect --format '{{.Id}}' momentstudio-backup 2>/dev/null) &&
+    f=$(find /sys/fs/cgroup -path "*$id*" -name memory.stat 2>/dev/null | head -1) && [ -n "$f" ] &&
+    awk '$1=="anon" || $1=="rss" {print $2}' "$f" >> /tmp/peak 2>/dev/null
   [ -e /tmp/measured ] && exit; sleep 0.2; done) >/dev/null 2>&1 &`)
 	began := time.Now()
 	w.mustBackUp()

@@ -104,7 +104,32 @@ func canaries(t *testing.T, w *env) {
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		w.setSecret(key, given[key])
 	}
-	// What people and machines read of a change that holds every secret.
+	shown := shownWithSecrets(t, w)
+	values := w.everySecret()
+	for where, text := range shown {
+		if len(text) < 20 {
+			t.Errorf("%s is empty: nothing was searched", where)
+		}
+		for name, value := range values {
+			if strings.Contains(text, value) {
+				t.Errorf("%s shows %s", where, name)
+			}
+		}
+	}
+	searchHost(t, w, values)
+	got := w.host("stat -c '%a %u' /etc/momentstudio/secrets/* /etc/momentstudio/postgres/* | sort -u | tr '\\n' ' '")
+	if got != "400 0 400 999" {
+		t.Errorf("the secret files have modes and owners %q", got)
+	}
+	if r := newSite(t, w).get("https://momentstudio.test/api/v1/payments/capabilities"); r.status != http.StatusOK ||
+		strings.Count(strings.ReplaceAll(r.body, " ", ""), `"configured":true`) != 4 { // the fourth is cash on delivery
+		t.Errorf("the three ways of payment are not configured: %d %s", r.status, r.body)
+	}
+}
+
+// shownWithSecrets is what people and machines read of a change that holds every secret.
+func shownWithSecrets(t *testing.T, w *env) map[string]string {
+	t.Helper()
 	shown := map[string]string{
 		"the preview's text": w.mustPulumi("preview", "--diff"),
 		"the preview's JSON": w.mustPulumi("preview", "--json"),
@@ -130,12 +155,17 @@ func canaries(t *testing.T, w *env) {
 	shown["containers, also finished ones"] = w.host("docker inspect $(docker ps -aq)")
 	shown["logs of containers"] = w.host("for c in $(docker ps -aq); do docker logs $c 2>&1; done")
 	shown["the journal"] = w.host("journalctl --no-pager --all -o cat")
+	return shown
+}
 
+// everySecret holds the values of all secrets of the stack, by name.
+func (w *env) everySecret() map[string]string {
+	w.t.Helper()
 	values := map[string]string{}
 	maps.Copy(values, w.generatedSecrets())
 	// The entrypoint of Postgres leaves it in the server's environment: it must be dead.
 	if w.logsIn("postgres", values["secrets-superuser-first"]) {
-		t.Error("the superuser still has the password of the first initialisation")
+		w.t.Error("the superuser still has the password of the first initialisation")
 	}
 	delete(values, "secrets-superuser-first")
 	for key, value := range given {
@@ -153,21 +183,14 @@ func canaries(t *testing.T, w *env) {
 		}
 	}
 	if len(values) < 13+18+2 {
-		t.Fatalf("only %d secrets are known", len(values))
+		w.t.Fatalf("only %d secrets are known", len(values))
 	}
-	for where, text := range shown {
-		if len(text) < 20 {
-			t.Errorf("%s is empty: nothing was searched", where)
-		}
-		for name, value := range values {
-			if strings.Contains(text, value) {
-				t.Errorf("%s shows %s", where, name)
-			}
-		}
-	}
+	return values
+}
 
-	// On the host: memory of processes as /proc shows it, and every file outside the places that are
-	// meant for secrets. The patterns lie in memory while it is searched.
+// searchHost looks for the values in what /proc shows of processes, and in every file of the host outside the places
+// that are meant for secrets. The patterns lie in memory while it searches.
+func searchHost(t *testing.T, w *env, values map[string]string) {
 	w.hostInput("cat > /run/patterns", strings.Join(slices.Sorted(maps.Values(values)), "\n")+"\n")
 	defer w.host("rm -f /run/patterns")
 	if got := w.host("grep -cFf /run/patterns /etc/momentstudio/secrets/app.env"); got < "9" && len(got) == 1 {
@@ -188,13 +211,6 @@ func canaries(t *testing.T, w *env) {
 		if got := w.host("LC_ALL=C; export LC_ALL; " + command + " | head -20; true"); got != "" {
 			t.Errorf("%s hold secrets in clear:\n%s", where, got)
 		}
-	}
-	if got := w.host("stat -c '%a %u' /etc/momentstudio/secrets/* /etc/momentstudio/postgres/* | sort -u | tr '\\n' ' '"); got != "400 0 400 999" {
-		t.Errorf("the secret files have modes and owners %q", got)
-	}
-	if r := newSite(t, w).get("https://momentstudio.test/api/v1/payments/capabilities"); r.status != http.StatusOK ||
-		strings.Count(strings.ReplaceAll(r.body, " ", ""), `"configured":true`) != 4 { // the fourth is cash on delivery
-		t.Errorf("the three ways of payment are not configured: %d %s", r.status, r.body)
 	}
 }
 
@@ -262,7 +278,6 @@ func (w *env) sshWith(key, knownHosts string) (string, error) {
 			w.t.Fatal(err)
 		}
 	}
-	//nolint:gosec // our own files
 	out, err := exec.CommandContext(w.ctx, "ssh", "-F", "/dev/null", "-i", filepath.Join(dir, "key"), "-o",
 		"IdentitiesOnly=yes",
 		"-o", "StrictHostKeyChecking=yes", "-o", "GlobalKnownHostsFile=/dev/null", "-o", "UserKnownHostsFile="+
@@ -271,162 +286,221 @@ func (w *env) sshWith(key, knownHosts string) (string, error) {
 	return string(out), err
 }
 
+// rotation is what a rotation of every secret needs of the values before it.
+type rotation struct {
+	next           map[string]any // the generations that it raises to
+	login, hostKey int            // generations of before
+	backupSuffix   string         // of the name of the backup password's resource: none in the first generation
+	user           string         // who has a session
+	token          string         // the session
+	before         map[string]string
+	deployKey      string
+	knownHosts     string
+	postgres       string // the server's container
+	backupPassword string
+}
+
 // rotations raise every generated secret's generation while visitors are there. Each old value must
 // be worth nothing afterwards, in the sense of docs/guides/rotate-secrets.md.
 func rotations(t *testing.T, w *env) {
 	w.openToCrowd()
 	w.giveStaff()
-	next := w.nextGenerations("tokens", "appKey", "databaseLogin", "superuser", "deployKey", "hostKey", "backupPassword")
-	login, hostKey := w.generation("databaseLogin"), w.generation("hostKey")
-	// suffix is what the name of a kept secret's resource ends with; the first generation has none.
-	suffix := ""
-	if n := w.generation("backupPassword"); n > 1 {
-		suffix = "-" + strconv.Itoa(n)
-	}
-
-	const bearer = `from app.core.security import create_access_token as c; print(c("%s"))`
-	user := w.sql("SELECT id FROM users WHERE email = 'content@example.com'")
-	token := w.python(fmt.Sprintf(bearer, user))
-	site := newSite(t, w)
-	me := func(token string) int {
-		site.token = token
-		defer func() { site.token = "" }()
-		return site.get("https://momentstudio.test/api/v1/auth/me").status
-	}
-	if got := me(token); got != http.StatusOK {
-		t.Fatalf("a session does not work before the rotation: %d", got)
-	}
-	before := w.generatedSecrets()
-	ssh := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(w.s.Project, ".momentstudio", w.s.Stack, "ssh", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	oldKey, oldHosts := ssh("id_ed25519"), ssh("known_hosts")
-	if out, err := w.sshWith(oldKey, oldHosts); err != nil {
-		t.Fatalf("the deploy key does not work before the rotation: %v: %s", err, out)
-	}
-	oldLogin := fmt.Sprintf("secrets-login-%d", login)
-	if !w.logsIn(w.login(login), before[oldLogin]) || !w.logsIn("postgres", before["secrets-superuser"]) {
-		t.Fatal("the database's passwords do not work before the rotation")
-	}
-	postgres := w.host("docker ps -q --filter name=momentstudio-postgres.")
-	w.mustBackUp()
-	oldPassword := w.backupSpec().Password
-	if got := w.opensBackups(oldPassword); len(got) != 3 {
-		t.Fatalf("the backups' password opens %q before the rotation", got)
-	}
+	r := beforeRotation(t, w)
 
 	crowd := startLoad(t, w, "keys")
-	w.configure("secrets", "tokens", next["tokens"])
-	w.configure("secrets", "appKey", next["appKey"])
-	if out, err := w.pulumi("preview"); err == nil || !strings.Contains(out, "every TOTP enrolment is lost") {
-		t.Errorf("a new SECRET_KEY is not refused without an acknowledgement: %v\n%s", err, tail(out, 10))
-	}
-	w.configure("secrets", "appKeyAcknowledged", next["appKey"])
-	w.mustUpdate()
+	r.rotateKeys(t, w)
 	crowd.stop(t, w, 500)
-	if got := me(token); got != http.StatusUnauthorized {
+	if got := w.session(r.token); got != http.StatusUnauthorized {
 		t.Errorf("a session of the old SECRET_KEY is answered %d, want 401", got)
 	}
-	if got := me(w.python(fmt.Sprintf(bearer, user))); got != http.StatusOK {
+	if got := w.session(w.bearer(r.user)); got != http.StatusOK {
 		t.Errorf("a session of the new SECRET_KEY is answered %d, want 200", got)
 	}
 
 	crowd = startLoad(t, w, "logins")
 	for _, name := range []string{"databaseLogin", "superuser", "deployKey", "hostKey", "backupPassword"} {
-		w.configure("secrets", name, next[name])
+		w.configure("secrets", name, r.next[name])
 	}
 	w.mustUpdate()
 	crowd.stop(t, w, 500)
 	after := w.generatedSecrets()
+	r.checkState(t, after)
+	r.checkLogins(t, w, after)
+	r.checkKeys(t, w)
+	const preview = "secrets-preview-token"
+	got := w.python("from app.core.config import settings; print(settings.content_preview_token)")
+	if got != after[preview] || got == r.before[preview] {
+		t.Error("the application does not have the new preview token")
+	}
+	r.checkBackups(t, w, after[fmt.Sprintf("secrets-backup-password-%d", r.next["backupPassword"])])
+	w.oldBypassToken = r.before["secrets-maintenance-token"]
+	w.configure("secrets", "hostKeyDropped", r.hostKey) // with the next update
+	generation, _ := w.configured("host")["generation"].(int)
+	w.configure("host", "bootstrapKeyDropped", max(generation, 1))
+}
+
+// bearer is a session of a user, made by the application itself.
+func (w *env) bearer(user string) string {
+	w.t.Helper()
+	return w.python(fmt.Sprintf(`from app.core.security import create_access_token as c; print(c("%s"))`, user))
+}
+
+// session is the status with which the API answers a session.
+func (w *env) session(token string) int {
+	w.t.Helper()
+	site := newSite(w.t, w)
+	site.token = token
+	return site.get("https://momentstudio.test/api/v1/auth/me").status
+}
+
+// clientFile is one of the files with which this clone logs in to the host.
+func (w *env) clientFile(name string) string {
+	w.t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.s.Project, ".momentstudio", w.s.Stack, "ssh", name))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// beforeRotation notes every old value, and checks that each works.
+func beforeRotation(t *testing.T, w *env) rotation {
+	t.Helper()
+	r := rotation{
+		next: w.nextGenerations("tokens", "appKey", "databaseLogin", "superuser", "deployKey", "hostKey",
+			"backupPassword"),
+		login: w.generation("databaseLogin"), hostKey: w.generation("hostKey"),
+		user: w.sql("SELECT id FROM users WHERE email = 'content@example.com'"), before: w.generatedSecrets(),
+		deployKey: w.clientFile("id_ed25519"), knownHosts: w.clientFile("known_hosts"),
+		postgres: w.host("docker ps -q --filter name=momentstudio-postgres."),
+	}
+	if n := w.generation("backupPassword"); n > 1 {
+		r.backupSuffix = "-" + strconv.Itoa(n)
+	}
+	r.token = w.bearer(r.user)
+	if got := w.session(r.token); got != http.StatusOK {
+		t.Fatalf("a session does not work before the rotation: %d", got)
+	}
+	if out, err := w.sshWith(r.deployKey, r.knownHosts); err != nil {
+		t.Fatalf("the deploy key does not work before the rotation: %v: %s", err, out)
+	}
+	if !w.logsIn(w.login(r.login), r.before[r.oldLogin()]) || !w.logsIn("postgres", r.before["secrets-superuser"]) {
+		t.Fatal("the database's passwords do not work before the rotation")
+	}
+	w.mustBackUp()
+	r.backupPassword = w.backupSpec().Password
+	if got := w.opensBackups(r.backupPassword); len(got) != 3 {
+		t.Fatalf("the backups' password opens %q before the rotation", got)
+	}
+	return r
+}
+
+// oldLogin names the resource of the database login's old password.
+func (r rotation) oldLogin() string { return fmt.Sprintf("secrets-login-%d", r.login) }
+
+// rotateKeys rotates the tokens and SECRET_KEY, which asks for an acknowledgement.
+func (r rotation) rotateKeys(t *testing.T, w *env) {
+	w.configure("secrets", "tokens", r.next["tokens"])
+	w.configure("secrets", "appKey", r.next["appKey"])
+	if out, err := w.pulumi("preview"); err == nil || !strings.Contains(out, "every TOTP enrolment is lost") {
+		t.Errorf("a new SECRET_KEY is not refused without an acknowledgement: %v\n%s", err, tail(out, 10))
+	}
+	w.configure("secrets", "appKeyAcknowledged", r.next["appKey"])
+	w.mustUpdate()
+}
+
+// checkState checks which of the values in the state are new, kept and gone.
+func (r rotation) checkState(t *testing.T, after map[string]string) {
+	deployKey := r.next["deployKey"].(int)
 	for name, fresh := range map[string]bool{ // whether the second rotation made another value
 		"secrets-superuser": true, "secrets-bootstrap-host-key": false,
 		"secrets-backup-password": false, "secrets-app-key": false, // kept for good: what they encrypted may be needed
 		// kept until the next generation
-		oldLogin: false, fmt.Sprintf("secrets-host-key-%d", hostKey): false,
-		fmt.Sprintf("secrets-deploy-key-%d", next["deployKey"].(int)-1): false,
+		r.oldLogin(): false, fmt.Sprintf("secrets-host-key-%d", r.hostKey): false,
+		fmt.Sprintf("secrets-deploy-key-%d", deployKey-1): false,
 	} {
-		if before[name] == "" || after[name] == "" || (after[name] != before[name]) != fresh {
-			t.Errorf("%s has another value: %v, want %v", name, after[name] != before[name], fresh)
+		if r.before[name] == "" || after[name] == "" || (after[name] != r.before[name]) != fresh {
+			t.Errorf("%s has another value: %v, want %v", name, after[name] != r.before[name], fresh)
 		}
 	}
-	newPassword := after[fmt.Sprintf("secrets-backup-password-%d", next["backupPassword"])]
-	if newPassword == "" || newPassword == after["secrets-backup-password"+suffix] {
+	newPassword := after[fmt.Sprintf("secrets-backup-password-%d", r.next["backupPassword"])]
+	if newPassword == "" || newPassword == after["secrets-backup-password"+r.backupSuffix] {
 		t.Error("the backup password has no next generation")
 	}
 	for _, gone := range []string{
-		fmt.Sprintf("secrets-login-%d", login-1), fmt.Sprintf("secrets-host-key-%d", hostKey-1),
-		fmt.Sprintf("secrets-deploy-key-%d", next["deployKey"].(int)-2),
+		fmt.Sprintf("secrets-login-%d", r.login-1), fmt.Sprintf("secrets-host-key-%d", r.hostKey-1),
+		fmt.Sprintf("secrets-deploy-key-%d", deployKey-2),
 	} {
 		if after[gone] != "" {
 			t.Errorf("%s is still in the state", gone)
 		}
 	}
+}
+
+// checkLogins checks that the database takes the new passwords only, and was not restarted for them.
+func (r rotation) checkLogins(t *testing.T, w *env, after map[string]string) {
 	for role, password := range map[string]string{
-		w.login(login): before[oldLogin],
-		"postgres":     before["secrets-superuser"],
+		w.login(r.login): r.before[r.oldLogin()],
+		"postgres":       r.before["secrets-superuser"],
 	} {
 		if w.logsIn(role, password) {
 			t.Errorf("%s still logs in with its old password", role)
 		}
 	}
 	for role, password := range map[string]string{
-		w.login(login + 1): after[fmt.Sprintf("secrets-login-%d", login+1)],
-		"postgres":         after["secrets-superuser"],
+		w.login(r.login + 1): after[fmt.Sprintf("secrets-login-%d", r.login+1)],
+		"postgres":           after["secrets-superuser"],
 	} {
 		if !w.logsIn(role, password) {
 			t.Errorf("%s does not log in with its new password", role)
 		}
 	}
-	if got := w.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = '" + w.login(login) + "'"); got != "0" {
+	if got := w.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = '" + w.login(r.login) + "'"); got != "0" {
 		t.Errorf("%s connections of the old login are left", got)
 	}
-	if got := w.host("docker ps -q --filter name=momentstudio-postgres."); got != postgres {
+	if got := w.host("docker ps -q --filter name=momentstudio-postgres."); got != r.postgres {
 		t.Error("Postgres was restarted for a new password")
 	}
 	if got := w.host("ls /etc/momentstudio/postgres"); got != "superuser\nsuperuser-first" {
 		t.Errorf("old passwords are left on the host: %q", got)
 	}
-	newKey, bothHosts := ssh("id_ed25519"), ssh("known_hosts")
+}
+
+// checkKeys checks that the host takes the new deploy key only, and shows its new host key.
+func (r rotation) checkKeys(t *testing.T, w *env) {
+	newKey, bothHosts := w.clientFile("id_ed25519"), w.clientFile("known_hosts")
 	if out, err := w.sshWith(newKey, bothHosts); err != nil {
 		t.Errorf("the new deploy key does not work: %v: %s", err, out)
 	}
-	if out, err := w.sshWith(oldKey, bothHosts); err == nil || !strings.Contains(out, "Permission denied") {
+	if out, err := w.sshWith(r.deployKey, bothHosts); err == nil || !strings.Contains(out, "Permission denied") {
 		t.Errorf("the old deploy key still opens the host: %v: %s", err, out)
 	}
-	if out, err := w.sshWith(newKey, oldHosts); err == nil || !strings.Contains(out, "verification failed") {
+	if out, err := w.sshWith(newKey, r.knownHosts); err == nil || !strings.Contains(out, "verification failed") {
 		t.Errorf("the host still shows its old key: %v: %s", err, out)
 	}
+}
 
-	if got := w.python("from app.core.config import settings; print(settings.content_preview_token)"); got != after["secrets-preview-token"] || got == before["secrets-preview-token"] {
-		t.Error("the application does not have the new preview token")
-	}
-	// The backup replaces its password wherever it may.
+// checkBackups checks that the next backup replaces its password wherever it may.
+func (r rotation) checkBackups(t *testing.T, w *env, newPassword string) {
 	out := w.mustBackUp()
-	stays := regexp.MustCompile(`s3: the new password works, and the old one still does: its key ([0-9a-f]{8}) could not`).FindStringSubmatch(out)
+	stays := regexp.MustCompile("s3: the new password works, and the old one still does: its key ([0-9a-f]{8}) could " +
+		"not").FindStringSubmatch(out)
 	if strings.Count(out, "replacing the password") != 3 || !strings.Contains(out, "rest: the new password works, and "+
 		"the old one still does") || stays == nil {
 		t.Fatalf("the backup after the rotation says:\n%s", tail(out, 30))
 	}
-	if got := w.opensBackups(oldPassword); !slices.Equal(got, []string{"rest", "s3"}) { // they only take additions
+	if got := w.opensBackups(r.backupPassword); !slices.Equal(got, []string{"rest", "s3"}) { // they only take additions
 		t.Errorf("the backups' old password opens %q", got)
 	}
 	if out, err := w.ownerRestic(newPassword, "key remove "+stays[1]); err != nil {
 		t.Errorf("the bucket's owner removes the old key: %v\n%s", err, out)
 	}
-	if got := w.opensBackups(oldPassword); !slices.Equal(got, []string{"rest"}) {
+	if got := w.opensBackups(r.backupPassword); !slices.Equal(got, []string{"rest"}) {
 		t.Errorf("the backups' old password opens %q", got)
 	}
 	if got := w.opensBackups(newPassword); len(got) != 3 {
 		t.Errorf("the backups' new password opens %q", got)
 	}
-	w.oldBypassToken = before["secrets-maintenance-token"]
-	w.configure("secrets", "hostKeyDropped", hostKey) // with the next update
-	generation, _ := w.configured("host")["generation"].(int)
-	w.configure("host", "bootstrapKeyDropped", max(generation, 1))
 }
 
 // generation is the generation of a secret in the stack's file.

@@ -108,7 +108,8 @@ func (s *site) post(path, body string, headers map[string]string) answer {
 // tokenOf is what the API gives a user who logs in.
 func (w *env) tokenOf(email string) string {
 	w.t.Helper()
-	return w.host(fmt.Sprintf(`docker exec $(docker ps -q --filter name=momentstudio-backend. --filter health=healthy | head -1) python -c "from app.core.security import create_access_token as c; print(c('%s'))"`,
+	return w.host(fmt.Sprintf(`docker exec $(docker ps -q --filter name=momentstudio-backend. --filter health=healthy |
+head -1) python -c "from app.core.security import create_access_token as c; print(c('%s'))"`,
 		w.sql("SELECT id FROM users WHERE email = '"+email+"'")))
 }
 
@@ -267,7 +268,7 @@ func (w *env) controlRequest(api, method, path string, sent []byte) []byte {
 
 // body gets a page's text.
 func body(client *http.Client, url string) (string, error) {
-	response, err := client.Get(url) //nolint:noctx // the client has a limit
+	response, err := client.Get(url)
 	if err != nil {
 		return "", err
 	}

@@ -141,11 +141,9 @@ func limits(t *testing.T, w *env) {
 		t.Fatalf("the sandbox's bridge: %v: %s", err, out)
 	}
 	address := []string{second.String() + "/32", "dev", fields[1]}
-	//nolint:gosec // our own bridge
 	if out, err := exec.Command("ip", append([]string{"addr", "add"}, address...)...).CombinedOutput(); err != nil {
 		t.Fatalf("a second address: %v: %s", err, out)
 	}
-	//nolint:gosec // the same
 	defer func() { _ = exec.Command("ip", append([]string{"addr", "del"}, address...)...).Run() }()
 
 	attempt := func(from netip.Addr, n int) answer {
@@ -186,7 +184,8 @@ func limits(t *testing.T, w *env) {
 
 func metadata(t *testing.T, w *env) {
 	// The host itself reaches it, so the listener is there.
-	if got := w.host("curl -s -m 5 -o /dev/null -w '%{http_code}' http://169.254.169.254/hetzner/v1/userdata"); got != "200" {
+	got := w.host("curl -s -m 5 -o /dev/null -w '%{http_code}' http://169.254.169.254/hetzner/v1/userdata")
+	if got != "200" {
 		t.Fatalf("the host's own request was answered with %q: the test would prove nothing", got)
 	}
 	out := w.host(`C=$(docker ps -q --filter name=momentstudio-backend. | head -1)

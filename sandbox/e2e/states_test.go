@@ -41,7 +41,7 @@ func (w *env) store(method, target string, sent []byte) []byte {
 		args = append(args, "--header", "Content-Type: application/json", "--data-binary", "@-")
 	}
 	args = append(args, backend.Query().Get("endpoint")+"/"+runner.StateBucket+target)
-	cmd := exec.CommandContext(w.ctx, "curl", args...) //nolint:gosec // the arguments are ours
+	cmd := exec.CommandContext(w.ctx, "curl", args...)
 	cmd.Stdin = bytes.NewReader(sent)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -221,7 +221,7 @@ func (w *env) refusedWithout(t *testing.T, reason, variable string) {
 	} {
 		const limit = 2 * time.Minute
 		ctx, cancel := context.WithTimeout(w.ctx, limit)
-		cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // our own programs
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 		cmd.Dir, cmd.Env = w.s.Project, append(w.s.Env(w.tools), variable)
 		cmd.WaitDelay = time.Second
 		began := time.Now()

@@ -93,6 +93,7 @@ type hub struct {
 }
 
 func newHub(t testing.TB, release string) *hub {
+	t.Helper()
 	h := &hub{}
 	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.mu.Lock()
@@ -128,8 +129,18 @@ func newHub(t testing.TB, release string) *hub {
 	return h
 }
 
-// pullRequest takes a risky change through the workflows' own scripts: preview, comment, approval, apply, verify.
-func pullRequest(t *testing.T, w *env) {
+// pipeline is the workflows' machine with the clone that they check out, and the hub that they talk to.
+type pipeline struct {
+	*machine
+	blind   *machine // the same without a token of a cloud, as a preview has it
+	hub     *hub
+	trusted string // the roots that it trusts
+	own     string // the stack's own file: the only one that the workflows know
+}
+
+// newPipeline puts a clone into the workflows' hands. The stack's file in it is restored at the end of the test.
+func newPipeline(t *testing.T, w *env) *pipeline {
+	t.Helper()
 	// The site's certificate is of the sandbox's own authority, which a visitor of a real one needs not know.
 	trusted := filepath.Join(t.TempDir(), "roots.pem")
 	var roots []byte
@@ -151,97 +162,108 @@ func pullRequest(t *testing.T, w *env) {
 		"SENTRY_AUTH_TOKEN=canary-token", "SENTRY_ORG=shop", "SENTRY_PROJECT=momentstudio", "SENTRY_URL="+github.URL,
 		"STUDIO_ADDRESS="+w.s.Gateway().String(), "SSL_CERT_FILE="+trusted,
 	)}
-	// A preview has no token of a cloud.
-	blind := &machine{root: m.root, env: append(slices.Clone(m.env), "HCLOUD_TOKEN=", "CLOUDFLARE_API_TOKEN=")}
-	// The workflows know the stack's own file only. What `make sandbox` filled in is put there, and taken back.
-	own := filepath.Join(w.s.Project, "Pulumi."+w.s.Stack+".yaml")
-	committed, err := os.ReadFile(own)
+	p := &pipeline{
+		machine: m, hub: github, trusted: trusted,
+		blind: &machine{root: m.root, env: append(slices.Clone(m.env), "HCLOUD_TOKEN=", "CLOUDFLARE_API_TOKEN=")},
+		own:   filepath.Join(w.s.Project, "Pulumi."+w.s.Stack+".yaml"),
+	}
+	committed, err := os.ReadFile(p.own)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := os.WriteFile(own, committed, 0o600); err != nil {
+		if err := os.WriteFile(p.own, committed, 0o600); err != nil {
 			t.Error(err)
 		}
 	})
-	push := func() {
-		t.Helper()
-		text, err := os.ReadFile(w.s.ConfigFile())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(own, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	review := func(wantCode int, wants ...string) {
-		t.Helper()
-		push()
-		m.must(t, "preview", "preview", "Remember the pull request")
-		out, code := blind.step(t, "preview", "preview", "Review")
-		if code != wantCode {
-			t.Fatalf("the review ends with %d, want %d:\n%s", code, wantCode, tail(out, 40))
-		}
-		// As `gh run download` lays the artifacts out.
-		reviews := filepath.Join(m.root, "reviews", "review-"+w.s.Stack)
-		if err := os.MkdirAll(filepath.Dir(reviews), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		_ = os.RemoveAll(reviews)
-		if err := os.Rename(filepath.Join(m.root, "review"), reviews); err != nil {
-			t.Fatal(err)
-		}
-		m.must(t, "comment", "comment", "Comment")
-		if len(github.comments) != 1 {
-			t.Fatalf("%d comments stand on the pull request", len(github.comments))
-		}
-		for _, want := range wants {
-			if !strings.Contains(github.comments[0], want) {
-				t.Errorf("the comment has no %q:\n%s", want, github.comments[0])
-			}
-		}
-	}
+	return p
+}
 
-	m.must(t, "preview", "preview", "make studio")
+// push puts what the sandbox and the tests configured into the stack's own file.
+func (p *pipeline) push(t *testing.T, w *env) {
+	t.Helper()
+	text, err := os.ReadFile(w.s.ConfigFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.own, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// review previews and comments on what is configured now. The review ends with this code, and its comment, the only
+// one, holds these words.
+func (p *pipeline) review(t *testing.T, w *env, wantCode int, wants ...string) {
+	t.Helper()
+	p.push(t, w)
+	p.must(t, "preview", "preview", "Remember the pull request")
+	out, code := p.blind.step(t, "preview", "preview", "Review")
+	if code != wantCode {
+		t.Fatalf("the review ends with %d, want %d:\n%s", code, wantCode, tail(out, 40))
+	}
+	// As `gh run download` lays the artifacts out.
+	reviews := filepath.Join(p.root, "reviews", "review-"+w.s.Stack)
+	if err := os.MkdirAll(filepath.Dir(reviews), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.RemoveAll(reviews)
+	if err := os.Rename(filepath.Join(p.root, "review"), reviews); err != nil {
+		t.Fatal(err)
+	}
+	p.must(t, "comment", "comment", "Comment")
+	if len(p.hub.comments) != 1 {
+		t.Fatalf("%d comments stand on the pull request", len(p.hub.comments))
+	}
+	for _, want := range wants {
+		if !strings.Contains(p.hub.comments[0], want) {
+			t.Errorf("the comment has no %q:\n%s", want, p.hub.comments[0])
+		}
+	}
+}
+
+// pullRequest takes a risky change through the workflows' own scripts: preview, comment, approval, apply, verify.
+func pullRequest(t *testing.T, w *env) {
+	p := newPipeline(t, w)
+	p.must(t, "preview", "preview", "make studio")
 	mode := w.configured("turnstile")["mode"]
 	w.configure("turnstile", "mode", "invisible")
-	review(21, "REFUSED until 1 change is approved", "turnstile-widget")
-	if out, code := blind.step(t, "deploy", "review", "Review, for whoever approves"); code != 21 {
+	p.review(t, w, 21, "REFUSED until 1 change is approved", "turnstile-widget")
+	if out, code := p.blind.step(t, "deploy", "review", "Review, for whoever approves"); code != 21 {
 		t.Errorf("a deploy of what nobody approved ends with %d:\n%s", code, tail(out, 20))
 	}
 
-	approval := filepath.Join(m.root, "approvals", "2026-widget.yaml")
+	approval := filepath.Join(p.root, "approvals", "2026-widget.yaml")
 	urn := w.urn("turnstile-widget")
 	if err := os.WriteFile(approval, fmt.Appendf(nil, "- urn: %s\n  op: update\n  reason: Robots learned the old "+
 		"mode.\n  expires: %s\n", urn, time.Now().AddDate(0, 0, 7).Format("2006-01-02")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	review(0, "approved by file", "Robots learned the old mode.")
+	p.review(t, w, 0, "approved by file", "Robots learned the old mode.")
 
-	blind.must(t, "deploy", "review", "Review, for whoever approves")
+	p.blind.must(t, "deploy", "review", "Review, for whoever approves")
 	w.configure("redis", "memoryMB", 300)
-	push()
-	if out, code := m.step(t, "deploy", "prod", "Review again"); code != 20 {
+	p.push(t, w)
+	if out, code := p.step(t, "deploy", "prod", "Review again"); code != 20 {
 		t.Errorf("a plan that became riskier ends with %d, want 20:\n%s", code, tail(out, 20))
 	}
 	w.configure("redis", "memoryMB", 256)
-	push()
-	m.must(t, "deploy", "prod", "Review again")
+	p.push(t, w)
+	p.must(t, "deploy", "prod", "Review again")
 
 	reopen := closeSSH(t, w)
-	m.must(t, "deploy", "prod", "Ask Sentry for the release", "Sentry knows release")
-	m.must(t, "deploy", "prod", "Update and verify", "verified: https://momentstudio.test",
+	p.must(t, "deploy", "prod", "Ask Sentry for the release", "Sentry knows release")
+	p.must(t, "deploy", "prod", "Update and verify", "verified: https://momentstudio.test",
 		"is closed to "+w.s.Gateway().String()+" again")
-	m.must(t, "deploy", "prod", "Mark the deploy", "marked as deployed")
-	if github.deploys != 1 {
-		t.Errorf("%d deploys are marked in Sentry", github.deploys)
+	p.must(t, "deploy", "prod", "Mark the deploy", "marked as deployed")
+	if p.hub.deploys != 1 {
+		t.Errorf("%d deploys are marked in Sentry", p.hub.deploys)
 	}
-	doors(t, w, m)
+	doors(t, w, p.machine)
 	reopen()
-	m.must(t, "drift", "drift", "Look", "no drift")
+	p.must(t, "drift", "drift", "Look", "no drift")
 
-	fork(t, w, m, github)
-	pins(t, w, m, trusted)
+	fork(t, w, p.machine, p.hub)
+	pins(t, w, p.machine, p.trusted)
 
 	if err := os.Remove(approval); err != nil {
 		t.Fatal(err)
@@ -437,7 +459,6 @@ func (w *env) hetzner() *hcloud.Client {
 
 // reachesSSH reports whether a connection to the host's port 22 comes about.
 func (w *env) reachesSSH() bool {
-	//nolint:gosec // the test's own host
 	return exec.CommandContext(w.ctx, "timeout", "3", "bash", "-c", "</dev/tcp/"+w.address()+"/22").Run() == nil
 }
 

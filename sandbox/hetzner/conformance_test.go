@@ -44,36 +44,63 @@ func TestCatalogHasWhatTheProviderAsksFor(t *testing.T) {
 
 func TestEveryKindIsCreatedReadUpdatedAndDeleted(t *testing.T) {
 	t.Parallel()
-	p := newProject(t, hetzner.Config{})
-	c, ctx := p.client, p.ctx
-	labels := map[string]string{"stack": "test"}
+	r := &resources{project: newProject(t, hetzner.Config{}), labels: map[string]string{"stack": "test"}}
+	r.createKey(t)
+	r.createNetworkAndAddress(t)
+	r.createServer(t)
+	r.updateServer(t)
+	r.attachNetworkAndVolume(t)
+	r.deleteServer(t)
+	r.deleteOthers(t)
+	r.project.wantNothingUnexpected(t)
+}
 
-	key := p.key(t, "key", 1)
-	key = ok[*hcloud.SSHKey](t)(c.SSHKey.Update(ctx, key, hcloud.SSHKeyUpdateOpts{Name: "key-2", Labels: labels}))
+// resources are one resource of each kind in a project.
+type resources struct {
+	project  *project
+	labels   map[string]string
+	key      *hcloud.SSHKey
+	network  *hcloud.Network
+	ip       *hcloud.PrimaryIP
+	firewall *hcloud.Firewall
+	server   *hcloud.Server
+	volume   *hcloud.Volume
+}
+
+func (r *resources) createKey(t *testing.T) {
+	c, ctx := r.project.client, r.project.ctx
+	key := r.project.key(t, "key", 1)
+	r.key = ok[*hcloud.SSHKey](t)(c.SSHKey.Update(ctx, key, hcloud.SSHKeyUpdateOpts{Name: "key-2", Labels: r.labels}))
 	if got := ok[*hcloud.SSHKey](t)(c.SSHKey.GetByFingerprint(ctx,
-		key.Fingerprint)); got == nil || got.Name != "key-2" || got.Labels["stack"] != "test" {
+		r.key.Fingerprint)); got == nil || got.Name != "key-2" || got.Labels["stack"] != "test" {
 		t.Errorf("key by fingerprint: %+v", got)
 	}
+}
 
-	network := p.network(t, "private")
-	if len(network.Subnets) != 1 || network.Subnets[0].Gateway.String() != "10.60.0.1" {
-		t.Errorf("network: %+v", network.Subnets)
+func (r *resources) createNetworkAndAddress(t *testing.T) {
+	p, c, ctx := r.project, r.project.client, r.project.ctx
+	r.network = p.network(t, "private")
+	if len(r.network.Subnets) != 1 || r.network.Subnets[0].Gateway.String() != "10.60.0.1" {
+		t.Errorf("network: %+v", r.network.Subnets)
 	}
 	ip := p.address(t, "web")
 	if ip.IP.String() != "192.0.2.10" || ip.AutoDelete || ip.Location.Name != "fsn1" {
 		t.Errorf("address: %+v", ip)
 	}
 	p.wait(t, ok[*hcloud.Action](t)(c.RDNS.ChangeDNSPtr(ctx, ip, ip.IP, hcloud.Ptr("web.example.com"))))
-	ip = ok[*hcloud.PrimaryIP](t)(c.PrimaryIP.GetByID(ctx, ip.ID))
-	if name, err := ip.GetDNSPtrForIP(ip.IP); err != nil || name != "web.example.com" {
+	r.ip = ok[*hcloud.PrimaryIP](t)(c.PrimaryIP.GetByID(ctx, ip.ID))
+	if name, err := r.ip.GetDNSPtrForIP(r.ip.IP); err != nil || name != "web.example.com" {
 		t.Errorf("reverse name %q, %v", name, err)
 	}
+}
 
-	firewall := p.firewall(t, "fw")
-	opts := serverOpts("web", ip)
-	opts.SSHKeys = []*hcloud.SSHKey{key}
-	opts.Labels = labels
-	opts.Firewalls = []*hcloud.ServerCreateFirewall{{Firewall: *firewall}}
+func (r *resources) createServer(t *testing.T) {
+	p, c, ctx := r.project, r.project.client, r.project.ctx
+	r.firewall = p.firewall(t, "fw")
+	opts := serverOpts("web", r.ip)
+	opts.SSHKeys = []*hcloud.SSHKey{r.key}
+	opts.Labels = r.labels
+	opts.Firewalls = []*hcloud.ServerCreateFirewall{{Firewall: *r.firewall}}
 	result := ok[hcloud.ServerCreateResult](t)(c.Server.Create(ctx, opts))
 	if result.Action.Status != hcloud.ActionStatusRunning || len(result.NextActions) != 1 || !result.Server.Locked {
 		t.Errorf("a new server has a running action and is locked: %+v %+v", result.Action, result.NextActions)
@@ -81,74 +108,88 @@ func TestEveryKindIsCreatedReadUpdatedAndDeleted(t *testing.T) {
 	p.wait(t, append(result.NextActions, result.Action)...)
 	server := ok[*hcloud.Server](t)(c.Server.GetByName(ctx, "web"))
 	switch {
-	case server.Status != hcloud.ServerStatusRunning, server.Locked, server.PublicNet.IPv4.ID != ip.ID,
+	case server.Status != hcloud.ServerStatusRunning, server.Locked, server.PublicNet.IPv4.ID != r.ip.ID,
 		server.PublicNet.IPv4.DNSPtr != "web.example.com", !server.PublicNet.IPv6.IsUnspecified(), server.BackupWindow != "",
 		len(server.PublicNet.Firewalls) != 1:
 		t.Errorf("server: %+v", server)
 	}
-	server = ok[*hcloud.Server](t)(c.Server.Update(ctx, server, hcloud.ServerUpdateOpts{
+	r.server = server
+}
+
+func (r *resources) updateServer(t *testing.T) {
+	c, ctx := r.project.client, r.project.ctx
+	r.server = ok[*hcloud.Server](t)(c.Server.Update(ctx, r.server, hcloud.ServerUpdateOpts{
 		Name:   "web-2",
 		Labels: map[string]string{"a": "b"},
 	}))
-	if server.Name != "web-2" || server.Labels["a"] != "b" || server.Labels["stack"] != "" {
-		t.Errorf("updated server: %s %v", server.Name, server.Labels)
+	if r.server.Name != "web-2" || r.server.Labels["a"] != "b" || r.server.Labels["stack"] != "" {
+		t.Errorf("updated server: %s %v", r.server.Name, r.server.Labels)
 	}
+}
 
-	p.wait(t, ok[*hcloud.Action](t)(c.Server.AttachToNetwork(ctx, server,
-		hcloud.ServerAttachToNetworkOpts{Network: network, IP: net.ParseIP("10.60.1.5")})))
-	p.wait(t, ok[*hcloud.Action](t)(c.Server.ChangeAliasIPs(ctx, server,
-		hcloud.ServerChangeAliasIPsOpts{Network: network, AliasIPs: []net.IP{}})))
+func (r *resources) attachNetworkAndVolume(t *testing.T) {
+	p, c, ctx := r.project, r.project.client, r.project.ctx
+	p.wait(t, ok[*hcloud.Action](t)(c.Server.AttachToNetwork(ctx, r.server,
+		hcloud.ServerAttachToNetworkOpts{Network: r.network, IP: net.ParseIP("10.60.1.5")})))
+	p.wait(t, ok[*hcloud.Action](t)(c.Server.ChangeAliasIPs(ctx, r.server,
+		hcloud.ServerChangeAliasIPsOpts{Network: r.network, AliasIPs: []net.IP{}})))
 	volume := p.volume(t, "data")
 	if volume.Status != hcloud.VolumeStatusAvailable || *volume.Format != "ext4" {
 		t.Errorf("volume: %+v", volume)
 	}
 	p.wait(t, ok[*hcloud.Action](t)(c.Volume.AttachWithOpts(ctx, volume,
-		hcloud.VolumeAttachOpts{Server: server, Automount: hcloud.Ptr(false)})))
+		hcloud.VolumeAttachOpts{Server: r.server, Automount: hcloud.Ptr(false)})))
 	p.wait(t, ok[*hcloud.Action](t)(c.Volume.Resize(ctx, volume, 20)))
-	volume = ok[*hcloud.Volume](t)(c.Volume.GetByID(ctx, volume.ID))
-	if volume.Server == nil || volume.Server.ID != server.ID || volume.Size != 20 {
-		t.Errorf("attached volume: %+v", volume)
+	r.volume = ok[*hcloud.Volume](t)(c.Volume.GetByID(ctx, volume.ID))
+	if r.volume.Server == nil || r.volume.Server.ID != r.server.ID || r.volume.Size != 20 {
+		t.Errorf("attached volume: %+v", r.volume)
 	}
-	server = ok[*hcloud.Server](t)(c.Server.GetByID(ctx, server.ID))
-	if private := server.PrivateNetFor(network); private == nil || private.IP.String() != "10.60.1.5" ||
-		private.MACAddress == "" || len(server.Volumes) != 1 {
-		t.Errorf("private network %+v, volumes %v", private, server.Volumes)
+	r.server = ok[*hcloud.Server](t)(c.Server.GetByID(ctx, r.server.ID))
+	if private := r.server.PrivateNetFor(r.network); private == nil || private.IP.String() != "10.60.1.5" ||
+		private.MACAddress == "" || len(r.server.Volumes) != 1 {
+		t.Errorf("private network %+v, volumes %v", private, r.server.Volumes)
 	}
-	actions, err := c.Server.Action.AllFor(ctx, server, hcloud.ActionListOpts{})
+	actions, err := c.Server.Action.AllFor(ctx, r.server, hcloud.ActionListOpts{})
 	if err != nil || !slices.ContainsFunc(actions, func(a *hcloud.Action) bool { return a.Command == "attach_volume" }) {
 		t.Errorf("actions of the server: %v, %v", actions, err)
 	}
+}
 
-	// A server takes its attachments with it, and leaves what was there before.
-	deleted := ok[*hcloud.ServerDeleteResult](t)(c.Server.DeleteWithResult(ctx, server))
-	p.wait(t, deleted.Action)
-	if got := ok[*hcloud.Server](t)(c.Server.GetByID(ctx, server.ID)); got != nil {
+// deleteServer shows that a server takes its attachments with it, and leaves what was there before.
+func (r *resources) deleteServer(t *testing.T) {
+	c, ctx := r.project.client, r.project.ctx
+	deleted := ok[*hcloud.ServerDeleteResult](t)(c.Server.DeleteWithResult(ctx, r.server))
+	r.project.wait(t, deleted.Action)
+	if got := ok[*hcloud.Server](t)(c.Server.GetByID(ctx, r.server.ID)); got != nil {
 		t.Error("the server is still there")
 	}
-	volume = ok[*hcloud.Volume](t)(c.Volume.GetByID(ctx, volume.ID))
-	ip = ok[*hcloud.PrimaryIP](t)(c.PrimaryIP.GetByID(ctx, ip.ID))
-	network = ok[*hcloud.Network](t)(c.Network.GetByID(ctx, network.ID))
-	firewall = ok[*hcloud.Firewall](t)(c.Firewall.GetByID(ctx, firewall.ID))
-	if volume.Server != nil || ip.AssigneeID != 0 || len(network.Servers) != 0 || len(firewall.AppliedTo) != 0 {
-		t.Errorf("left over: volume on %v, address on %d, network with %v, firewall on %v", volume.Server, ip.AssigneeID,
-			network.Servers, firewall.AppliedTo)
+	r.volume = ok[*hcloud.Volume](t)(c.Volume.GetByID(ctx, r.volume.ID))
+	r.ip = ok[*hcloud.PrimaryIP](t)(c.PrimaryIP.GetByID(ctx, r.ip.ID))
+	r.network = ok[*hcloud.Network](t)(c.Network.GetByID(ctx, r.network.ID))
+	r.firewall = ok[*hcloud.Firewall](t)(c.Firewall.GetByID(ctx, r.firewall.ID))
+	if r.volume.Server != nil || r.ip.AssigneeID != 0 || len(r.network.Servers) != 0 || len(r.firewall.AppliedTo) != 0 {
+		t.Errorf("left over: volume on %v, address on %d, network with %v, firewall on %v", r.volume.Server,
+			r.ip.AssigneeID, r.network.Servers, r.firewall.AppliedTo)
 	}
+}
+
+func (r *resources) deleteOthers(t *testing.T) {
+	c, ctx := r.project.client, r.project.ctx
 	for _, remove := range []func() (*hcloud.Response, error){
-		func() (*hcloud.Response, error) { return c.Volume.Delete(ctx, volume) },
-		func() (*hcloud.Response, error) { return c.PrimaryIP.Delete(ctx, ip) },
-		func() (*hcloud.Response, error) { return c.Network.Delete(ctx, network) },
-		func() (*hcloud.Response, error) { return c.Firewall.Delete(ctx, firewall) },
-		func() (*hcloud.Response, error) { return c.SSHKey.Delete(ctx, key) },
+		func() (*hcloud.Response, error) { return c.Volume.Delete(ctx, r.volume) },
+		func() (*hcloud.Response, error) { return c.PrimaryIP.Delete(ctx, r.ip) },
+		func() (*hcloud.Response, error) { return c.Network.Delete(ctx, r.network) },
+		func() (*hcloud.Response, error) { return c.Firewall.Delete(ctx, r.firewall) },
+		func() (*hcloud.Response, error) { return c.SSHKey.Delete(ctx, r.key) },
 	} {
 		if _, err := remove(); err != nil {
 			t.Error(err)
 		}
 	}
-	state, err := p.api.State()
+	state, err := r.project.api.State()
 	if err != nil || state.Resources() != 0 {
 		t.Errorf("left in the project: %+v, %v", state, err)
 	}
-	p.wantNothingUnexpected(t)
 }
 
 func TestPowerRebuildAndChangeOfType(t *testing.T) {

@@ -172,7 +172,7 @@ func TestControlEndpointsAnswerWithoutAToken(t *testing.T) {
 		"/_sandbox/state": 200, "/_sandbox/requests": 200, "/_sandbox/requests?unexpected=1": 200, "/_sandbox/faults": 200,
 		"/v1/ssh_keys": 401,
 	} {
-		response, err := http.Get(p.url + path) //nolint:noctx // a test
+		response, err := http.Get(p.url + path)
 		if err != nil {
 			t.Fatal(err)
 		}

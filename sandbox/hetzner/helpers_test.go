@@ -89,7 +89,7 @@ func publicKey(seed byte) string {
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, 32)).Public().(ed25519.PublicKey)
 	var blob bytes.Buffer
 	for _, part := range [][]byte{[]byte("ssh-ed25519"), key} {
-		_ = binary.Write(&blob, binary.BigEndian, uint32(len(part)))
+		_ = binary.Write(&blob, binary.BigEndian, uint32(len(part))) //nolint:gosec // a key is short
 		blob.Write(part)
 	}
 	return "ssh-ed25519 " + base64.StdEncoding.EncodeToString(blob.Bytes()) + " test"
@@ -163,7 +163,6 @@ func (p *project) fault(t *testing.T, f hetzner.Fault) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	//nolint:noctx // a test
 	response, err := http.Post(p.url+"/_sandbox/faults", "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)

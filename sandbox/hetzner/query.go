@@ -248,11 +248,11 @@ func parseSelector(text string) (selector, error) {
 	return s, nil
 }
 
-// running says whether an action works on a resource now.
-func (a *API) running(kind string, id int64) bool {
+// busy says whether an action works on a volume now.
+func (a *API) busy(volume int64) bool {
 	for _, action := range a.state.Actions {
 		if action.Status == "running" && slices.Contains(action.Resources,
-			schema.ActionResourceReference{ID: id, Type: kind}) {
+			schema.ActionResourceReference{ID: volume, Type: "volume"}) {
 			return true
 		}
 	}

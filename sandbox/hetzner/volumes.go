@@ -153,7 +153,7 @@ func (a *API) attachVolume(q *request) (int, any, error) {
 	if srv == nil {
 		return 0, nil, invalid("server", "server %d does not exist", body.Server)
 	}
-	if srv.Locked || a.running("volume", v.ID) {
+	if srv.Locked || a.busy(v.ID) {
 		return 0, nil, locked("volume")
 	}
 	if body.Automount != nil && *body.Automount {
@@ -174,7 +174,7 @@ func (a *API) detachVolume(q *request) (int, any, error) {
 		return 0, nil, unprocessable("volume_not_attached", "volume %d is not attached", v.ID)
 	}
 	srv := a.state.Servers[*v.Server]
-	if srv.Locked || a.running("volume", v.ID) {
+	if srv.Locked || a.busy(v.ID) {
 		return 0, nil, locked("volume")
 	}
 	return a.started(q, &task{
@@ -200,7 +200,7 @@ func (a *API) resizeVolume(q *request) (int, any, error) {
 	if body.Size <= v.Size || body.Size > 10240 {
 		return 0, nil, invalid("size", "must be larger than %d and at most 10240", v.Size)
 	}
-	if a.running("volume", v.ID) {
+	if a.busy(v.ID) {
 		return 0, nil, locked("volume")
 	}
 	return a.started(q, &task{
@@ -239,7 +239,7 @@ func (a *API) deleteVolume(q *request) (int, any, error) {
 		return 0, nil, protected("volume")
 	case v.Server != nil:
 		return 0, nil, conflict("resource_in_use", "volume %d is attached to server %d", v.ID, *v.Server)
-	case a.running("volume", v.ID):
+	case a.busy(v.ID):
 		return 0, nil, locked("volume")
 	}
 	delete(a.state.Volumes, v.ID)

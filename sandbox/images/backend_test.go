@@ -3,7 +3,7 @@ package images
 import (
 	"bytes"
 	"crypto/hmac"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // TOTP is defined with it (RFC 6238)
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
@@ -172,107 +172,140 @@ func TestSettingsAreReadAsTheApplicationReadsThem(t *testing.T) {
 
 func TestMigrations(t *testing.T) {
 	t.Parallel()
-	net := network(t)
-	db := database(t, net)
-	alembic := func(ref, url string, args ...string) (int, string) {
-		all := append([]string{"--network", net}, flags(production("DATABASE_URL", url))...)
-		return run(t, append(append(all, imageRef[ref], "alembic"), args...)...)
-	}
-	must := func(want string, ref string, args ...string) {
-		t.Helper()
-		if code, out := alembic(ref, databaseURL, args...); code != 0 {
-			t.Fatalf("alembic %v: exit %d: %s", args, code, out)
-		}
-		if got := query(db, "SELECT version_num FROM alembic_version"); got != want {
-			t.Fatalf("after alembic %v: revision %s, want %s", args, got, want)
-		}
-	}
+	m := migrationTest{t: t, net: network(t)}
+	m.db = database(t, m.net)
+	t.Run("two at once on an empty database", m.upgradeTwiceAtOnce)
+	m.upgradeAndDowngrade()
+	m.createOwners()
+	m.seedExportAndImport()
+}
 
-	t.Run("two at once on an empty database", func(t *testing.T) {
-		codes, outs := make([]int, 2), make([]string, 2)
-		var both sync.WaitGroup
-		for i := range codes {
-			both.Go(func() { codes[i], outs[i] = alembic(Backend, databaseURL, "upgrade", "head") })
-		}
-		both.Wait()
-		failed := outs[0]
-		if codes[1] != 0 {
-			failed = outs[1]
-		}
-		if (codes[0] == 0) == (codes[1] == 0) || !strings.Contains(failed, "UniqueViolation") {
-			t.Fatalf("exit codes %v, want one failure by UniqueViolation:\n%s", codes, failed)
-		}
-	})
-	must(HeadRevision, Backend, "upgrade", "head")
-	if got := query(db, "SELECT slug FROM themes"); got != "default" {
-		t.Errorf("seeded theme: got %q", got)
+// migrationTest runs programs of the backend image beside a database.
+type migrationTest struct {
+	t   *testing.T
+	net string
+	db  container
+}
+
+// run runs a command in a new container and returns its exit code and output.
+func (m migrationTest) run(ref, url string, command ...string) (int, string) {
+	m.t.Helper()
+	args := append([]string{"--network", m.net}, flags(production("DATABASE_URL", url))...)
+	return run(m.t, append(append(args, imageRef[ref]), command...)...)
+}
+
+func (m migrationTest) alembic(ref, url string, args ...string) (int, string) {
+	m.t.Helper()
+	return m.run(ref, url, append([]string{"alembic"}, args...)...)
+}
+
+// must runs an Alembic command that has to succeed and to leave the revision want.
+func (m migrationTest) must(want, ref string, args ...string) {
+	m.t.Helper()
+	if code, out := m.alembic(ref, databaseURL, args...); code != 0 {
+		m.t.Fatalf("alembic %v: exit %d: %s", args, code, out)
 	}
-	if code, out := alembic(oldBackend, databaseURL, "upgrade", "head"); code == 0 || !strings.Contains(out,
+	if got := query(m.db, "SELECT version_num FROM alembic_version"); got != want {
+		m.t.Fatalf("after alembic %v: revision %s, want %s", args, got, want)
+	}
+}
+
+// cli runs the application's CLI and fails unless it ends with the exit code want.
+func (m migrationTest) cli(want int, args ...string) string {
+	m.t.Helper()
+	code, out := m.run(Backend, databaseURL, append([]string{"python", "-m", "app.cli"}, args...)...)
+	if code != want {
+		m.t.Errorf("app.cli %v: exit %d, want %d: %s", args, code, want, out)
+	}
+	return out
+}
+
+func (m migrationTest) exportAndImport() (int, string) {
+	m.t.Helper()
+	return m.run(Backend, databaseURL, "sh", "-c", "python -m app.cli export-data --output e.json && "+
+		"python -m app.cli import-data --input e.json")
+}
+
+func (m migrationTest) upgradeTwiceAtOnce(t *testing.T) {
+	codes, outs := make([]int, 2), make([]string, 2)
+	var both sync.WaitGroup
+	for i := range codes {
+		both.Go(func() { codes[i], outs[i] = m.alembic(Backend, databaseURL, "upgrade", "head") })
+	}
+	both.Wait()
+	failed := outs[0]
+	if codes[1] != 0 {
+		failed = outs[1]
+	}
+	if (codes[0] == 0) == (codes[1] == 0) || !strings.Contains(failed, "UniqueViolation") {
+		t.Fatalf("exit codes %v, want one failure by UniqueViolation:\n%s", codes, failed)
+	}
+}
+
+func (m migrationTest) upgradeAndDowngrade() {
+	m.must(HeadRevision, Backend, "upgrade", "head")
+	if got := query(m.db, "SELECT slug FROM themes"); got != "default" {
+		m.t.Errorf("seeded theme: got %q", got)
+	}
+	if code, out := m.alembic(oldBackend, databaseURL, "upgrade", "head"); code == 0 || !strings.Contains(out,
 		"Can't locate revision") {
-		t.Errorf("older image on a newer database: exit %d: %s", code, out)
+		m.t.Errorf("older image on a newer database: exit %d: %s", code, out)
 	}
-	must(PreviousRevision, Backend, "downgrade", "-1")
-	must(PreviousRevision, oldBackend, "upgrade", "head")
-	must(HeadRevision, Backend, "upgrade", "head")
-	if code, out := alembic(Backend, databaseURL, "heads"); code != 0 || !strings.Contains(out, HeadRevision+" (head)") {
-		t.Errorf("heads: exit %d: %s", code, out)
+	m.must(PreviousRevision, Backend, "downgrade", "-1")
+	m.must(PreviousRevision, oldBackend, "upgrade", "head")
+	m.must(HeadRevision, Backend, "upgrade", "head")
+	if code, out := m.alembic(Backend, databaseURL, "heads"); code != 0 || !strings.Contains(out, HeadRevision+" (head)") {
+		m.t.Errorf("heads: exit %d: %s", code, out)
 	}
-	if code, out := alembic(Backend, strings.Replace(databaseURL, "secret", "se%25cret", 1),
+	if code, out := m.alembic(Backend, strings.Replace(databaseURL, "secret", "se%25cret", 1),
 		"current"); code == 0 || !strings.Contains(out, "invalid interpolation syntax") {
-		t.Errorf("%% in the URL: exit %d: %s", code, out)
+		m.t.Errorf("%% in the URL: exit %d: %s", code, out)
 	}
-	if code, out := alembic(Backend, strings.Replace(databaseURL, "+asyncpg", "", 1),
+	if code, out := m.alembic(Backend, strings.Replace(databaseURL, "+asyncpg", "", 1),
 		"current"); code == 0 || !strings.Contains(out, "psycopg2") {
-		t.Errorf("plain postgresql://: exit %d: %s", code, out)
+		m.t.Errorf("plain postgresql://: exit %d: %s", code, out)
 	}
+}
 
-	cli := func(want int, args ...string) string {
-		t.Helper()
-		all := append([]string{"--network", net}, flags(production("DATABASE_URL", databaseURL))...)
-		code, out := run(t, append(append(all, imageRef[Backend], "python", "-m", "app.cli"), args...)...)
-		if code != want {
-			t.Errorf("app.cli %v: exit %d, want %d: %s", args, code, want, out)
-		}
-		return out
+func (m migrationTest) createOwners() {
+	if out := m.cli(0); !strings.Contains(out, "usage: app.cli") {
+		m.t.Errorf("no subcommand: want help: %s", out)
 	}
-	if out := cli(0); !strings.Contains(out, "usage: app.cli") {
-		t.Errorf("no subcommand: want help: %s", out)
-	}
-	cli(2, "bootstrap-owner", "--email", "o@shop.example")
-	cli(1, "repair-owner")
+	m.cli(2, "bootstrap-owner", "--email", "o@shop.example")
+	m.cli(1, "repair-owner")
 	owner := []string{
 		"bootstrap-owner", "--email", "o@shop.example", "--password", "a long password", "--username",
 		"owner", "--display-name", "Owner",
 	}
-	if out := cli(0, owner...); !strings.Contains(out, "Owner created") {
-		t.Errorf("first owner: %s", out)
+	if out := m.cli(0, owner...); !strings.Contains(out, "Owner created") {
+		m.t.Errorf("first owner: %s", out)
 	}
-	if out := cli(0, owner...); !strings.Contains(out, "Owner set") {
-		t.Errorf("same owner: %s", out)
+	if out := m.cli(0, owner...); !strings.Contains(out, "Owner set") {
+		m.t.Errorf("same owner: %s", out)
 	}
-	cli(0, "bootstrap-owner", "--email", "p@shop.example", "--password", "another password", "--username", "second",
+	m.cli(0, "bootstrap-owner", "--email", "p@shop.example", "--password", "another password", "--username", "second",
 		"--display-name", "P")
-	if got := query(db,
+	if got := query(m.db,
 		"SELECT string_agg(username || '=' || role, ' ' ORDER BY username) FROM users"); got != "owner=admin second=owner" {
-		t.Errorf("roles: %s", got)
+		m.t.Errorf("roles: %s", got)
 	}
-	cli(1, "bootstrap-owner", "--email", "q@shop.example", "--password", "another password", "--username", "second",
+	m.cli(1, "bootstrap-owner", "--email", "q@shop.example", "--password", "another password", "--username", "second",
 		"--display-name", "Q")
-	cli(0, "repair-owner", "--verify-email", "--display-name", "Repaired")
-	cli(0, "seed-data")
-	cli(0, "seed-data", "--profile", "adrianaart")
-	cli(1, "seed-data", "--profile", "none")
-	cli(0, "export-data")
-	cli(1, "export-data", "--output", "/tmp/export.json")
-	roundTrip := append([]string{"--network", net}, flags(production("DATABASE_URL", databaseURL))...)
-	roundTrip = append(roundTrip, imageRef[Backend], "sh", "-c", "python -m app.cli export-data --output e.json && "+
-		"python -m app.cli import-data --input e.json")
-	if code, out := run(t, roundTrip...); code != 0 {
-		t.Errorf("import of an export: exit %d: %s", code, out)
+	m.cli(0, "repair-owner", "--verify-email", "--display-name", "Repaired")
+}
+
+func (m migrationTest) seedExportAndImport() {
+	m.cli(0, "seed-data")
+	m.cli(0, "seed-data", "--profile", "adrianaart")
+	m.cli(1, "seed-data", "--profile", "none")
+	m.cli(0, "export-data")
+	m.cli(1, "export-data", "--output", "/tmp/export.json")
+	if code, out := m.exportAndImport(); code != 0 {
+		m.t.Errorf("import of an export: exit %d: %s", code, out)
 	}
-	query(db, "UPDATE products SET publish_at = now() WHERE slug = 'ceramic-mug'")
-	if code, out := run(t, roundTrip...); code != 1 {
-		t.Errorf("import with publish_at: exit %d, want 1: %s", code, out)
+	query(m.db, "UPDATE products SET publish_at = now() WHERE slug = 'ceramic-mug'")
+	if code, out := m.exportAndImport(); code != 1 {
+		m.t.Errorf("import with publish_at: exit %d, want 1: %s", code, out)
 	}
 }
 
@@ -328,23 +361,42 @@ func TestRoutes(t *testing.T) {
 	s := deploy(t, "BACKUP_LAST_AT", "yesterday, roughly", "SUPPORT_RATE_LIMIT_CONTACT", "4", "ADMIN_IP_HEADER",
 		"X-Real-Admin", "ADMIN_IP_ALLOWLIST", `["198.51.100.0/24"]`,
 		"ADMIN_IP_BYPASS_TOKEN", "open", "STRIPE_WEBHOOK_SECRET", "whsec")
-	api := s.api
+	s.checkPublicRoutes(t)
+	s.checkPaymentWebhooks(t)
+	t.Run("the application sees the right client", s.checkClientAddress)
+	s.checkNewsletter(t)
+	t.Run("login and roles", func(t *testing.T) {
+		s.checkCustomer(t)
+		s.checkContentRole()
+		owner := s.checkOwnerLogin(t)
+		s.checkDashboard(t, owner)
+		s.checkMaintenance(t, owner)
+	})
+	t.Run("readiness is the database and nothing else", s.checkReadiness)
+}
 
+// mediaAssets is the path of the administrators' list of media.
+const mediaAssets = "/api/v1/content/admin/media/assets"
+
+// fromOffice gives requests the address that ADMIN_IP_ALLOWLIST of TestRoutes lets in.
+func fromOffice(c client) client { return c.with("X-Real-Admin", "198.51.100.20") }
+
+func (s studio) checkPublicRoutes(t *testing.T) {
 	for _, path := range []string{
 		"/health", "/health/ready", "/robots.txt", "/sitemap.xml", "/feeds/products.json", "/theme", "/content/home.sections",
 		"/payments/capabilities", "/shipping/lockers/cities?provider=sameday", "/products",
 	} {
-		api.want(200, "GET", "/api/v1"+path, nil)
+		s.api.want(200, "GET", "/api/v1"+path, nil)
 	}
-	api.want(204, "GET", "/api/v1/ops/banner", nil)
-	api.want(405, "HEAD", "/api/v1/health", nil)
-	api.want(200, "GET", "/docs", nil)
-	api.want(200, "GET", "/openapi.json", nil)
-	if res := api.want(503, "GET", "/api/v1/shipping/lockers?provider=sameday&lat=44&lng=26",
+	s.api.want(204, "GET", "/api/v1/ops/banner", nil)
+	s.api.want(405, "HEAD", "/api/v1/health", nil)
+	s.api.want(200, "GET", "/docs", nil)
+	s.api.want(200, "GET", "/openapi.json", nil)
+	if res := s.api.want(503, "GET", "/api/v1/shipping/lockers?provider=sameday&lat=44&lng=26",
 		nil); !strings.Contains(res.body, "Sameday locker mirror is not initialized") {
 		t.Errorf("lockers: %s", res.body)
 	}
-	headers := api.want(200, "GET", "/api/v1/health", nil).header
+	headers := s.api.want(200, "GET", "/api/v1/health", nil).header
 	for _, name := range []string{"Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "X-Request-Id"} {
 		if headers.Get(name) == "" {
 			t.Errorf("header %s is missing: %v", name, headers)
@@ -354,127 +406,141 @@ func TestRoutes(t *testing.T) {
 		headers.Get("Server") != "" {
 		t.Errorf("Strict-Transport-Security %q, Server %q", got, headers.Get("Server"))
 	}
+}
 
-	api.want(400, "POST", "/api/v1/payments/webhook", map[string]string{})
-	api.want(500, "POST", "/api/v1/payments/paypal/webhook", map[string]string{})
-	if res := api.want(200, "POST", "/api/v1/payments/netopia/webhook",
+func (s studio) checkPaymentWebhooks(t *testing.T) {
+	s.api.want(400, "POST", "/api/v1/payments/webhook", map[string]string{})
+	s.api.want(500, "POST", "/api/v1/payments/paypal/webhook", map[string]string{})
+	if res := s.api.want(200, "POST", "/api/v1/payments/netopia/webhook",
 		map[string]string{}); res.decode(t)["errorCode"] == nil {
 		t.Errorf("netopia: %s", res.body)
 	}
+}
 
-	t.Run("the application sees the right client", func(t *testing.T) {
-		message := func(reference string) map[string]string {
-			return map[string]string{"name": "N", "email": "n@x.example", "message": "hello", "client_reference": reference}
+func (s studio) checkClientAddress(t *testing.T) {
+	message := func(reference string) map[string]string {
+		return map[string]string{"name": "N", "email": "n@x.example", "message": "hello", "client_reference": reference}
+	}
+	for _, c := range []struct{ reference, forwarded, want string }{
+		{"spoofed", "203.0.113.9, 198.51.100.7, 10.0.0.3", "198.51.100.7"},
+		{"all-trusted", "10.1.1.1, 10.0.0.3", "10.1.1.1"},
+	} {
+		s.api.with("X-Forwarded-For", c.forwarded).want(201, "POST", "/api/v1/support/contact", message(c.reference))
+		if got := query(s.db, "SELECT client_ip FROM support_messages WHERE client_reference = '"+c.reference+
+			"'"); got != c.want {
+			t.Errorf("X-Forwarded-For %q: application saw %s, want %s", c.forwarded, got, c.want)
 		}
-		for _, c := range []struct{ reference, forwarded, want string }{
-			{"spoofed", "203.0.113.9, 198.51.100.7, 10.0.0.3", "198.51.100.7"},
-			{"all-trusted", "10.1.1.1, 10.0.0.3", "10.1.1.1"},
-		} {
-			api.with("X-Forwarded-For", c.forwarded).want(201, "POST", "/api/v1/support/contact", message(c.reference))
-			if got := query(s.db, "SELECT client_ip FROM support_messages WHERE client_reference = '"+c.reference+
-				"'"); got != c.want {
-				t.Errorf("X-Forwarded-For %q: application saw %s, want %s", c.forwarded, got, c.want)
-			}
-		}
-		from := api.with("X-Forwarded-For", "198.51.100.7")
-		from.want(409, "POST", "/api/v1/support/contact", message("spoofed"))
-		from.want(201, "POST", "/api/v1/support/contact", message("third"))
-		from.want(201, "POST", "/api/v1/support/contact", message("fourth"))
-		from.want(429, "POST", "/api/v1/support/contact", message("fifth"))
-		if got := query(s.db, "SELECT count(*) FROM support_messages"); got != "4" {
-			t.Errorf("rows: got %s, want one per accepted request: 4", got)
-		}
-		if !strings.Contains(s.backend.logs(), "client=198.51.100.7 method=POST path=/api/v1/support/contact status=201") {
-			t.Error("the request log does not show the client")
-		}
-	})
+	}
+	from := s.api.with("X-Forwarded-For", "198.51.100.7")
+	from.want(409, "POST", "/api/v1/support/contact", message("spoofed"))
+	from.want(201, "POST", "/api/v1/support/contact", message("third"))
+	from.want(201, "POST", "/api/v1/support/contact", message("fourth"))
+	from.want(429, "POST", "/api/v1/support/contact", message("fifth"))
+	if got := query(s.db, "SELECT count(*) FROM support_messages"); got != "4" {
+		t.Errorf("rows: got %s, want one per accepted request: 4", got)
+	}
+	if !strings.Contains(s.backend.logs(), "client=198.51.100.7 method=POST path=/api/v1/support/contact status=201") {
+		t.Error("the request log does not show the client")
+	}
+}
+
+func (s studio) checkNewsletter(t *testing.T) {
 	subscription := map[string]string{"email": "reader@x.example", "client_reference": "news-1"}
-	api.want(200, "POST", "/api/v1/newsletter/subscribe", subscription)
-	if again := api.want(200, "POST", "/api/v1/newsletter/subscribe",
+	s.api.want(200, "POST", "/api/v1/newsletter/subscribe", subscription)
+	if again := s.api.want(200, "POST", "/api/v1/newsletter/subscribe",
 		map[string]string{"email": "Reader@x.example"}); again.decode(t)["already_subscribed"] != true {
 		t.Errorf("second subscription: %s", again.body)
 	}
+}
 
-	t.Run("login and roles", func(t *testing.T) {
-		account := map[string]string{"email": "c@x.example", "username": "customer", "password": "long enough"}
-		api.want(201, "POST", "/api/v1/auth/register", account)
-		api.want(401, "POST", "/api/v1/auth/login", map[string]string{"identifier": "customer", "password": "wrong"})
-		tokens := api.want(200, "POST", "/api/v1/auth/login", map[string]string{
-			"identifier": "customer",
-			"password":   "long enough",
-		}).decode(t)["tokens"].(map[string]any)
-		api.want(200, "POST", "/api/v1/auth/refresh", map[string]any{"refresh_token": tokens["refresh_token"]})
-		api.want(401, "POST", "/api/v1/auth/refresh", map[string]any{"refresh_token": tokens["access_token"]})
-		api.want(401, "GET", "/api/v1/ops/admin/diagnostics", nil)
-		inside := func(c client) client { return c.with("X-Real-Admin", "198.51.100.20") }
-		inside(api.with("Authorization", "Bearer "+tokens["access_token"].(string))).want(403, "GET",
-			"/api/v1/ops/admin/diagnostics", nil)
+func (s studio) checkCustomer(t *testing.T) {
+	account := map[string]string{"email": "c@x.example", "username": "customer", "password": "long enough"}
+	s.api.want(201, "POST", "/api/v1/auth/register", account)
+	s.api.want(401, "POST", "/api/v1/auth/login", map[string]string{"identifier": "customer", "password": "wrong"})
+	tokens := s.api.want(200, "POST", "/api/v1/auth/login", map[string]string{
+		"identifier": "customer",
+		"password":   "long enough",
+	}).decode(t)["tokens"].(map[string]any)
+	s.api.want(200, "POST", "/api/v1/auth/refresh", map[string]any{"refresh_token": tokens["refresh_token"]})
+	s.api.want(401, "POST", "/api/v1/auth/refresh", map[string]any{"refresh_token": tokens["access_token"]})
+	s.api.want(401, "GET", "/api/v1/ops/admin/diagnostics", nil)
+	fromOffice(s.api.with("Authorization", "Bearer "+tokens["access_token"].(string))).want(403, "GET",
+		"/api/v1/ops/admin/diagnostics", nil)
+}
 
-		content := s.token("content")
-		inside(content).want(200, "GET", "/api/v1/content/admin/media/assets", nil)
-		inside(content).want(403, "GET", "/api/v1/ops/admin/diagnostics", nil)
-		content.want(403, "GET", "/api/v1/content/admin/media/assets", nil)
-		content.with("X-Admin-IP-Bypass", "open").want(200, "GET", "/api/v1/content/admin/media/assets", nil)
+func (s studio) checkContentRole() {
+	content := s.token("content")
+	fromOffice(content).want(200, "GET", mediaAssets, nil)
+	fromOffice(content).want(403, "GET", "/api/v1/ops/admin/diagnostics", nil)
+	content.want(403, "GET", mediaAssets, nil)
+	content.with("X-Admin-IP-Bypass", "open").want(200, "GET", mediaAssets, nil)
+}
 
-		s.backend.mustExec("python", "-m", "app.cli", "bootstrap-owner", "--email", "o@x.example", "--password",
-			"owner password", "--username", "boss", "--display-name", "Boss")
-		login := map[string]string{"email": "o@x.example", "password": "owner password"}
-		bearer := api.want(200, "POST", "/api/v1/auth/login",
-			login).decode(t)["tokens"].(map[string]any)["access_token"].(string)
-		owner := inside(api.with("Authorization", "Bearer "+bearer))
-		if res := owner.want(403, "GET", "/api/v1/ops/admin/diagnostics",
-			nil); res.decode(t)["code"] != "admin_mfa_required" {
-			t.Errorf("owner without MFA: %s", res.body)
-		}
-		secret := owner.want(200, "POST", "/api/v1/auth/me/2fa/setup",
-			map[string]string{"password": "owner password"}).decode(t)["secret"].(string)
-		owner.want(200, "POST", "/api/v1/auth/me/2fa/enable", map[string]string{"code": totp(t, secret)})
-		second := api.want(200, "POST", "/api/v1/auth/login", login).decode(t)
-		if second["requires_two_factor"] != true {
-			t.Errorf("login with TOTP: %v", second)
-		}
-		api.want(200, "POST", "/api/v1/auth/login/2fa", map[string]any{
-			"two_factor_token": second["two_factor_token"],
-			"code":             totp(t, secret),
-		})
-
-		diagnostics := owner.want(200, "GET", "/api/v1/ops/admin/diagnostics", nil).decode(t)
-		for _, part := range []string{"redis", "storage"} {
-			if diagnostics[part].(map[string]any)["status"] != "ok" {
-				t.Errorf("diagnostics of %s: %v", part, diagnostics[part])
-			}
-		}
-		system := owner.want(200, "GET", "/api/v1/admin/dashboard/summary", nil).decode(t)["system"].(map[string]any)
-		if system["backup_last_at"] != "yesterday, roughly" || system["db_ready"] != true {
-			t.Errorf("system: %v", system)
-		}
-		if run := owner.want(200, "POST", "/api/v1/admin/shipping/sameday-sync/run",
-			nil).decode(t); run["status"] != "failed" {
-			t.Errorf("sync run: %v", run)
-		}
-		owner.want(200, "GET", "/api/v1/admin/shipping/sameday-sync/status", nil)
-		owner.want(200, "GET", "/api/v1/admin/shipping/sameday-sync/runs", nil)
-
-		owner.want(200, "POST", "/api/v1/admin/dashboard/maintenance", map[string]bool{"enabled": true})
-		closed := api.want(503, "GET", "/api/v1/theme", nil)
-		if closed.header.Get("Retry-After") != "120" || closed.header.Get("Content-Security-Policy") != "" {
-			t.Errorf("maintenance headers: %v", closed.header)
-		}
-		api.want(503, "GET", "/media/none.jpg", nil)
-		api.want(200, "GET", "/api/v1/health/ready", nil)
-		api.want(400, "POST", "/api/v1/payments/webhook", map[string]string{})
-		api.with("X-Maintenance-Bypass", "let-me-in").want(200, "GET", "/api/v1/theme", nil)
-		owner.want(200, "POST", "/api/v1/admin/dashboard/maintenance", map[string]bool{"enabled": false})
-		api.want(200, "GET", "/api/v1/theme", nil)
+// checkOwnerLogin logs in with and without a second factor and returns the owner's client.
+func (s studio) checkOwnerLogin(t *testing.T) client {
+	s.backend.mustExec("python", "-m", "app.cli", "bootstrap-owner", "--email", "o@x.example", "--password",
+		"owner password", "--username", "boss", "--display-name", "Boss")
+	login := map[string]string{"email": "o@x.example", "password": "owner password"}
+	bearer := s.api.want(200, "POST", "/api/v1/auth/login",
+		login).decode(t)["tokens"].(map[string]any)["access_token"].(string)
+	owner := fromOffice(s.api.with("Authorization", "Bearer "+bearer))
+	if res := owner.want(403, "GET", "/api/v1/ops/admin/diagnostics",
+		nil); res.decode(t)["code"] != "admin_mfa_required" {
+		t.Errorf("owner without MFA: %s", res.body)
+	}
+	secret := owner.want(200, "POST", "/api/v1/auth/me/2fa/setup",
+		map[string]string{"password": "owner password"}).decode(t)["secret"].(string)
+	owner.want(200, "POST", "/api/v1/auth/me/2fa/enable", map[string]string{"code": totp(t, secret)})
+	second := s.api.want(200, "POST", "/api/v1/auth/login", login).decode(t)
+	if second["requires_two_factor"] != true {
+		t.Errorf("login with TOTP: %v", second)
+	}
+	s.api.want(200, "POST", "/api/v1/auth/login/2fa", map[string]any{
+		"two_factor_token": second["two_factor_token"],
+		"code":             totp(t, secret),
 	})
+	return owner
+}
 
-	t.Run("readiness is the database and nothing else", func(t *testing.T) {
-		mustDocker(t, "stop", "--time", "1", s.redis.name)
-		api.want(200, "GET", "/api/v1/health/ready", nil)
-		mustDocker(t, "stop", "--time", "10", s.db.name)
-		api.want(503, "GET", "/api/v1/health/ready", nil)
-		api.want(200, "GET", "/api/v1/health", nil)
-	})
+func (s studio) checkDashboard(t *testing.T, owner client) {
+	diagnostics := owner.want(200, "GET", "/api/v1/ops/admin/diagnostics", nil).decode(t)
+	for _, part := range []string{"redis", "storage"} {
+		if diagnostics[part].(map[string]any)["status"] != "ok" {
+			t.Errorf("diagnostics of %s: %v", part, diagnostics[part])
+		}
+	}
+	system := owner.want(200, "GET", "/api/v1/admin/dashboard/summary", nil).decode(t)["system"].(map[string]any)
+	if system["backup_last_at"] != "yesterday, roughly" || system["db_ready"] != true {
+		t.Errorf("system: %v", system)
+	}
+	if run := owner.want(200, "POST", "/api/v1/admin/shipping/sameday-sync/run",
+		nil).decode(t); run["status"] != "failed" {
+		t.Errorf("sync run: %v", run)
+	}
+	owner.want(200, "GET", "/api/v1/admin/shipping/sameday-sync/status", nil)
+	owner.want(200, "GET", "/api/v1/admin/shipping/sameday-sync/runs", nil)
+}
+
+func (s studio) checkMaintenance(t *testing.T, owner client) {
+	owner.want(200, "POST", "/api/v1/admin/dashboard/maintenance", map[string]bool{"enabled": true})
+	closed := s.api.want(503, "GET", "/api/v1/theme", nil)
+	if closed.header.Get("Retry-After") != "120" || closed.header.Get("Content-Security-Policy") != "" {
+		t.Errorf("maintenance headers: %v", closed.header)
+	}
+	s.api.want(503, "GET", "/media/none.jpg", nil)
+	s.api.want(200, "GET", "/api/v1/health/ready", nil)
+	s.api.want(400, "POST", "/api/v1/payments/webhook", map[string]string{})
+	s.api.with("X-Maintenance-Bypass", "let-me-in").want(200, "GET", "/api/v1/theme", nil)
+	owner.want(200, "POST", "/api/v1/admin/dashboard/maintenance", map[string]bool{"enabled": false})
+	s.api.want(200, "GET", "/api/v1/theme", nil)
+}
+
+func (s studio) checkReadiness(t *testing.T) {
+	mustDocker(t, "stop", "--time", "1", s.redis.name)
+	s.api.want(200, "GET", "/api/v1/health/ready", nil)
+	mustDocker(t, "stop", "--time", "10", s.db.name)
+	s.api.want(503, "GET", "/api/v1/health/ready", nil)
+	s.api.want(200, "GET", "/api/v1/health", nil)
 }
 
 func totp(t *testing.T, secret string) string {
@@ -512,27 +578,7 @@ func TestMediaMovesBetweenRootsAndTheWorkerMakesVariants(t *testing.T) {
 	t.Parallel()
 	s := deploy(t)
 	content := s.token("content")
-	assets := "/api/v1/content/admin/media/assets"
-
-	var picture, form bytes.Buffer
-	if err := png.Encode(&picture, image.NewRGBA(image.Rect(0, 0, 800, 400))); err != nil {
-		t.Fatal(err)
-	}
-	writer := multipart.NewWriter(&form)
-	if err := writer.WriteField("visibility", "public"); err != nil {
-		t.Fatal(err)
-	}
-	part, err := writer.CreateFormFile("file", "wide picture.png")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = part.Write(picture.Bytes())
-	_ = writer.Close()
-	res, err := content.try("POST", assets+"/upload", writer.FormDataContentType(), &form)
-	if err != nil || res.status != 201 {
-		t.Fatalf("upload: %v %d %s", err, res.status, res.body)
-	}
-	asset := res.decode(t)
+	asset, picture := uploadPicture(t, content)
 	id, key, job := asset["id"].(string), asset["storage_key"].(string), asset["job_id"].(string)
 	at := func(want bool, path string) {
 		t.Helper()
@@ -547,37 +593,65 @@ func TestMediaMovesBetweenRootsAndTheWorkerMakesVariants(t *testing.T) {
 	at(true, "private_uploads/variants/"+id+"/thumb-320.jpg")
 	at(false, "uploads/"+key)
 
-	content.want(200, "POST", assets+"/"+id+"/approve", nil)
+	content.want(200, "POST", mediaAssets+"/"+id+"/approve", nil)
 	at(true, "uploads/"+key)
 	at(false, "private_uploads/"+key)
-	if got := s.api.want(200, "GET", "/media/"+key, nil); got.body != picture.String() {
+	if got := s.api.want(200, "GET", "/media/"+key, nil); got.body != picture {
 		t.Error("the public file differs from what was uploaded")
 	}
 	s.api.want(200, "GET", "/media/variants/"+id+"/web-640.jpg", nil)
 
-	content.want(200, "POST", assets+"/"+id+"/reject", nil)
+	content.want(200, "POST", mediaAssets+"/"+id+"/reject", nil)
 	at(true, "private_uploads/"+key)
 	s.api.want(404, "GET", "/media/"+key, nil)
-	content.want(200, "POST", assets+"/"+id+"/approve", nil)
-	content.want(204, "DELETE", assets+"/"+id, nil)
+	content.want(200, "POST", mediaAssets+"/"+id+"/approve", nil)
+	content.want(204, "DELETE", mediaAssets+"/"+id, nil)
 	at(true, "private_uploads/trash/"+id+"/wide-picture.png")
 	at(false, "uploads/"+key)
-	list := content.want(200, "GET", assets, nil).decode(t)
+	list := content.want(200, "GET", mediaAssets, nil).decode(t)
 	if n := len(list["items"].([]any)); n != 0 {
 		t.Errorf("assets outside the trash: %d, want 0", n)
 	}
-	content.want(403, "POST", assets+"/"+id+"/purge", nil) // an owner's or an admin's to do
-	content.want(200, "POST", assets+"/"+id+"/restore", nil)
+	content.want(403, "POST", mediaAssets+"/"+id+"/purge", nil) // an owner's or an admin's to do
+	content.want(200, "POST", mediaAssets+"/"+id+"/restore", nil)
 	at(true, "private_uploads/"+key) // a draft again
 	at(true, "private_uploads/variants/"+id+"/thumb-320.jpg")
 	at(false, "private_uploads/trash/"+id+"/wide-picture.png")
-	preview := content.want(200, "GET", assets+"/"+id, nil).decode(t)["preview_url"].(string)
-	if got := s.api.want(200, "GET", preview, nil); got.body != picture.String() ||
+	preview := content.want(200, "GET", mediaAssets+"/"+id, nil).decode(t)["preview_url"].(string)
+	if got := s.api.want(200, "GET", preview, nil); got.body != picture ||
 		got.header.Get("Cache-Control") != "private, no-store" {
 		t.Error("the signed preview does not stream the original privately")
 	}
 	s.api.want(403, "GET", strings.Split(preview, "&sig=")[0]+"&sig=wrong", nil)
 
+	s.checkMediaJobRetry(t, content, job)
+}
+
+// uploadPicture adds a public picture and returns the answer and the picture's content.
+func uploadPicture(t *testing.T, content client) (asset map[string]any, body string) {
+	t.Helper()
+	var picture, form bytes.Buffer
+	if err := png.Encode(&picture, image.NewRGBA(image.Rect(0, 0, 800, 400))); err != nil {
+		t.Fatal(err)
+	}
+	writer := multipart.NewWriter(&form)
+	if err := writer.WriteField("visibility", "public"); err != nil {
+		t.Fatal(err)
+	}
+	part, err := writer.CreateFormFile("file", "wide picture.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = part.Write(picture.Bytes())
+	_ = writer.Close()
+	res, err := content.try("POST", mediaAssets+"/upload", writer.FormDataContentType(), &form)
+	if err != nil || res.status != 201 {
+		t.Fatalf("upload: %v %d %s", err, res.status, res.body)
+	}
+	return res.decode(t), picture.String()
+}
+
+func (s studio) checkMediaJobRetry(t *testing.T, content client, job string) {
 	// A crash between taking the id and finishing leaves a row that only a retry picks up again.
 	query(s.db, "UPDATE media_jobs SET status = 'processing', started_at = now() - interval '1 hour' WHERE id = '"+job+"'")
 	telemetry := content.want(200, "GET", "/api/v1/content/admin/media/telemetry", nil).decode(t)

@@ -161,100 +161,117 @@ const (
 )
 
 func definitions(o Options) []definition {
-	source := standin.Files
-	release := file{path: "/etc/standin-release", mode: 0o644, data: []byte(o.Release + "\n")}
-	return []definition{
-		{
-			name: Postgres,
-			config: v1.Config{
-				Env: []string{
-					"PATH=/usr/lib/postgresql/15/bin:" + systemPath, "LANG=C.UTF-8", "PG_MAJOR=15",
-					"PGDATA=/var/lib/postgresql/data",
-				},
-				Entrypoint: []string{"docker-entrypoint.sh"}, Cmd: []string{"postgres"},
-				ExposedPorts: map[string]struct{}{"5432/tcp": {}},
-				Volumes:      map[string]struct{}{"/var/lib/postgresql/data": {}},
-				StopSignal:   "SIGINT",
+	return []definition{postgresImage(), redisImage(), backendImage(o), frontendImage(o), ssrImage(o)}
+}
+
+func postgresImage() definition {
+	return definition{
+		name: Postgres,
+		config: v1.Config{
+			Env: []string{
+				"PATH=/usr/lib/postgresql/15/bin:" + systemPath, "LANG=C.UTF-8", "PG_MAJOR=15",
+				"PGDATA=/var/lib/postgresql/data",
 			},
-			files: func() ([]file, error) {
-				files, err := tree(source, "postgres/rootfs")
-				return slices.Concat(files, hideAll(python, servers[Redis], servers[Frontend], busybox), []file{
-					dir("/docker-entrypoint-initdb.d", 0o755, 0, 0),
-					dir("/var/lib/postgresql", 0o755, 999, 999),
-					dir("/var/lib/postgresql/data", 0o777, 999, 999),
-				}), err
-			},
+			Entrypoint: []string{"docker-entrypoint.sh"}, Cmd: []string{"postgres"},
+			ExposedPorts: map[string]struct{}{"5432/tcp": {}},
+			Volumes:      map[string]struct{}{"/var/lib/postgresql/data": {}},
+			StopSignal:   "SIGINT",
 		},
-		{
-			name: Redis,
-			config: v1.Config{
-				Env:        []string{"PATH=" + systemPath},
-				Entrypoint: []string{"docker-entrypoint.sh"}, Cmd: []string{"redis-server"}, WorkingDir: "/data",
-				ExposedPorts: map[string]struct{}{"6379/tcp": {}},
-				Volumes:      map[string]struct{}{"/data": {}},
-			},
-			files: func() ([]file, error) {
-				files, err := tree(source, "redis/rootfs")
-				return slices.Concat(files, hideAll(python, servers[Postgres], servers[Frontend], busybox),
-					[]file{dir("/data", 0o755, 999, 1000)}), err
-			},
-		},
-		{
-			name: Backend,
-			config: v1.Config{
-				Env:        []string{"PATH=" + systemPath, "LANG=C.UTF-8"},
-				Entrypoint: []string{"/docker-entrypoint.sh"},
-				Cmd:        []string{"uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000"},
-				WorkingDir: "/app",
-			},
-			files: func() ([]file, error) {
-				files, err := tree(source, "backend/rootfs")
-				if o.OmitHeadMigration {
-					files = slices.DeleteFunc(files, func(f file) bool {
-						return f.path == "/app/alembic/versions/"+HeadRevision+".py"
-					})
-				}
-				return slices.Concat(files, hideAll(servers[Postgres], servers[Redis], servers[Frontend], busybox), []file{
-					release,
-					{path: "/usr/local/bin/python", mode: 0o777, link: "/usr/bin/python3"},
-				}), err
-			},
-		},
-		{
-			name: Frontend,
-			config: v1.Config{
-				Env:        []string{"PATH=" + systemPath},
-				Entrypoint: []string{"/docker-entrypoint.sh"}, Cmd: []string{"nginx", "-g", "daemon off;"},
-				ExposedPorts: map[string]struct{}{"80/tcp": {}},
-				StopSignal:   "SIGQUIT",
-			},
-			files: func() ([]file, error) {
-				files, err := tree(source, "frontend/rootfs")
-				web, _, webErr := webFiles(source, "/usr/share/nginx/html", o.Release)
-				return slices.Concat(files, web, hideAll(python, servers[Postgres], servers[Redis]), []file{release, wget}),
-					errors.Join(err, webErr)
-			},
-		},
-		{
-			name: FrontendSSR,
-			config: v1.Config{
-				Env: []string{
-					"PATH=" + systemPath, "NODE_ENV=production", "PORT=4000", "SSR_AUTOSTART=1",
-					"SSR_API_BASE_URL=http://backend:8000/api/v1",
-				},
-				Cmd: []string{"/bin/sh", "/docker-cmd.sh"}, WorkingDir: "/app",
-				ExposedPorts: map[string]struct{}{"4000/tcp": {}},
-			},
-			files: func() ([]file, error) {
-				files, err := tree(source, "ssr/rootfs")
-				web, template, webErr := webFiles(source, "/app/dist/app/browser", o.Release)
-				script, scriptErr := fs.ReadFile(source, "frontend/rootfs"+runtimeFile)
-				return slices.Concat(files, web, hideAll(servers[Postgres], servers[Redis], servers[Frontend]), []file{
-					release, wget,
-					{path: runtimeFile, mode: 0o755, data: script},
-					{path: "/app/dist/app/server/template.html", mode: 0o644, data: template},
-				}), errors.Join(err, webErr, scriptErr)
-			},
+		files: func() ([]file, error) {
+			files, err := tree(standin.Files, "postgres/rootfs")
+			return slices.Concat(files, hideAll(python, servers[Redis], servers[Frontend], busybox), []file{
+				dir("/docker-entrypoint-initdb.d", 0o755, 0, 0),
+				dir("/var/lib/postgresql", 0o755, 999, 999),
+				dir("/var/lib/postgresql/data", 0o777, 999, 999),
+			}), err
 		},
 	}
+}
+
+func redisImage() definition {
+	return definition{
+		name: Redis,
+		config: v1.Config{
+			Env:        []string{"PATH=" + systemPath},
+			Entrypoint: []string{"docker-entrypoint.sh"}, Cmd: []string{"redis-server"}, WorkingDir: "/data",
+			ExposedPorts: map[string]struct{}{"6379/tcp": {}},
+			Volumes:      map[string]struct{}{"/data": {}},
+		},
+		files: func() ([]file, error) {
+			files, err := tree(standin.Files, "redis/rootfs")
+			return slices.Concat(files, hideAll(python, servers[Postgres], servers[Frontend], busybox),
+				[]file{dir("/data", 0o755, 999, 1000)}), err
+		},
+	}
+}
+
+func backendImage(o Options) definition {
+	return definition{
+		name: Backend,
+		config: v1.Config{
+			Env:        []string{"PATH=" + systemPath, "LANG=C.UTF-8"},
+			Entrypoint: []string{"/docker-entrypoint.sh"},
+			Cmd:        []string{"uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000"},
+			WorkingDir: "/app",
+		},
+		files: func() ([]file, error) {
+			files, err := tree(standin.Files, "backend/rootfs")
+			if o.OmitHeadMigration {
+				files = slices.DeleteFunc(files, func(f file) bool {
+					return f.path == "/app/alembic/versions/"+HeadRevision+".py"
+				})
+			}
+			return slices.Concat(files, hideAll(servers[Postgres], servers[Redis], servers[Frontend], busybox), []file{
+				releaseFile(o),
+				{path: "/usr/local/bin/python", mode: 0o777, link: "/usr/bin/python3"},
+			}), err
+		},
+	}
+}
+
+func frontendImage(o Options) definition {
+	return definition{
+		name: Frontend,
+		config: v1.Config{
+			Env:        []string{"PATH=" + systemPath},
+			Entrypoint: []string{"/docker-entrypoint.sh"}, Cmd: []string{"nginx", "-g", "daemon off;"},
+			ExposedPorts: map[string]struct{}{"80/tcp": {}},
+			StopSignal:   "SIGQUIT",
+		},
+		files: func() ([]file, error) {
+			files, err := tree(standin.Files, "frontend/rootfs")
+			web, _, webErr := webFiles(standin.Files, "/usr/share/nginx/html", o.Release)
+			return slices.Concat(files, web, hideAll(python, servers[Postgres], servers[Redis]),
+				[]file{releaseFile(o), wget}), errors.Join(err, webErr)
+		},
+	}
+}
+
+func ssrImage(o Options) definition {
+	return definition{
+		name: FrontendSSR,
+		config: v1.Config{
+			Env: []string{
+				"PATH=" + systemPath, "NODE_ENV=production", "PORT=4000", "SSR_AUTOSTART=1",
+				"SSR_API_BASE_URL=http://backend:8000/api/v1",
+			},
+			Cmd: []string{"/bin/sh", "/docker-cmd.sh"}, WorkingDir: "/app",
+			ExposedPorts: map[string]struct{}{"4000/tcp": {}},
+		},
+		files: func() ([]file, error) {
+			files, err := tree(standin.Files, "ssr/rootfs")
+			web, template, webErr := webFiles(standin.Files, "/app/dist/app/browser", o.Release)
+			script, scriptErr := fs.ReadFile(standin.Files, "frontend/rootfs"+runtimeFile)
+			return slices.Concat(files, web, hideAll(servers[Postgres], servers[Redis], servers[Frontend]), []file{
+				releaseFile(o), wget,
+				{path: runtimeFile, mode: 0o755, data: script},
+				{path: "/app/dist/app/server/template.html", mode: 0o644, data: template},
+			}), errors.Join(err, webErr, scriptErr)
+		},
+	}
+}
+
+// releaseFile gives the three application images another digest for each release.
+func releaseFile(o Options) file {
+	return file{path: "/etc/standin-release", mode: 0o644, data: []byte(o.Release + "\n")}
 }

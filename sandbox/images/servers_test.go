@@ -324,7 +324,7 @@ func TestReleasesDifferAndBuildsRepeat(t *testing.T) {
 		}
 		return strings.Join(names, " ")
 	}
-	if bundles("1") == bundles("2") || bundles("1") != bundles("1") || len(strings.Fields(bundles("1"))) != 2 {
+	if first := bundles("1"); first == bundles("2") || bundles("1") != first || len(strings.Fields(first)) != 2 {
 		t.Errorf("bundles: %q and %q", bundles("1"), bundles("2"))
 	}
 }

@@ -45,7 +45,7 @@ func serveSFTP(conn net.Conn, config *ssh.ServerConfig, dir string) {
 			return
 		}
 		go func() {
-			defer channel.Close()
+			defer func() { _ = channel.Close() }()
 			for r := range asked {
 				// The payload is the subsystem's name with its length before it.
 				good := r.Type == "subsystem" && bytes.HasSuffix(r.Payload, []byte("sftp"))

@@ -131,7 +131,6 @@ func (s Settings) initStack(ctx context.Context, env []string) (stackFile, error
 		commands = append(commands, []string{"config", "set", "--stack", s.Stack, "--secret", "momentstudio:" + v[0], v[1]})
 	}
 	for _, args := range commands {
-		//nolint:gosec // the arguments are ours
 		cmd := exec.CommandContext(ctx, lookPath(env, "pulumi"), append(args, "--non-interactive")...)
 		cmd.Dir, cmd.Env = dir, env
 		if out, err := cmd.CombinedOutput(); err != nil {

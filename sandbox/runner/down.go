@@ -61,7 +61,6 @@ func removeHostImages(ctx context.Context) error {
 		return fmt.Errorf("list host images: %w", err)
 	}
 	for _, id := range strings.Fields(string(out)) {
-		//nolint:gosec // an ID of the engine's
 		if text, err := exec.CommandContext(ctx, "docker", "rmi", "-f", id).CombinedOutput(); err != nil {
 			return fmt.Errorf("remove host image: %w: %s", err, text)
 		}

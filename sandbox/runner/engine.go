@@ -87,7 +87,7 @@ func (s Settings) bundle(caPEM []byte) error {
 		return fmt.Errorf("read this machine's certificate authorities: %w", err)
 	}
 	text := append(append(system, '\n'), caPEM...)
-	if err := os.WriteFile(s.path("ca", "bundle.pem"), text, 0o644); err != nil { //nolint:gosec // certificates are public
+	if err := os.WriteFile(s.path("ca", "bundle.pem"), text, 0o644); err != nil {
 		return fmt.Errorf("write the certificate bundle: %w", err)
 	}
 	return nil
@@ -96,7 +96,7 @@ func (s Settings) bundle(caPEM []byte) error {
 // run runs a command in the clone with its output copied to out; the error repeats its last lines.
 func (s Settings) run(ctx context.Context, env []string, out io.Writer, name string, args ...string) error {
 	var tail bytes.Buffer
-	cmd := exec.CommandContext(ctx, lookPath(env, name), args...) //nolint:gosec // the arguments are ours
+	cmd := exec.CommandContext(ctx, lookPath(env, name), args...)
 	cmd.Dir, cmd.Env = s.Project, env
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(out, &tail), io.MultiWriter(out, &tail)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -44,7 +44,7 @@ func (s Settings) prepare(ctx context.Context, log io.Writer) error {
 			{"apt-get", "update", "-q"},
 			append([]string{"apt-get", "install", "-y", "-q", "--no-install-recommends"}, missing...),
 		} {
-			cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // the arguments are ours
+			cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 			cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 			if out, err := cmd.CombinedOutput(); err != nil {
 				return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
@@ -87,7 +87,7 @@ func (s Settings) daemon(name, program string, args ...string) (ended <-chan str
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	defer out.Close()
-	cmd := exec.Command(program, args...) //nolint:gosec,noctx // it outlives this process by design
+	cmd := exec.Command(program, args...) //nolint:noctx // it outlives this process by design
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

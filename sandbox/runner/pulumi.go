@@ -33,7 +33,7 @@ func (s Settings) Pulumi(ctx context.Context, out, errOut io.Writer, args ...str
 		full = append(full, "--config-file", s.ConfigFile())
 	}
 	full = append(full, args[1:]...)
-	cmd := exec.CommandContext(ctx, t.CLI, full...) //nolint:gosec // an operator's own arguments
+	cmd := exec.CommandContext(ctx, t.CLI, full...)
 	cmd.Dir, cmd.Env = s.Project, s.Env(t)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, out, errOut
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -53,7 +53,7 @@ func (s Settings) Outputs(ctx context.Context, t toolchain.Toolchain) (Outputs, 
 		args []string
 		into *bytes.Buffer
 	}{{[]string{"stack", "output"}, &text}, {[]string{"stack", "output", "--json"}, &raw}} {
-		cmd := exec.CommandContext(ctx, t.CLI, append(o.args, "--stack", s.Stack)...) //nolint:gosec // the arguments are ours
+		cmd := exec.CommandContext(ctx, t.CLI, append(o.args, "--stack", s.Stack)...)
 		cmd.Dir, cmd.Env = s.Project, s.Env(t)
 		cmd.Stdout, cmd.Stderr = o.into, os.Stderr
 		if err := cmd.Run(); err != nil {

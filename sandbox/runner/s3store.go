@@ -28,7 +28,7 @@ func (s Settings) startS3(ctx context.Context) (ended <-chan error, err error) {
 	if err := os.WriteFile(path, config, 0o600); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, s.path("run", "s3store"), "-config", path) //nolint:gosec // our own program
+	cmd := exec.CommandContext(ctx, s.path("run", "s3store"), "-config", path)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 15 * time.Second

@@ -29,23 +29,7 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 	if err != nil {
 		return err
 	}
-	machines, err := machine.New(machine.Config{
-		Prefix: "momentstudio-" + s.Name, Subnet: s.Subnet, StateDir: s.path("machines"), Image: hostImage,
-		Certificates: [][]byte{ca.certPEM},
-	})
-	if err != nil {
-		return err
-	}
-	hcloud, err := hetzner.New(hetzner.Config{
-		StateFile: s.path("hetzner.json"), Token: hetznerToken, Pool: s.Subnet, Machines: machines, Logf: log.Printf,
-	})
-	if err != nil {
-		return err
-	}
-	flare, err := cloudflare.New(cloudflare.Config{
-		StatePath: s.path("cloudflare.json"), Token: cloudflareToken, AccountID: accountID,
-		Zones: []cloudflare.Zone{{ID: zoneID, Name: Domain}},
-	})
+	hcloud, flare, err := s.newClouds(ca, hostImage)
 	if err != nil {
 		return err
 	}
@@ -73,46 +57,19 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 	}
 	defer func() {
 		stopStore()
-		<-storeEnded
+		_ = <-storeEnded // the shutdown below reports its own error
 	}()
 	log.Printf("S3 store on %s", s.address(s3Port))
 
-	failed := make(chan error, 8)
-	var servers []*http.Server
-	for _, e := range []struct {
-		name    string
-		port    int
-		secure  bool
-		handler http.Handler
-	}{
+	servers, failed, err := s.serveEndpoints(ctx, ca, []endpoint{
 		{"Hetzner API", hetznerPort, false, hcloud.Handler()},
 		{"Cloudflare API", cloudflarePort, true, flare.Handler()},
 		{"registry", registryPort, true, images},
 		{"ACME test CA", acmePort, true, acme},
 		{"rest-server", restPort, true, rest},
-	} {
-		listener, err := net.Listen("tcp", s.address(e.port))
-		if err != nil {
-			return fmt.Errorf("serve the %s: %w", e.name, err)
-		}
-		if e.secure {
-			pair, err := tls.X509KeyPair(ca.serverPEM, ca.serverKeyPEM)
-			if err != nil {
-				return fmt.Errorf("serve the %s: %w", e.name, err)
-			}
-			listener = tls.NewListener(listener, &tls.Config{
-				Certificates: []tls.Certificate{pair},
-				MinVersion:   tls.VersionTLS12,
-			})
-		}
-		server := &http.Server{Handler: e.handler, ReadHeaderTimeout: 30 * time.Second}
-		servers = append(servers, server)
-		go func() {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("serve the %s: %w", e.name, err)
-			}
-		}()
-		log.Printf("%s on %s", e.name, listener.Addr())
+	})
+	if err != nil {
+		return err
 	}
 	if err := os.WriteFile(s.path("run", "ready"), []byte("ready\n"), 0o600); err != nil {
 		return fmt.Errorf("tell that the sandbox is ready: %w", err)
@@ -126,12 +83,83 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 			err = nil
 		}
 	}
-	stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	for _, server := range servers {
 		_ = server.Shutdown(stop)
 	}
 	return err
+}
+
+// newClouds loads the two emulated clouds from their state files. Servers of the Hetzner API boot from hostImage.
+func (s Settings) newClouds(ca authority, hostImage string) (*hetzner.API, *cloudflare.API, error) {
+	machines, err := machine.New(machine.Config{
+		Prefix: "momentstudio-" + s.Name, Subnet: s.Subnet, StateDir: s.path("machines"), Image: hostImage,
+		Certificates: [][]byte{ca.certPEM},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	hcloud, err := hetzner.New(hetzner.Config{
+		StateFile: s.path("hetzner.json"), Token: hetznerToken, Pool: s.Subnet, Machines: machines, Logf: log.Printf,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	flare, err := cloudflare.New(cloudflare.Config{
+		StatePath: s.path("cloudflare.json"), Token: cloudflareToken, AccountID: accountID,
+		Zones: []cloudflare.Zone{{ID: zoneID, Name: Domain}},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return hcloud, flare, nil
+}
+
+// endpoint is one HTTP server of the sandbox.
+type endpoint struct {
+	name    string
+	port    int
+	secure  bool
+	handler http.Handler
+}
+
+// serveEndpoints starts a server for each endpoint; failed receives the error of one that ends by itself.
+func (s Settings) serveEndpoints(ctx context.Context, ca authority, endpoints []endpoint) (
+	servers []*http.Server, failed <-chan error, err error,
+) {
+	failures := make(chan error, len(endpoints))
+	for _, e := range endpoints {
+		listener, err := s.listen(ctx, ca, e)
+		if err != nil {
+			return nil, nil, fmt.Errorf("serve the %s: %w", e.name, err)
+		}
+		server := &http.Server{Handler: e.handler, ReadHeaderTimeout: 30 * time.Second}
+		servers = append(servers, server)
+		go func() {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				failures <- fmt.Errorf("serve the %s: %w", e.name, err)
+			}
+		}()
+		log.Printf("%s on %s", e.name, listener.Addr())
+	}
+	return servers, failures, nil
+}
+
+func (s Settings) listen(ctx context.Context, ca authority, e endpoint) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.address(e.port))
+	if err != nil || !e.secure {
+		return listener, err
+	}
+	pair, err := tls.X509KeyPair(ca.serverPEM, ca.serverKeyPEM)
+	if err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
+	return tls.NewListener(listener, &tls.Config{
+		Certificates: []tls.Certificate{pair},
+		MinVersion:   tls.VersionTLS12,
+	}), nil
 }
 
 // addRoot adds certificates to the file of roots. The ACME test CA makes a new root whenever it
@@ -146,7 +174,7 @@ func (s Settings) addRoot(certificates ...[]byte) error {
 			have = append(have, c...)
 		}
 	}
-	if err := os.WriteFile(s.CAFile(), have, 0o644); err != nil { //nolint:gosec // certificates are public
+	if err := os.WriteFile(s.CAFile(), have, 0o644); err != nil {
 		return fmt.Errorf("write the sandbox's roots: %w", err)
 	}
 	return nil

@@ -104,8 +104,8 @@ const (
 )
 
 func (s Settings) address(port int) string {
-	return netip.AddrPortFrom(s.Gateway(), uint16(port)).String()
-} //nolint:gosec // a port
+	return netip.AddrPortFrom(s.Gateway(), uint16(port)).String() //nolint:gosec // the constants above
+}
 
 // Fixed identities of the emulated accounts. They protect nothing: the APIs listen on this machine only.
 const (

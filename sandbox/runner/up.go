@@ -127,7 +127,7 @@ func (s Settings) ensureServing(ctx context.Context, hostImage string) error {
 			return err
 		}
 		_ = os.Remove(s.path("run", name))
-		if err := os.WriteFile(s.path("run", name), text, 0o700); err != nil { //nolint:gosec // it is a program
+		if err := os.WriteFile(s.path("run", name), text, 0o700); err != nil {
 			return err
 		}
 	}
@@ -169,7 +169,6 @@ func (s Settings) pushImages(ctx context.Context, log io.Writer, refs map[string
 		return err
 	}
 	maps.Copy(refs, pushed)
-	//nolint:gosec // our own program
 	cmd := exec.CommandContext(ctx, filepath.Join(s.Cache, "bin", "images"), "-push", s.address(registryPort))
 	cmd.Dir = s.Project
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.path("ca", "bundle.pem"))

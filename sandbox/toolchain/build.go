@@ -157,8 +157,8 @@ func current(dir, stamp string) bool {
 
 // stampOf hashes what the binaries are made of: the modules' files and sources (tests aside),
 // the platform, and the release of Go.
-func stampOf(engineDir string) (string, error) {
-	version, err := exec.Command("go", "env", "GOVERSION").Output()
+func stampOf(ctx context.Context, engineDir string) (string, error) {
+	version, err := exec.CommandContext(ctx, "go", "env", "GOVERSION").Output()
 	if err != nil {
 		return "", fmt.Errorf("ask for the release of Go: %w", err)
 	}

@@ -56,7 +56,6 @@ func (t Toolchain) download(ctx context.Context, p Plugin, log io.Writer) error 
 	fmt.Fprintf(log, "installing plugin %s %s\n", p.Name, p.Version)
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	//nolint:gosec // our own names
 	cmd := exec.CommandContext(ctx, t.CLI, "plugin", "install", "resource", p.Name, "v"+p.Version)
 	cmd.Env = append(os.Environ(), "PULUMI_HOME="+t.PulumiHome)
 	if out, err := cmd.CombinedOutput(); err != nil {

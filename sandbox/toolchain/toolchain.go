@@ -105,7 +105,7 @@ func Ensure(ctx context.Context, o Options) (Toolchain, error) {
 	}
 	defer unlock()
 
-	want, err := stampOf(o.EngineDir)
+	want, err := stampOf(ctx, o.EngineDir)
 	if err != nil {
 		return Toolchain{}, fmt.Errorf("hash the engine's sources: %w", err)
 	}

@@ -27,13 +27,13 @@ func TestStampFollowsSourcesOnly(t *testing.T) {
 	}
 	stamp := func() string {
 		t.Helper()
-		s, err := stampOf(dir)
+		s, err := stampOf(t.Context(), dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}
-	if _, err := stampOf(dir); err == nil {
+	if _, err := stampOf(t.Context(), dir); err == nil {
 		t.Error("a directory without sources was hashed")
 	}
 	write("go.mod", "module x")

@@ -65,7 +65,7 @@ func run(ctx context.Context, command string, args []string) error {
 		if err != nil {
 			return err
 		}
-		return report(os.Stdout, s, r, time.Since(start))
+		return report(ctx, os.Stdout, s, r, time.Since(start))
 	case "prepare":
 		_, err := s.Prepare(ctx, os.Stdout)
 		return err
@@ -115,8 +115,8 @@ func projectRoot() (string, error) {
 	}
 }
 
-func report(w io.Writer, s runner.Settings, r runner.Result, total time.Duration) error {
-	out, err := s.Outputs(context.Background(), r.Tools)
+func report(ctx context.Context, w io.Writer, s runner.Settings, r runner.Result, total time.Duration) error {
+	out, err := s.Outputs(ctx, r.Tools)
 	if err != nil {
 		return err
 	}
