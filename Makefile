@@ -34,6 +34,8 @@ sandbox-down: ## remove everything that the sandbox made (PURGE=1: its build cac
 TEST_ENV = GOCACHE="$$(go env GOCACHE)" XDG_CACHE_HOME=/var/cache
 # Caddy and the engine are big, and are built for images and sandbox anyway: with the same flags a test compiles them no second time.
 AS_BUILT = GOFLAGS=-trimpath
+# The linter, which go tool builds once; its build must not see the flags of a module that it looks at.
+LINT = "$$(env -u GOFLAGS -u CGO_ENABLED go tool -modfile="$(CURDIR)/tools/go.mod" -n golangci-lint)" run
 # The parts of the sandbox whose tests need neither root nor Docker.
 UNIT_PARTS = ./cloudflare ./dns ./hetzner ./offhost
 # Where a test leaves what is worth keeping of its run: the drill's report.
@@ -59,22 +61,22 @@ unit: ## the tests that need neither root nor network nor Docker, on any Linux; 
 
 .PHONY: emulators
 emulators: prepare ## the sandbox's own tests: emulated clouds, hosts, images, S3 store, Pulumi engine
-	cd sandbox && $(CLEAN) $(TEST_ENV) go test -p 1 -timeout 30m $$(go list ./... | grep -v /e2e)
+	cd sandbox && $(CLEAN) $(TEST_ENV) go test -timeout 30m $$(go list ./... | grep -v /e2e)
 	cd sandbox/s3store && $(CLEAN) go test ./...
 	cd sandbox/engine && $(CLEAN) $(AS_BUILT) go test -tags no_compose ./...
 	cd sandbox/engine/cli && $(CLEAN) $(AS_BUILT) go test -tags no_compose ./...
 
 .PHONY: e2e
-e2e: prepare ## the whole stack: GROUP=site,releases,review,recovery,data,lifecycle or some of them; E2E_REUSE=1 keeps the stack
+e2e: prepare ## the whole stack: GROUP=site,releases,review,recovery,data,lifecycle or some of them; E2E_REUSE=1 keeps it
 	@mkdir -p .momentstudio/artifacts
 	cd sandbox && $(CLEAN) $(TEST_ENV) E2E_GROUP="$(GROUP)" go test -count=1 -timeout 80m $(ARTIFACTS) ./e2e -run '^TestStack$$' -v
 
 .PHONY: test
-test: prepare lint ## run every test: lint, unit, emulators, all groups of the whole stack on one stack
+test: prepare lint ## run every test: lint, unit, emulators, all groups of the whole stack on two stacks side by side
 	$(MAKE) unit STRICT=1
 	$(MAKE) emulators
 	@mkdir -p .momentstudio/artifacts
-	cd sandbox && $(CLEAN) $(CHOICES:%=-u %) $(TEST_ENV) go test -timeout 80m $(ARTIFACTS) ./e2e
+	cd sandbox && $(CLEAN) $(CHOICES:%=-u %) $(TEST_ENV) E2E_STACKS=2 go test -timeout 60m $(ARTIFACTS) ./e2e
 
 .PHONY: test-full
 test-full: prepare ## the groups with the full load and all faults, GROUP=… only some; one that passed on this commit is not run again
@@ -94,15 +96,15 @@ race: ## the pure and graph tests under the race detector
 	$(CLEAN) go test -race ./internal/... ./stacks/...
 
 .PHONY: lint
-lint: ## the linters of .golangci.yml and of the workflows (which need shellcheck), and vet for the other modules
+lint: ## the linters of .golangci.yml in all modules, and of the workflows (which need shellcheck)
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -w these files" >&2; exit 1; }
-	go tool -modfile=tools/go.mod golangci-lint run ./...
 	go tool -modfile=tools/actionlint/go.mod actionlint
-	cd images/edge && CGO_ENABLED=0 $(AS_BUILT) go vet ./...
-	cd sandbox && go vet ./...
-	cd sandbox/s3store && go vet ./...
-	cd sandbox/engine && $(AS_BUILT) go vet -tags no_compose ./...
-	cd sandbox/engine/cli && $(AS_BUILT) go vet -tags no_compose ./...
+	$(LINT) ./...
+	cd images/edge && CGO_ENABLED=0 $(AS_BUILT) $(LINT) ./...
+	cd sandbox && $(LINT) ./...
+	cd sandbox/s3store && $(LINT) ./...
+	cd sandbox/engine && $(AS_BUILT) $(LINT) --build-tags no_compose ./...
+	cd sandbox/engine/cli && $(AS_BUILT) $(LINT) --build-tags no_compose ./...
 
 .PHONY: vet-darwin
 vet-darwin: ## vet what runs at a desk for macOS: everything but hostops (nightly; it compiles the providers' SDKs once more)

@@ -154,89 +154,105 @@ func TestUnderLoadEachClientHasExactlyItsOwnAllowance(t *testing.T) {
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			s := start(t, c.golden)
-			const surplus, free = 8, 35
-			type job struct{ visitor, zone, n int } // zone len(zones) is the webhooks
-			var jobs []job
-			for v := range c.visitors {
-				for z, zone := range zones {
-					for n := range zone.events + surplus {
-						jobs = append(jobs, job{v, z, n})
-					}
-				}
-				for n := range free * len(webhooks) {
-					jobs = append(jobs, job{v, len(zones), n})
-				}
-			}
-			rand.Shuffle(len(jobs), func(i, j int) { jobs[i], jobs[j] = jobs[j], jobs[i] })
-
-			queue := make(chan job)
-			var mu sync.Mutex
-			allowed := map[[2]int]int{}
-			var workers sync.WaitGroup
-			begin := time.Now()
-			for range 16 {
-				workers.Go(func() {
-					for j := range queue {
-						paths := webhooks
-						if j.zone < len(zones) {
-							paths = zones[j.zone].paths
-						}
-						path := paths[j.n%len(paths)]
-						r, _, err := s.send(c.visitors[j.visitor].request(path))
-						switch {
-						case err != nil:
-							t.Errorf("%s to %s: %v", c.visitors[j.visitor].name, path, err)
-						case r.StatusCode == http.StatusOK:
-							mu.Lock()
-							allowed[[2]int{j.visitor, j.zone}]++
-							mu.Unlock()
-						default:
-							checkRefusal(t, r, c.visitors[j.visitor].name+" to "+path)
-						}
-					}
-				})
-			}
-			for _, j := range jobs {
-				queue <- j
-			}
-			close(queue)
-			workers.Wait()
-			if took := time.Since(begin); took > 50*time.Second {
-				t.Fatalf("the load took %s: allowances were renewed meanwhile, so that nothing can be said", took)
-			}
-
-			for v, visitor := range c.visitors {
-				for z, zone := range zones {
-					if got := allowed[[2]int{v, z}]; got != zone.events {
-						t.Errorf("%s was let through %d times to %s, want %d", visitor.name, got, zone.paths[0], zone.events)
-					}
-				}
-				if got := allowed[[2]int{v, len(zones)}]; got != free*len(webhooks) {
-					t.Errorf("%s was let through %d times to the webhooks, want all %d: payment providers are never limited",
-						visitor.name, got, free*len(webhooks))
-				}
-			}
-			arrived := map[string]int{}
-			s.mu.Lock()
-			for _, r := range s.seen {
-				arrived[r.URL.Path]++
-			}
-			s.mu.Unlock()
-			for _, zone := range zones {
-				sum := 0
-				for _, p := range zone.paths {
-					sum += arrived[p]
-				}
-				if want := zone.events * len(c.visitors); sum != want {
-					t.Errorf("%d requests to %s and its like reached the backend, want %d", sum, zone.paths[0], want)
-				}
-			}
+			checkAllowed(t, s, c.visitors, sendAtOnce(t, s, c.visitors))
 			for _, zone := range zones {
 				if r, _ := s.do(t, c.stranger.request(zone.paths[0])); r.StatusCode != http.StatusOK {
 					t.Errorf("%s got %d from %s, want 200", c.stranger.name, r.StatusCode, zone.paths[0])
 				}
 			}
 		})
+	}
+}
+
+// surplus is how many requests each visitor sends to a zone beyond its allowance, free how many to each webhook.
+const surplus, free = 8, 35
+
+// job is the n-th request of a visitor to a zone; zone len(zones) is the webhooks.
+type job struct{ visitor, zone, n int }
+
+// sendAtOnce sends all requests of all visitors in a random order and counts those that are answered, by visitor and
+// zone. Every other answer must be a refusal.
+func sendAtOnce(t *testing.T, s *site, visitors []visitor) map[[2]int]int {
+	t.Helper()
+	var jobs []job
+	for v := range visitors {
+		for z, zone := range zones {
+			for n := range zone.events + surplus {
+				jobs = append(jobs, job{v, z, n})
+			}
+		}
+		for n := range free * len(webhooks) {
+			jobs = append(jobs, job{v, len(zones), n})
+		}
+	}
+	rand.Shuffle(len(jobs), func(i, j int) { jobs[i], jobs[j] = jobs[j], jobs[i] })
+
+	queue := make(chan job)
+	var mu sync.Mutex
+	allowed := map[[2]int]int{}
+	var workers sync.WaitGroup
+	begin := time.Now()
+	for range 16 {
+		workers.Go(func() {
+			for j := range queue {
+				paths := webhooks
+				if j.zone < len(zones) {
+					paths = zones[j.zone].paths
+				}
+				path := paths[j.n%len(paths)]
+				r, _, err := s.send(visitors[j.visitor].request(path))
+				switch {
+				case err != nil:
+					t.Errorf("%s to %s: %v", visitors[j.visitor].name, path, err)
+				case r.StatusCode == http.StatusOK:
+					mu.Lock()
+					allowed[[2]int{j.visitor, j.zone}]++
+					mu.Unlock()
+				default:
+					checkRefusal(t, r, visitors[j.visitor].name+" to "+path)
+				}
+			}
+		})
+	}
+	for _, j := range jobs {
+		queue <- j
+	}
+	close(queue)
+	workers.Wait()
+	if took := time.Since(begin); took > 50*time.Second {
+		t.Fatalf("the load took %s: allowances were renewed meanwhile, so that nothing can be said", took)
+	}
+	return allowed
+}
+
+// checkAllowed compares what was answered, and what reached the backend, with each visitor's allowance.
+func checkAllowed(t *testing.T, s *site, visitors []visitor, allowed map[[2]int]int) {
+	t.Helper()
+	for v, visitor := range visitors {
+		for z, zone := range zones {
+			if got := allowed[[2]int{v, z}]; got != zone.events {
+				t.Errorf("%s was let through %d times to %s, want %d", visitor.name, got, zone.paths[0], zone.events)
+			}
+		}
+		if got := allowed[[2]int{v, len(zones)}]; got != free*len(webhooks) {
+			t.Errorf("%s was let through %d times to the webhooks, want all %d: payment providers are never limited",
+				visitor.name, got, free*len(webhooks))
+		}
+	}
+	arrived := map[string]int{}
+	s.mu.Lock()
+	for _, r := range s.seen {
+		arrived[r.URL.Path]++
+	}
+	s.mu.Unlock()
+	for _, zone := range zones {
+		sum := 0
+		for _, p := range zone.paths {
+			sum += arrived[p]
+		}
+		if want := zone.events * len(visitors); sum != want {
+			t.Errorf("%d requests to %s and its like reached the backend, want %d", sum, zone.paths[0], want)
+		}
 	}
 }
 

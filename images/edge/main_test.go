@@ -184,7 +184,7 @@ func start(t *testing.T, name string) *site {
 	s := &site{address: "127.0.0.1:" + port}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		s.seen = append(s.seen, r.Clone(context.Background()))
+		s.seen = append(s.seen, r.Clone(context.WithoutCancel(r.Context())))
 		s.mu.Unlock()
 		answer(w, r)
 	}))

@@ -65,23 +65,7 @@ func TestNoRequestIsLostWhileConfigurationsAreLoaded(t *testing.T) {
 		crowd.Go(func() {
 			defer transport.CloseIdleConnections()
 			for n := 0; ctx.Err() == nil; n++ {
-				order := fmt.Sprintf("order %d of visitor %d", n, visitor)
-				request, err := http.NewRequest(http.MethodPost, "http://shop.example/api/v1/cart", strings.NewReader(order))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				response, err := client.Do(request)
-				if err != nil {
-					t.Errorf("%s: %v", order, err)
-					time.Sleep(100 * time.Millisecond)
-					continue
-				}
-				answer, err := io.ReadAll(response.Body)
-				_ = response.Body.Close()
-				if err != nil || string(answer) != order {
-					t.Errorf("%s: status %d, %q, %v", order, response.StatusCode, answer, err)
-				}
+				sendOrder(t, client, fmt.Sprintf("order %d of visitor %d", n, visitor))
 				sent[kind].Add(1)
 				time.Sleep(time.Millisecond)
 			}
@@ -103,6 +87,21 @@ func TestNoRequestIsLostWhileConfigurationsAreLoaded(t *testing.T) {
 		if kind == 0 && dialed > 3*2*(loads+1) {
 			t.Errorf("%s: %d connections of three visitors: they are not kept", name, dialed)
 		}
+	}
+}
+
+// sendOrder posts an order, which comes back as the answer.
+func sendOrder(t *testing.T, client *http.Client, order string) {
+	t.Helper()
+	response, err := client.Post("http://shop.example/api/v1/cart", "text/plain", strings.NewReader(order))
+	if err != nil {
+		t.Errorf("%s: %v", order, err)
+		time.Sleep(100 * time.Millisecond)
+		return
+	}
+	defer response.Body.Close()
+	if answer, err := io.ReadAll(response.Body); err != nil || string(answer) != order {
+		t.Errorf("%s: status %d, %q, %v", order, response.StatusCode, answer, err)
 	}
 }
 

@@ -146,8 +146,6 @@ func backups(t *testing.T, w *env) {
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")
 
 	restored(t, w)
-	inMaintenance(t, w)
-	backupFaults(t, w)
 }
 
 // shows waits for the time of a backup on the admin page, for a minute at most.

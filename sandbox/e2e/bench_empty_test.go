@@ -153,7 +153,7 @@ func median(of []time.Duration) time.Duration {
 // compiled beforehand, and they take turns. It also tells how much memory the program takes, and what declared hosts
 // add to a preview.
 func BenchmarkEmpty(b *testing.B) {
-	w := newEnv(b)
+	w := newEnv(b, chosen.sandbox)
 	w.up()
 	empty := newProject(w, "empty", emptyProgram)
 	nodes := newProject(w, "nodes", nodesProgram)

@@ -29,7 +29,7 @@ for f in *.json; do s=${f%.json}; case $s in momentstudio-postgres|momentstudio-
 // posts the very same definitions to the engine. Host, images and data are there already in both cases: Hetzner's
 // part is nobody's doing.
 func BenchmarkServices(b *testing.B) {
-	w := newEnv(b)
+	w := newEnv(b, chosen.sandbox)
 	began := time.Now()
 	w.up()
 	first := time.Since(began)

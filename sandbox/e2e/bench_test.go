@@ -13,7 +13,7 @@ import (
 // and compares what visitors notice of it with a release that stops the old tasks first, as the
 // procedure before this program did. All of it in one sandbox, so that the figures stand side by side.
 func BenchmarkRelease(b *testing.B) {
-	w := newEnv(b)
+	w := newEnv(b, chosen.sandbox)
 	w.up()
 	w.openToCrowd()
 	for n := range b.N {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -29,7 +30,8 @@ var groups = []group{
 		{name: "the edge limits each visitor, whatever headers say", run: limits},
 		{name: "containers cannot reach the metadata service", run: metadata},
 		{name: "a second up changes nothing", run: secondUp},
-		{name: "previews are clean, also after a refresh and from another clone", run: previews},
+		{name: "previews are clean, also after a refresh", run: previews},
+		{name: "another clone previews no change", run: otherClone, full: true},
 		{name: "a preview opens no connection to the host", run: previewDialsNobody},
 		{name: "the state holds no secret in clear text", run: stateHoldsNoSecret},
 		{name: "no config value replaces a resource that holds data", run: textsReplaceNothing},
@@ -64,8 +66,14 @@ var groups = []group{
 	}},
 	{"data", []step{
 		{name: "backups are read back from each destination and can be restored", run: backups},
-		{name: "overdue and damaged backups are reported", run: notices},
-		{name: "lost data are restored, and impossible restores are refused", run: restores},
+		{name: "a backup in maintenance is shown when the maintenance ends", run: inMaintenance, full: true},
+		{name: "a destination that fails or is damaged fails its own backup only", run: backupFaults, full: true},
+		{name: "overdue backups are reported", run: notices},
+		{name: "damaged backups are reported", run: damagedBackups, full: true},
+		{name: "impossible restores are refused", run: restoreRefusals, full: true},
+		{name: "lost data are restored, and a restore can be undone", run: restores},
+		{name: "a killed restore is continued", run: restoreKilled, full: true},
+		{name: "archives of the old scripts are restored", run: restoreArchives, full: true},
 		{name: "a drill proves the newest backup and leaves nothing", run: drills},
 		{name: "a full-size shop is backed up, verified and drilled", run: scale, full: true},
 		{name: "an unreachable or full destination fails its own backup only", run: badDestinations, full: true},
@@ -83,24 +91,41 @@ var groups = []group{
 // recording is what MOMENTSTUDIO_RECORD runs instead of the groups.
 var recording = group{"plans", []step{{name: "the plans of many changes are recorded", run: plans}}}
 
-// TestStack runs the chosen groups on one stack. A failing step ends its group; the next group starts on a stack that
-// is brought back, or made again.
+// onSecondStack are the groups that run on the second of two stacks. Both halves take about as long.
+var onSecondStack = []string{"recovery", "data"}
+
+// TestStack runs the chosen groups, on one stack or on two side by side. A failing step ends its group; the next group
+// starts on a stack that is brought back, or made again.
 func TestStack(t *testing.T) {
-	var run []group
+	if record != "" {
+		w := newEnv(t, chosen.sandbox)
+		w.buildEdited()
+		t.Run(recording.name, func(t *testing.T) { w.runGroup(t, recording) })
+		return
+	}
+	halves := make([][]group, 2)
 	for _, name := range chosen.groups {
 		at := slices.IndexFunc(groups, func(g group) bool { return g.name == name })
 		if at < 0 {
 			t.Fatalf("group %q has no steps", name)
 		}
-		run = append(run, groups[at])
+		half := 0
+		if chosen.stacks == 2 && slices.Contains(onSecondStack, name) {
+			half = 1
+		}
+		halves[half] = append(halves[half], groups[at])
 	}
-	w := newEnv(t)
-	if record != "" {
-		run = []group{recording}
-		w.buildEdited()
-	}
-	for _, g := range run {
-		t.Run(g.name, func(t *testing.T) { w.runGroup(t, g) })
+	for n, half := range halves {
+		if len(half) == 0 {
+			continue
+		}
+		t.Run("stack "+strconv.Itoa(n+1), func(t *testing.T) {
+			t.Parallel()
+			w := newEnv(t, chosen.sandbox+n)
+			for _, g := range half {
+				t.Run(g.name, func(t *testing.T) { w.runGroup(t, g) })
+			}
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -62,19 +63,13 @@ func (w *env) runUnit(name string) (string, bool) {
 	return w.host("journalctl -u momentstudio-" + name + ".service -o cat --since '" + since + "'"), result == "success"
 }
 
-// notices look at backups that are too old or damaged, and at who is told.
+// notices look at backups that are too old, and at who is told.
 func notices(t *testing.T, w *env) {
-	hook := newWebhook(t, w)
 	timers := w.host("systemctl list-timers --all --no-pager")
 	for _, name := range []string{"backup", "backup-age", "backup-sample", "backup-check", "prune"} {
 		if !strings.Contains(timers, "momentstudio-"+name+".timer") {
 			t.Errorf("no timer %s:\n%s", name, timers)
 		}
-	}
-	out, ok := w.runUnit("backup-check")
-	if !ok || strings.Count(out, "was restored into a new Postgres") != 4 || strings.Count(out,
-		"--read-data finds no fault") != 4 {
-		t.Errorf("the whole check:\n%s", tail(out, 30))
 	}
 	if out, ok := w.runUnit("backup-age"); !ok || !strings.Contains(out, "the newest verified backup is") {
 		t.Errorf("the age:\n%s", out)
@@ -84,13 +79,11 @@ func notices(t *testing.T, w *env) {
 		t.Errorf("studio status: %v\n%s", err, out)
 	}
 
-	w.host("cp -p " + backupSecret + " /var/tmp/backup.json; cp -p /mnt/momentstudio/backups/status.json " +
-		"/var/tmp/status.json")
+	hook, back := notifyWebhook(t, w)
+	defer back()
+	w.host("cp -p /mnt/momentstudio/backups/status.json /var/tmp/status.json")
 	w.host(`python3 - <<'P'
 import json
-p='` + backupSecret + `'
-s=json.load(open(p)); s['notify']={'webhook':'` + hook.URL + `/hook','mail':{}}
-open(p,'w').write(json.dumps(s))
 p='/mnt/momentstudio/backups/status.json'
 s=json.load(open(p)); s['verified']['started']='2026-01-01T00:00:00Z'
 open(p,'w').write(json.dumps(s))
@@ -106,8 +99,36 @@ P`)
 		t.Errorf("studio status of a host that is not well: %v\n%s", err, tail(out, 20))
 	}
 	w.host("mv /var/tmp/status.json /mnt/momentstudio/backups/status.json; systemctl reset-failed")
+	back()
+	if out, err := w.studio("status"); err != nil {
+		t.Errorf("studio status of a host that is well again: %v\n%s", err, tail(out, 20))
+	}
+}
 
-	// A damaged repository is found by the check, and told.
+// notifyWebhook makes the host tell a webhook of what fails, until back is called.
+func notifyWebhook(t *testing.T, w *env) (hook *webhook, back func()) {
+	t.Helper()
+	hook = newWebhook(t, w)
+	w.host("cp -p " + backupSecret + " /var/tmp/backup.json")
+	w.host(`python3 - <<'P'
+import json
+p='` + backupSecret + `'
+s=json.load(open(p)); s['notify']={'webhook':'` + hook.URL + `/hook','mail':{}}
+open(p,'w').write(json.dumps(s))
+P`)
+	var once sync.Once
+	return hook, func() { once.Do(func() { w.host("mv /var/tmp/backup.json " + backupSecret) }) }
+}
+
+// damagedBackups are found by the monthly check, and told.
+func damagedBackups(t *testing.T, w *env) {
+	out, ok := w.runUnit("backup-check")
+	if !ok || strings.Count(out, "was restored into a new Postgres") != 4 || strings.Count(out,
+		"--read-data finds no fault") != 4 {
+		t.Errorf("the whole check:\n%s", tail(out, 30))
+	}
+	hook, back := notifyWebhook(t, w)
+	defer back()
 	w.host("f=$(find /mnt/momentstudio/backups/restic/data -type f | head -1); cp -p $f /var/tmp/pack; chmod u+w $f; " +
 		"printf x | dd of=$f bs=1 seek=100 conv=notrunc status=none; echo $f > /var/tmp/pack-path")
 	out, ok = w.runUnit("backup-check")
@@ -117,8 +138,8 @@ P`)
 		explains(t, "a byte of a destination has changed", told("hostops", out))
 	}
 	hook.gets(t, w, "momentstudio-backup-check.service", "failed")
-	w.host("mv /var/tmp/pack $(cat /var/tmp/pack-path); mv /var/tmp/backup.json " + backupSecret +
-		"; systemctl reset-failed")
+	w.host("mv /var/tmp/pack $(cat /var/tmp/pack-path); systemctl reset-failed")
+	back()
 	if out, err := w.studio("status"); err != nil {
 		t.Errorf("studio status of a host that is well again: %v\n%s", err, tail(out, 20))
 	}

@@ -17,6 +17,7 @@ type options struct {
 	full          bool     // E2E_FULL: all faults and the full load
 	reuse         bool     // E2E_REUSE: use a stack that is up, and keep it at the end
 	sandbox       int      // E2E_SANDBOX: a digit; runs with different ones share nothing, their drills included
+	stacks        int      // E2E_STACKS: 2 deals the groups onto two stacks side by side, of this sandbox and the next
 	record        string   // MOMENTSTUDIO_RECORD: record plans below this directory instead of running groups
 	interruptions int      // E2E_INTERRUPTIONS: how many updates are killed
 	seed          uint64   // E2E_SEED: repeats the random choices of a run that logged this seed
@@ -54,6 +55,7 @@ func readOptions(get func(string) string) (options, error) {
 		}
 	}
 	o.sandbox = number("E2E_SANDBOX", 0, 9)
+	o.stacks = max(number("E2E_STACKS", 1, 2), 1)
 	o.interruptions = number("E2E_INTERRUPTIONS", 1, 10_000)
 	if text := get("E2E_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
@@ -72,6 +74,7 @@ func TestMain(m *testing.M) {
 			_ = os.Unsetenv(name)
 		}
 	}
+	_ = os.Setenv("PULUMI_DEBUG_COMMANDS", "true") // without it this CLI does not know --event-log
 	var err error
 	if chosen, err = readOptions(os.Getenv); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -107,6 +110,7 @@ func TestOptionsAreReadAndChecked(t *testing.T) {
 			nil,
 			`there is no group "sight", only site, releases, review, recovery, data, lifecycle`,
 		},
+		{"three stacks", map[string]string{"E2E_STACKS": "3"}, nil, "E2E_STACKS"},
 		{"a sandbox that is no digit", map[string]string{"E2E_SANDBOX": "12"}, nil, "E2E_SANDBOX"},
 		{"a seed that is no number", map[string]string{"E2E_SEED": "x"}, nil, "E2E_SEED"},
 		{"a number of interruptions below 1", map[string]string{"E2E_INTERRUPTIONS": "0"}, nil, "E2E_INTERRUPTIONS"},

@@ -36,7 +36,10 @@ func newDesk(t *testing.T) *desk {
 		"HCLOUD_TOKEN="+strings.Repeat("0", 64), "CLOUDFLARE_API_TOKEN="+strings.Repeat("0", 40),
 		// Whoever is dialled here is nobody: the test fails instead of reaching a cloud.
 		"HTTPS_PROXY=http://127.0.0.1:9", "HTTP_PROXY=http://127.0.0.1:9", "GOFLAGS=-mod=mod", "GOPROXY=off")
+	program := filepath.Join(t.TempDir(), "program")
 	d.run(t, "go", "build", "-o", d.studio, "./cmd/studio")
+	d.run(t, "go", "build", "-o", program, ".")
+	useBuiltProgram(t, s, program)
 	return d
 }
 

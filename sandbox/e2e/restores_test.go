@@ -85,22 +85,12 @@ func restores(t *testing.T, w *env) {
 	const asset = "(SELECT id FROM media_assets ORDER BY created_at LIMIT 1)"
 	w.sql("INSERT INTO media_jobs (id, asset_id, job_type, status) VALUES (gen_random_uuid(), " + asset +
 		", 'ingest', 'processing')")
-	// A backup that a newer release would have made.
-	revision := w.sql("SELECT version_num FROM alembic_version")
-	w.sql("UPDATE alembic_version SET version_num = '9999_to_come'")
-	w.mustBackUp()
-	w.sql("UPDATE alembic_version SET version_num = '" + revision + "'")
-	listed := strings.Fields(w.mustRestore("list"))
-	newer := listed[len(listed)-3]
 	w.mustBackUp()
 	w.sql("DELETE FROM media_jobs WHERE status = 'processing'")
 	rows, files := w.rows(), w.files()
 	if !strings.Contains(files, "uploads/") || rows["users"] == "" {
 		t.Fatalf("there is nothing to lose:\n%s\n%v", files, rows)
 	}
-
-	restoreRefusals(t, w, newer)
-	w.holds("after the refusals", rows, files)
 
 	// Everything is lost, and something else is there.
 	w.host("rm -rf /mnt/momentstudio/uploads/* /mnt/momentstudio/private_uploads/* && touch " +
@@ -138,13 +128,24 @@ func restores(t *testing.T, w *env) {
 		"WHERE datname LIKE 'adrianaart_%'"); left != "" {
 		t.Errorf("after the drop there is still %s", left)
 	}
-
-	restoreKilled(t, w, rows, files)
-	restoreArchive(t, w, rows, files)
+	w.mustRestore("--backup latest --from rest --yes")
+	w.holds("after the second restore", rows, files)
+	w.mustRestore("drop")
 }
 
 // restoreRefusals are told by their exit codes, before anything is stopped.
-func restoreRefusals(t *testing.T, w *env, newer string) {
+func restoreRefusals(t *testing.T, w *env) {
+	// A backup that a newer release would have made.
+	revision := w.sql("SELECT version_num FROM alembic_version")
+	w.sql("UPDATE alembic_version SET version_num = '9999_to_come'")
+	w.mustBackUp()
+	w.sql("UPDATE alembic_version SET version_num = '" + revision + "'")
+	listed := strings.Fields(w.mustRestore("list"))
+	newer := listed[len(listed)-3]
+	w.mustBackUp()
+	rows, files := w.rows(), w.files()
+	defer func() { w.holds("after the refusals", rows, files) }()
+
 	spec := w.backupSpec()
 	const local = "/mnt/momentstudio/backups/restic"
 	// Also those before it: an append-only destination keeps the keys of earlier generations.
@@ -197,7 +198,11 @@ func restoreRefusals(t *testing.T, w *env, newer string) {
 }
 
 // restoreKilled ends restores at their worst moments.
-func restoreKilled(t *testing.T, w *env, rows map[string]string, files string) {
+func restoreKilled(t *testing.T, w *env) {
+	w.mustBackUp()
+	rows, files := w.rows(), w.files()
+	w.sql("TRUNCATE media_assets, support_messages CASCADE")
+	w.host("rm -rf /mnt/momentstudio/uploads/*")
 	lostRows, lostFiles := w.rows(), w.files()
 	killAt := func(moment string) {
 		t.Helper()
@@ -238,13 +243,10 @@ func restoreKilled(t *testing.T, w *env, rows map[string]string, files string) {
 	w.holds("after the drop", rows, files)
 }
 
-// restoreArchive takes what the old scripts made.
-func restoreArchive(t *testing.T, w *env, rows map[string]string, files string) {
-	names := []string{"backup-20260101T000000Z.tar.gz"}
-	if full {
-		names = append(names, "dev-backup-20260101T000000Z.tar.gz")
-	}
-	for _, name := range names {
+// restoreArchives takes what the old scripts made.
+func restoreArchives(t *testing.T, w *env) {
+	rows, files := w.rows(), w.files()
+	for _, name := range []string{"backup-20260101T000000Z.tar.gz", "dev-backup-20260101T000000Z.tar.gz"} {
 		notes := "timestamp_utc=20260101T000000Z\\ngit_rev=0123456\\n"
 		if strings.HasPrefix(name, "dev") {
 			notes += "source=dev\\n"

@@ -134,7 +134,6 @@ func shownWithSecrets(t *testing.T, w *env) map[string]string {
 		"the preview's text": w.mustPulumi("preview", "--diff"),
 		"the preview's JSON": w.mustPulumi("preview", "--json"),
 	}
-	t.Setenv("PULUMI_DEBUG_COMMANDS", "true") // without it this CLI does not know --event-log
 	events := filepath.Join(t.TempDir(), "events.json")
 	w.mustPulumi("preview", "--event-log", events)
 	text, err := os.ReadFile(events)

@@ -211,7 +211,10 @@ func previews(t *testing.T, w *env) {
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")
 	w.mustPulumi("refresh", "--yes", "--skip-preview")
 	w.mustPulumi("preview", "--diff", "--expect-no-changes")
+}
 
+// otherClone previews and refreshes from a clone that no update ran in.
+func otherClone(t *testing.T, w *env) {
 	first := w.s.Project
 	w.s.Project = clone(t)
 	defer func() { w.s.Project = first }()

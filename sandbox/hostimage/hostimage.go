@@ -18,7 +18,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"github.com/prekzursil/momentstudio-infra/sandbox/filelock"
 )
 
 // Suite is the Debian release of the hosts, the one that production runs.
@@ -65,7 +66,7 @@ func Ensure(ctx context.Context, o Options) (string, error) {
 	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
 		return "", fmt.Errorf("host image: %w", err)
 	}
-	unlock, err := lock(filepath.Join(o.CacheDir, "host.lock"))
+	unlock, err := filelock.Lock(ctx, filepath.Join(o.CacheDir, "host.lock"))
 	if err != nil {
 		return "", err
 	}
@@ -176,17 +177,4 @@ func recipe() (string, error) {
 		return "", fmt.Errorf("host image: read recipe: %w", err)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:12], nil
-}
-
-// lock makes parallel builds wait for one another.
-func lock(path string) (func(), error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("host image: %w", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("host image: lock %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
 }

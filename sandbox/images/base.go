@@ -14,10 +14,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/prekzursil/momentstudio-infra/sandbox/filelock"
 )
 
 // epoch is the only time stamp in the images: 1 January 2026, UTC.
@@ -126,7 +127,7 @@ func base(ctx context.Context, o Options) (v1.Layer, error) {
 	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
 		return nil, fmt.Errorf("create image cache: %w", err)
 	}
-	unlock, err := lock(filepath.Join(o.CacheDir, "lock"))
+	unlock, err := filelock.Lock(ctx, filepath.Join(o.CacheDir, "lock"))
 	if err != nil {
 		return nil, fmt.Errorf("lock image cache: %w", err)
 	}
@@ -293,19 +294,6 @@ func aptOptions(ctx context.Context) []string {
 		}
 	}
 	return options
-}
-
-// lock waits for the exclusive use of a cache directory by this process.
-func lock(path string) (func(), error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	// Closing the file drops the lock.
-	return func() { _ = f.Close() }, nil
 }
 
 // counter counts the bytes written to it.

@@ -19,6 +19,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/prekzursil/momentstudio-infra/sandbox/filelock"
 	"github.com/prekzursil/momentstudio-infra/sandbox/hostimage"
 	"github.com/prekzursil/momentstudio-infra/sandbox/images"
 	"github.com/prekzursil/momentstudio-infra/sandbox/toolchain"
@@ -54,6 +55,15 @@ func (s Settings) Prepare(ctx context.Context, log io.Writer) (Result, error) {
 		}
 	}
 	refs := map[string]string{}
+	if err := os.MkdirAll(s.Cache, 0o755); err != nil {
+		return r, fmt.Errorf("prepare the sandbox: %w", err)
+	}
+	// Sandboxes that are made side by side build once.
+	unlock, err := filelock.Lock(ctx, filepath.Join(s.Cache, "prepare.lock"))
+	if err != nil {
+		return r, fmt.Errorf("prepare the sandbox: %w", err)
+	}
+	defer unlock()
 	for _, step := range []func() error{
 		phase("prepare the machine", func() error { return s.prepare(ctx, log) }),
 		phase("build the Pulumi engine and its plugins", func() (err error) { r.Tools, err = s.tools(ctx, log); return err }),

@@ -139,7 +139,7 @@ func (s store) serve(ctx context.Context) error {
 		Ports: []string{s.Address}, CertFile: s.CertFile, KeyFile: s.KeyFile,
 		MaxConnections: 1000, MaxRequests: 1000, MultipartMaxParts: 10000,
 		Quiet: true, KeepAlive: true, DisableACLs: true,
-		S3Options: []s3api.Option{s3api.WithOnListen(func() { fmt.Println(serving) })},
+		S3Options: []s3api.Option{s3api.WithOnListen(func() { fmt.Fprintln(os.Stdout, serving) })},
 	})
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -153,14 +153,14 @@ func (s store) makeBucket(ctx context.Context, backend *posix.Posix, bucket stri
 	if err != nil {
 		return err
 	}
-	//nolint:revive,staticcheck // the server's own key
+	//nolint:staticcheck // the server's own key
 	ctx = context.WithValue(ctx, "bucket-owner", auth.Account{Access: s.Owner.Access})
 	err = backend.CreateBucket(ctx, &s3.CreateBucketInput{
 		Bucket:                    &bucket,
 		CreateBucketConfiguration: &types.CreateBucketConfiguration{},
 	}, owner)
 	var known s3err.S3Error
-	if err != nil && !(errors.As(err, &known) && known.BaseError().Code == "BucketAlreadyOwnedByYou") {
+	if err != nil && (!errors.As(err, &known) || known.BaseError().Code != "BucketAlreadyOwnedByYou") {
 		return err
 	}
 	return backend.PutBucketVersioning(ctx, bucket, types.BucketVersioningStatusEnabled)

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -205,29 +204,4 @@ func hashFile(sum io.Writer, root, path string) error {
 	fmt.Fprintf(sum, "%s %d\n", filepath.ToSlash(relative), len(content))
 	_, err = sum.Write(content)
 	return err
-}
-
-// lock takes an exclusive lock on a file and gives up when ctx ends. The kernel drops the
-// lock with the process, so a killed build blocks nobody.
-func lock(ctx context.Context, path string) (func(), error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { _ = file.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			_ = file.Close()
-			return nil, err
-		}
-		select {
-		case <-ctx.Done():
-			_ = file.Close()
-			return nil, ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }

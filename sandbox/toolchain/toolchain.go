@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/prekzursil/momentstudio-infra/sandbox/filelock"
 )
 
 // Plugin names a provider plugin and the version under which the engine looks for it, which
@@ -99,9 +101,9 @@ func Ensure(ctx context.Context, o Options) (Toolchain, error) {
 	if err := os.MkdirAll(o.InstallDir, 0o755); err != nil {
 		return Toolchain{}, fmt.Errorf("create install directory: %w", err)
 	}
-	unlock, err := lock(ctx, filepath.Join(o.InstallDir, "lock"))
+	unlock, err := filelock.Lock(ctx, filepath.Join(o.InstallDir, "lock"))
 	if err != nil {
-		return Toolchain{}, fmt.Errorf("lock %s: %w", o.InstallDir, err)
+		return Toolchain{}, err
 	}
 	defer unlock()
 
