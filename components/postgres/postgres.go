@@ -82,7 +82,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 12, StartPeriod: 2 * time.Minute,
 		},
 		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: 2 * time.Minute,
-		Caps:     []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID"},
+		// CAP_KILL: the engine's init passes the stop signal on to the server, which is another user.
+		Caps:     []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"},
 		Converge: 3 * time.Minute, After: []pulumi.StringInput{args.Applied},
 	}, pulumi.Parent(p))
 	if err != nil {

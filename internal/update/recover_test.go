@@ -105,7 +105,8 @@ func TestRecoverDropsNoRecordOfDataUnasked(t *testing.T) {
 		t.Errorf("the state was touched: %q", p.Calls("pulumi"))
 	}
 
-	if err := update.Recover(t.Context(), c, update.RecoverOptions{Apply: true, Forget: []string{"host-data"}}); err != nil {
+	given := update.RecoverOptions{Apply: true, Forget: []string{"host-data"}}
+	if err := update.Recover(t.Context(), c, given); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if refreshes := p.Calls("pulumi refresh"); len(refreshes) != 1 ||

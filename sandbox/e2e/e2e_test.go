@@ -44,8 +44,8 @@ type env struct {
 	sftpPause      atomic.Int64 // of the SFTP server before each read, in nanoseconds
 }
 
-// newEnv prepares the n-th of the tests' own sandboxes, which is removed at the end of the test unless E2E_REUSE keeps it. Its name
-// and home are fixed, so that the next run finds it.
+// newEnv prepares the n-th of the tests' own sandboxes, which is removed at the end of the test unless E2E_REUSE keeps
+// it. Its name and home are fixed, so that the next run finds it.
 func newEnv(t testing.TB, n int) *env {
 	t.Helper()
 	s, err := runner.FromEnvironment(clone(t))

@@ -54,6 +54,7 @@ var groups = []group{
 		{name: "two updates take turns, and undo changes made on the host", run: turns},
 		{name: "drift is found and named, and its commands revert it", run: drifts},
 		{name: "the state in the bucket survives its faults", run: stateFaults},
+		{name: "every service ends by itself when an update restarts it", run: cleanStops},
 		{name: "a database crash stops no other part of the shop", run: databaseCrash},
 		{name: "interrupted updates end as undisturbed ones", run: interruptions},
 		{name: "a power cut in a backup or a restore loses nothing", run: powerCuts, full: true},

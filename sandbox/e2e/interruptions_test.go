@@ -68,7 +68,7 @@ func killedChanges(w *env) []*change {
 func interruptions(t *testing.T, w *env) {
 	number := 3
 	if full {
-		number = 100
+		number = 60 // with another seed each night; a group has an hour
 	}
 	if chosen.interruptions > 0 {
 		number = chosen.interruptions

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hetznercloud/hcloud-go/v2/hcloud"
 )
 
 // site is a visitor outside the host, who trusts the test CA.
@@ -34,11 +36,13 @@ type answer struct {
 
 func (w *env) address() string {
 	w.t.Helper()
-	out, err := w.s.Outputs(w.ctx, w.tools)
-	if err != nil || out.Address == "" {
-		w.t.Fatalf("the stack's address: %q, %v", out.Address, err)
+	found, err := w.hetzner().PrimaryIP.AllWithOpts(w.ctx, hcloud.PrimaryIPListOpts{
+		ListOpts: hcloud.ListOpts{LabelSelector: "stack=" + w.s.Stack},
+	})
+	if err != nil || len(found) != 1 {
+		w.t.Fatalf("the stack has %d addresses, want one: %v", len(found), err)
 	}
-	return out.Address
+	return found[0].IP.String()
 }
 
 func newSite(t testing.TB, w *env) *site {

@@ -29,7 +29,7 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 	if err != nil {
 		return err
 	}
-	hcloud, flare, err := s.newClouds(ca, hostImage)
+	hcloud, flare, err := s.newClouds(ca, hostImage) //nolint:contextcheck // an API ends when it is closed
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,9 @@ func (s Settings) Serve(ctx context.Context, hostImage string) error {
 	}
 	defer func() {
 		stopStore()
-		_ = <-storeEnded // the shutdown below reports its own error
+		for range storeEnded { // until it is closed
+			continue
+		}
 	}()
 	log.Printf("S3 store on %s", s.address(s3Port))
 

@@ -35,7 +35,7 @@ type host struct {
 func (h *host) Run(ctx context.Context, req *pulumirpc.RunRequest) (*pulumirpc.RunResponse, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(h.stop, cancel)()
+	defer context.AfterFunc(h.stop, cancel)() //nolint:contextcheck // the process's end ends the call, too
 
 	env, err := environment(req, h.engine)
 	if err != nil {
@@ -73,7 +73,7 @@ func prepare(ctx context.Context, info *pulumirpc.ProgramInfo) (path string, rem
 	binary, target := option(info, "binary"), option(info, "buildTarget")
 	switch {
 	case binary != "" && target != "":
-		return "", nil, errors.New("Pulumi.yaml: runtime.options: binary and buildTarget cannot both be set")
+		return "", nil, errors.New("in Pulumi.yaml, runtime.options: binary and buildTarget cannot both be set")
 	case binary != "":
 		path, err := find(info.GetRootDirectory(), info.GetProgramDirectory(), binary)
 		return path, keep, err
@@ -110,7 +110,7 @@ func find(root, program, name string) (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("Pulumi.yaml: runtime.options.binary: no executable %q in %s or on PATH; build it first",
+		return "", fmt.Errorf("in Pulumi.yaml, runtime.options.binary: no executable %q in %s or on PATH; build it first",
 			name, root)
 	}
 	return path, nil

@@ -73,7 +73,7 @@ func run() error {
 		return fmt.Errorf("serve: %w", err)
 	}
 	// The engine reads the port from the first line.
-	fmt.Println(server.Port)
+	fmt.Fprintln(os.Stdout, server.Port)
 	if err := <-server.Done; err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}

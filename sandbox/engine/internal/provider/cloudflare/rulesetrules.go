@@ -124,12 +124,12 @@ func objectToAPI(fields map[string]*schema.Schema, object cty.Value) map[string]
 }
 
 func plainToAPI(value cty.Value) any {
-	switch kind := value.Type(); {
-	case kind == cty.String:
+	switch value.Type() {
+	case cty.String:
 		return value.AsString()
-	case kind == cty.Bool:
+	case cty.Bool:
 		return value.True()
-	case kind == cty.Number:
+	case cty.Number:
 		number, _ := value.AsBigFloat().Int64()
 		return number
 	default:
