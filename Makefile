@@ -88,7 +88,7 @@ plans: prepare ## record the plans of many changes again, for the tests of `stud
 	go test ./internal/review -update
 
 .PHONY: bench
-bench: prepare ## a release, the services, previews and updates against what cannot be avoided: parts, a script, an empty program
+bench: prepare ## a release, the services, previews and updates against what cannot be avoided: parts, a script, trivial resources
 	cd sandbox && $(CLEAN) $(TEST_ENV) go test -p 1 -timeout 45m ./e2e -run '^$$' -bench . -benchtime 1x -v
 
 .PHONY: race

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,18 +12,42 @@ import (
 	"time"
 )
 
-// emptyProgram declares nothing.
-const emptyProgram = `package main
+// trivialProgram declares as many resources as it is told to, each a random number that needs nothing.
+const trivialProgram = `package main
 
-import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
 
-func main() { pulumi.Run(func(*pulumi.Context) error { return nil }) }
+	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+func main() {
+	pulumi.Run(func(ctx *pulumi.Context) error {
+		number, err := strconv.Atoi(os.Getenv("RESOURCES"))
+		if err != nil {
+			return err
+		}
+		for n := range number {
+			if _, err := random.NewRandomInteger(ctx, fmt.Sprint("number-", n), &random.RandomIntegerArgs{
+				Min: pulumi.Int(0), Max: pulumi.Int(9),
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
 `
 
 // nodesProgram declares as many hosts as it is told to, by the component that the stack's own host is made with.
 const nodesProgram = `package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -149,60 +174,95 @@ func median(of []time.Duration) time.Duration {
 	return of[len(of)/2]
 }
 
-// BenchmarkEmpty compares the whole stack, which is up and unchanged, with a program that declares nothing; both are
-// compiled beforehand, and they take turns. It also tells how much memory the program takes, and what declared hosts
-// add to a preview.
-func BenchmarkEmpty(b *testing.B) {
+// resources is the number of resources in the stack's state, components and providers aside.
+func (w *env) resources() (n int) {
+	w.t.Helper()
+	var state struct {
+		Deployment struct {
+			Resources []struct {
+				Type   string `json:"type"`
+				Custom bool   `json:"custom"`
+			} `json:"resources"`
+		} `json:"deployment"`
+	}
+	if err := json.Unmarshal([]byte(w.mustPulumi("stack", "export")), &state); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, r := range state.Deployment.Resources {
+		if r.Custom && !strings.HasPrefix(r.Type, "pulumi:") {
+			n++
+		}
+	}
+	return n
+}
+
+// BenchmarkDesk compares what an operator waits for with what cannot be avoided: a preview and an update of the stack,
+// which is up and unchanged, with those of a program of as many trivial resources; and `studio up` with a preview. The
+// programs are compiled beforehand, and they take turns. It also reports what declared hosts add to a preview.
+func BenchmarkDesk(b *testing.B) {
 	w := newEnv(b, chosen.sandbox)
 	w.up()
-	empty := newProject(w, "empty", emptyProgram)
-	nodes := newProject(w, "nodes", nodesProgram)
-	nodes.settings = append(nodes.settings, "HCLOUD_ENDPOINT="+fmt.Sprint(w.configured("endpoints")["hcloud"]))
-	empty.run("up", "--yes", "--skip-preview", "--stack", "empty")
+	number := w.resources()
+	trivial := newProject(w, "trivial", trivialProgram)
+	trivial.settings = append(trivial.settings, fmt.Sprint("RESOURCES=", number))
+	trivial.run("up", "--yes", "--skip-preview", "--stack", "trivial")
 	stack := project{w: w, dir: w.s.Project, program: filepath.Join(w.s.Cache, "bin", "momentstudio-infra")}
 	file := []string{"--stack", w.s.Stack, "--config-file", w.s.ConfigFile()}
 	for range b.N {
-		var ours, none, oursUp, noneUp []time.Duration
-		var most, least int64
+		var ours, least, oursUp, leastUp, studio []time.Duration
+		var memory, leastMemory int64
 		for range 7 {
-			least = max(least, peakOf(empty.program, func() { none = append(none, empty.run("preview", "--stack", "empty")) }))
-			most = max(most, peakOf(stack.program, func() {
-				ours = append(ours,
-					stack.run(append([]string{"preview"}, file...)...))
+			leastMemory = max(leastMemory, peakOf(trivial.program, func() {
+				least = append(least, trivial.run("preview", "--stack", "trivial"))
 			}))
+			memory = max(memory, peakOf(stack.program, func() {
+				ours = append(ours, stack.run(append([]string{"preview"}, file...)...))
+			}))
+			began := time.Now()
+			w.mustUpdate()
+			studio = append(studio, time.Since(began))
 		}
 		for range 5 {
-			noneUp = append(noneUp, empty.run("up", "--yes", "--skip-preview", "--stack", "empty"))
+			leastUp = append(leastUp, trivial.run("up", "--yes", "--skip-preview", "--stack", "trivial"))
 			oursUp = append(oursUp, stack.run(append([]string{"up", "--yes", "--skip-preview"}, file...)...))
 		}
-		if most == 0 || least == 0 {
+		if memory == 0 || leastMemory == 0 {
 			b.Fatal("the programs were not seen")
 		}
-		b.ReportMetric(median(ours).Seconds()/median(none).Seconds(), "preview/empty")
-		b.ReportMetric(median(oursUp).Seconds()/median(noneUp).Seconds(), "up/empty")
-		b.ReportMetric(float64(most)/float64(least), "memory/empty")
-		table := fmt.Sprintf("\n| | the stack | an empty program | ratio |\n|---|---:|---:|---:|\n| preview | %.2f s | "+
-			"%.2f s | %.1f |\n| up that changes nothing | %.2f s | %.2f s | %.1f |\n| memory of the program | %d MB | %d MB | "+
-			"%.1f |\n",
-			median(ours).Seconds(), median(none).Seconds(), median(ours).Seconds()/median(none).Seconds(),
-			median(oursUp).Seconds(), median(noneUp).Seconds(), median(oursUp).Seconds()/median(noneUp).Seconds(), most>>20,
-			least>>20, float64(most)/float64(least))
-		table += "\n| hosts declared | preview | against an empty program | memory of the program |\n|---:|---:|---:|---:|\n"
-		for _, number := range []int{1, 5, 20, 50} {
-			several := nodes
-			several.settings = append(slices.Clone(nodes.settings), fmt.Sprint("NODES=", number))
-			var took []time.Duration
-			var memory int64
-			for range 3 {
-				memory = max(memory, peakOf(nodes.program, func() {
-					took = append(took,
-						several.run("preview", "--stack", "nodes"))
-				}))
-			}
-			ratio := median(took).Seconds() / median(none).Seconds()
-			b.ReportMetric(ratio, fmt.Sprint("preview-of-", number, "-hosts/empty"))
-			table += fmt.Sprintf("| %d | %.2f s | %.1f | %d MB |\n", number, median(took).Seconds(), ratio, memory>>20)
+		table := "\n| | this | against | ratio |\n|---|---:|---:|---:|\n"
+		row := func(name, metric string, this, against time.Duration) {
+			ratio := this.Seconds() / against.Seconds()
+			b.ReportMetric(ratio, metric)
+			table += fmt.Sprintf("| %s | %.2f s | %.2f s | %.1f |\n", name, this.Seconds(), against.Seconds(), ratio)
 		}
-		b.Log(table)
+		row(fmt.Sprintf("preview, against %d trivial resources", number), "preview/trivial", median(ours), median(least))
+		row("`pulumi up` that changes nothing, against the same", "up/trivial", median(oursUp), median(leastUp))
+		row("`studio up` that changes nothing, against a preview", "studio-up/preview", median(studio), median(ours))
+		table += fmt.Sprintf("| memory of the program | %d MB | %d MB | %.1f |\n", memory>>20, leastMemory>>20,
+			float64(memory)/float64(leastMemory))
+		b.Log(table + previewsOfHosts(b, w, median(least)))
 	}
+}
+
+// previewsOfHosts measures previews of a program that declares 1, 5, 20 and 50 hosts, none of them there yet.
+func previewsOfHosts(b *testing.B, w *env, least time.Duration) string {
+	b.Helper()
+	nodes := newProject(w, "nodes", nodesProgram)
+	nodes.settings = append(nodes.settings, "HCLOUD_ENDPOINT="+fmt.Sprint(w.configured("endpoints")["hcloud"]))
+	table := "\n| hosts declared | preview | against the trivial program | memory of the program |\n|---:|---:|---:|---:|\n"
+	for _, number := range []int{1, 5, 20, 50} {
+		several := nodes
+		several.settings = append(slices.Clone(nodes.settings), fmt.Sprint("NODES=", number))
+		var took []time.Duration
+		var memory int64
+		for range 3 {
+			memory = max(memory, peakOf(nodes.program, func() {
+				took = append(took, several.run("preview", "--stack", "nodes"))
+			}))
+		}
+		ratio := median(took).Seconds() / least.Seconds()
+		b.ReportMetric(ratio, fmt.Sprint("preview-of-", number, "-hosts/trivial"))
+		table += fmt.Sprintf("| %d | %.2f s | %.1f | %d MB |\n", number, median(took).Seconds(), ratio, memory>>20)
+	}
+	return table
 }
