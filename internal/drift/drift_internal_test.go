@@ -86,7 +86,9 @@ func setFile(r *hostspec.HostReport, path, mode string, uid int, content string)
 
 func freshReport() hostspec.HostReport {
 	r := hostspec.HostReport{
-		Booted: hour(-12), Paths: map[string]hostspec.PathState{uploads: {Directory: true, Mode: "755"}},
+		Restarts: []hostspec.Restart{
+			{Started: hour(-12)}, {Stopped: hour(-6), Started: hour(-6).Add(time.Minute)},
+		}, Paths: map[string]hostspec.PathState{uploads: {Directory: true, Mode: "755"}},
 		Timers:   []hostspec.TimerState{{Unit: "x.timer", File: "enabled", Active: "active"}},
 		Secrets:  []hostspec.Object{{ID: secretID, Name: "env-1"}, {ID: "other", Name: "of-somebody-else", Foreign: true}},
 		Services: []hostspec.Service{{Name: "momentstudio-backend", Updated: hour(-60)}},
@@ -185,6 +187,12 @@ func hostDrift() []hostCase {
 		{"a task that failed before the update", endedTask(hour(-1), hour(-2), "failed"), "", ""},
 		{"a task of yesterday", endedTask(hour(-50), hour(-25), "failed"), "", ""},
 		{"a task that the boot ended", endedTask(hour(-60), hour(-12).Add(4*time.Minute), "failed"), "", ""},
+		{"a task that a restart of Docker ended", endedTask(hour(-60), hour(-6).Add(time.Second), "failed"), "", ""},
+		{"a task that failed after a restart of Docker", endedTask(hour(-60), hour(-6).Add(3*time.Minute), "failed"), "", ""},
+		{
+			"a task that failed before a restart of Docker", endedTask(hour(-60), hour(-6).Add(-time.Second), "failed"),
+			"task momentstudio-backend: one ended", "",
+		},
 		{
 			"a task that ended long after the boot", endedTask(hour(-60), hour(-12).Add(6*time.Minute), "failed"),
 			"task momentstudio-backend: one ended", "",

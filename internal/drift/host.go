@@ -184,8 +184,15 @@ func ChangedFiles(c engine.Stack, state []byte, report hostspec.HostReport) ([]s
 	return urns, nil
 }
 
-// restless is the time after a boot in which tasks may fail because others are not there yet.
+// restless is the time after a restart in which tasks may fail because others are not there yet.
 const restless = 5 * time.Minute
+
+// byRestart reports whether a task that ended then did so because the host or its Docker engine was restarted.
+func byRestart(r hostspec.HostReport, at time.Time) bool {
+	return slices.ContainsFunc(r.Restarts, func(one hostspec.Restart) bool {
+		return !at.Before(one.Stopped) && at.Before(one.Started.Add(restless))
+	})
+}
 
 const inProgram = "it is the program's: change it there or in the stack's file, then update"
 
@@ -251,7 +258,7 @@ func endedTasks(r hostspec.HostReport, now time.Time) (out []Finding) {
 	for _, s := range r.Services {
 		for _, t := range s.Ended {
 			failed := t.State == "failed" || t.State == "rejected"
-			if !failed || !t.At.After(s.Updated) || t.At.Before(r.Booted.Add(restless)) || now.Sub(t.At) > 24*time.Hour {
+			if !failed || !t.At.After(s.Updated) || byRestart(r, t.At) || now.Sub(t.At) > 24*time.Hour {
 				continue
 			}
 			out = append(out, Finding{

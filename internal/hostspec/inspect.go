@@ -18,7 +18,7 @@ type Inspection struct {
 // HostReport is what a host says of itself. It holds the settings of services, whose values may be secret to others:
 // print names only.
 type HostReport struct {
-	Booted      time.Time             `json:"booted"`
+	Restarts    []Restart             `json:"restarts"` // of the host and of its Docker engine, the last of each
 	Services    []Service             `json:"services"`
 	Foreign     []string              `json:"foreign,omitempty"` // services that the program did not create
 	Secrets     []Object              `json:"secrets"`
@@ -31,6 +31,12 @@ type HostReport struct {
 	Restore     *RestoreState         `json:"restore,omitempty"` // nil: nothing is kept of a restore
 	Health      *Health               `json:"health,omitempty"`
 	Verified    []VerifiedRelease     `json:"verified,omitempty"` // releases that were seen serving, oldest first
+}
+
+// Restart is a start of the host or of its Docker engine. Every task ended with it.
+type Restart struct {
+	Stopped time.Time `json:"stopped,omitzero"` // when the one before began to stop; zero: before all that is known
+	Started time.Time `json:"started"`
 }
 
 // Object is something of Docker's.

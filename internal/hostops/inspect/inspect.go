@@ -26,7 +26,7 @@ import (
 
 // Units is the host's systemd.
 type Units interface {
-	Booted(ctx context.Context) (time.Time, error)
+	Restarts(ctx context.Context) ([]hostspec.Restart, error)
 	Timers(ctx context.Context, units []string) ([]hostspec.TimerState, error)
 	Failed(ctx context.Context) ([]string, error)
 	Scheduled(ctx context.Context) ([]hostspec.Next, error)
@@ -40,7 +40,7 @@ func Run(ctx context.Context, q hostspec.Inspection, root string, units Units) (
 		return r, err
 	}
 	defer engine.Close()
-	if r.Booted, err = units.Booted(ctx); err != nil {
+	if r.Restarts, err = units.Restarts(ctx); err != nil {
 		return r, err
 	}
 	if err := engineReport(ctx, engine, &r); err != nil {

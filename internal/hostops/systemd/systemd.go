@@ -86,18 +86,36 @@ func withBus(ctx context.Context, f func(*dbus.Conn) error) error {
 	return f(c)
 }
 
-// Booted is when systemd began to start the host's units.
-func (Manager) Booted(ctx context.Context) (at time.Time, err error) {
+// Restarts are when systemd began to start the host's units, and when it last started the Docker engine.
+func (Manager) Restarts(ctx context.Context) (all []hostspec.Restart, err error) {
 	err = withBus(ctx, func(c *dbus.Conn) error {
 		text, err := c.GetManagerProperty("UserspaceTimestamp") // "@t 1764500000000000": microseconds
 		if err != nil {
 			return err
 		}
 		micros, err := strconv.ParseInt(text[strings.LastIndexByte(text, ' ')+1:], 10, 64)
-		at = time.UnixMicro(micros)
-		return err
+		if err != nil {
+			return fmt.Errorf("read when the host booted: %w", err)
+		}
+		all = append(all, hostspec.Restart{Started: time.UnixMicro(micros)})
+		docker := hostspec.Restart{}
+		for property, at := range map[string]*time.Time{
+			"ActiveExitTimestamp": &docker.Stopped, "ActiveEnterTimestamp": &docker.Started,
+		} {
+			p, err := c.GetUnitPropertyContext(ctx, "docker.service", property)
+			if err != nil {
+				return fmt.Errorf("read %s of docker.service: %w", property, err)
+			}
+			if micros, ok := p.Value.Value().(uint64); ok && micros > 0 && micros < 1<<62 {
+				*at = time.UnixMicro(int64(micros))
+			}
+		}
+		if !docker.Stopped.IsZero() { // otherwise it was started by the boot
+			all = append(all, docker)
+		}
+		return nil
 	})
-	return at, err
+	return all, err
 }
 
 // Timers reads the state of timers, and which of them or of their services have drop-in files.
