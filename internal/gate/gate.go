@@ -120,6 +120,8 @@ type waiter struct {
 	pinned   map[string]bool
 	progress func(string)
 	last     string
+
+	swarmFailed time.Time // since when the Swarm reports an error; zero: it does not
 }
 
 func (w *waiter) report(stage Stage, err error) {
@@ -158,15 +160,48 @@ func (w *waiter) try(ctx context.Context) (Stage, error) {
 	if err := cloudInitDone(client); err != nil {
 		return CloudInit, err
 	}
-	state, err := run(client, "docker info --format '{{.Swarm.LocalNodeState}}/{{.Swarm.ControlAvailable}}' && test -e "+
-		hostspec.ReadyFile)
+	return Docker, w.swarmReady(client)
+}
+
+// swarmPatience is how long the Swarm may report an error: it starts again by itself when, for example, its address
+// comes up late.
+const swarmPatience = 15 * time.Second
+
+// swarmReady returns nil when the host is the Swarm's manager and its first boot has finished.
+func (w *waiter) swarmReady(client *ssh.Client) error {
+	answer, err := run(client, "docker info --format '{{json .Swarm}}' && test -e "+hostspec.ReadyFile)
 	if err != nil {
-		return Docker, err
+		return err
 	}
-	if strings.TrimSpace(state) != "active/true" {
-		return Docker, fmt.Errorf("the Swarm is %q, want active/true", strings.TrimSpace(state))
+	var swarm struct {
+		LocalNodeState   string
+		ControlAvailable bool
+		Error            string
 	}
-	return "", nil
+	if err := json.Unmarshal([]byte(answer), &swarm); err != nil {
+		return errors.New("docker info printed no JSON about the Swarm")
+	}
+	state := fmt.Errorf("the Swarm is %q, manager %t, want \"active\" and a manager", swarm.LocalNodeState,
+		swarm.ControlAvailable)
+	switch {
+	case swarm.Error != "" || swarm.LocalNodeState == "error" || swarm.LocalNodeState == "locked":
+		state = fmt.Errorf("the Swarm does not start: %s: %s", swarm.LocalNodeState, swarm.Error)
+		if w.swarmFailed.IsZero() {
+			w.swarmFailed = time.Now()
+		}
+		if time.Since(w.swarmFailed) < swarmPatience {
+			return state
+		}
+		return &finalError{
+			state,
+			"remove the cause on the host, then restart Docker there: systemctl restart docker. When the error stays, the " +
+				"Swarm's own state is damaged: raise host.generation, which makes a new server and keeps the data volume",
+		}
+	case swarm.LocalNodeState == "active" && swarm.ControlAvailable:
+		return nil
+	}
+	w.swarmFailed = time.Time{}
+	return state
 }
 
 func (w *waiter) handshake(conn net.Conn, wrong *string) (*ssh.Client, error) {
@@ -188,6 +223,9 @@ func (w *waiter) handshake(conn net.Conn, wrong *string) (*ssh.Client, error) {
 	return ssh.NewClient(c, channels, requests), nil
 }
 
+// cloudInitResult is written when cloud-init ends.
+const cloudInitResult = "/run/cloud-init/result.json"
+
 func cloudInitDone(client *ssh.Client) error {
 	// The exit status repeats what the JSON says, and differs between versions.
 	out, err := run(client, "cloud-init status --format json || true")
@@ -206,6 +244,10 @@ func cloudInitDone(client *ssh.Client) error {
 	case "done", "disabled":
 		return nil
 	case "error":
+		// Its status stays until the next boot, also when the bootstrap was run again with success.
+		if _, err := run(client, "test "+hostspec.ReadyFile+" -nt "+cloudInitResult); err == nil {
+			return nil
+		}
 		log, _ := run(client, "grep -h 'momentstudio-bootstrap:' /var/log/cloud-init-output.log | tail -n 3; journalctl -q "+
 			"--no-pager -n 5 -u momentstudio-data.service -u docker.service -p warning")
 		return &finalError{
