@@ -118,7 +118,7 @@ func (c *Config) validateImages(p *problems) {
 func (c *Config) validateHost(p *problems) {
 	h := c.Host
 	oneOf(p, "host.location", h.Location, "fsn1", "nbg1", "hel1", "ash", "hil", "sin")
-	required(p, "host.serverType", h.ServerType, "a Hetzner server type", "cx32")
+	required(p, "host.serverType", h.ServerType, "a Hetzner server type", "cx33")
 	required(p, "host.image", h.Image, "a Hetzner image name", "debian-12")
 	between(p, "host.volumeSizeGB", h.VolumeSizeGB, 10, 10240)
 	between(p, "host.generation", h.Generation, 1, 10000)

@@ -27,10 +27,6 @@ var locations = []schema.Location{
 }
 
 var serverTypes = []schema.ServerType{
-	serverType(104, "cx22", "x86", "shared", 2, 4, 40, "3.79"),
-	serverType(105, "cx32", "x86", "shared", 4, 8, 80, "6.80"),
-	serverType(106, "cx42", "x86", "shared", 8, 16, 160, "16.40"),
-	serverType(107, "cx52", "x86", "shared", 16, 32, 320, "32.40"),
 	serverType(114, "cx23", "x86", "shared", 2, 4, 40, "3.49"),
 	serverType(115, "cx33", "x86", "shared", 4, 8, 80, "5.49"),
 	serverType(116, "cx43", "x86", "shared", 8, 16, 160, "9.49"),

@@ -13,7 +13,7 @@ import (
 func TestCatalogHasWhatTheProviderAsksFor(t *testing.T) {
 	t.Parallel()
 	p := newProject(t, hetzner.Config{})
-	for _, name := range []string{"cx22", "cx32"} {
+	for _, name := range []string{"cx23", "cx33"} {
 		kind := ok[*hcloud.ServerType](t)(p.client.ServerType.GetByName(p.ctx, name))
 		if kind == nil || kind.Architecture != hcloud.ArchitectureX86 || kind.IsDeprecated() {
 			t.Errorf("server type %s: %+v", name, kind)
@@ -207,7 +207,7 @@ func TestPowerRebuildAndChangeOfType(t *testing.T) {
 		t.Errorf("after a shutdown: %s", status())
 	}
 	p.wait(t, ok[*hcloud.Action](t)(c.Server.ChangeType(ctx, server,
-		hcloud.ServerChangeTypeOpts{ServerType: &hcloud.ServerType{Name: "cx32"}, UpgradeDisk: true})))
+		hcloud.ServerChangeTypeOpts{ServerType: &hcloud.ServerType{Name: "cx33"}, UpgradeDisk: true})))
 	p.wait(t, ok[*hcloud.Action](t)(c.Server.Poweron(ctx, server)))
 	if status() != hcloud.ServerStatusRunning {
 		t.Errorf("after power on: %s", status())

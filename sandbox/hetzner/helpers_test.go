@@ -119,7 +119,7 @@ func (p *project) server(t *testing.T, name string, ip *hcloud.PrimaryIP) *hclou
 
 func serverOpts(name string, ip *hcloud.PrimaryIP) hcloud.ServerCreateOpts {
 	return hcloud.ServerCreateOpts{
-		Name: name, ServerType: &hcloud.ServerType{Name: "cx22"}, Image: &hcloud.Image{Name: "debian-12"},
+		Name: name, ServerType: &hcloud.ServerType{Name: "cx23"}, Image: &hcloud.Image{Name: "debian-12"},
 		Location: &hcloud.Location{Name: "fsn1"}, UserData: "#cloud-config\n",
 		PublicNet: &hcloud.ServerCreatePublicNet{EnableIPv4: true, IPv4: ip},
 	}

@@ -98,7 +98,7 @@ func newBootTest(t *testing.T) *bootTest {
 func (b *bootTest) boot(name string) *hcloud.Server {
 	b.t.Helper()
 	result := ok[hcloud.ServerCreateResult](b.t)(b.client.Server.Create(b.ctx, hcloud.ServerCreateOpts{
-		Name: name, ServerType: &hcloud.ServerType{Name: "cx22"}, Image: &hcloud.Image{Name: "debian-12"},
+		Name: name, ServerType: &hcloud.ServerType{Name: "cx23"}, Image: &hcloud.Image{Name: "debian-12"},
 		Location: &hcloud.Location{Name: "fsn1"}, UserData: userData(b.hostPrivate, b.hostPublic),
 		SSHKeys:   []*hcloud.SSHKey{b.key},
 		Firewalls: []*hcloud.ServerCreateFirewall{{Firewall: *b.firewall}},
