@@ -28,7 +28,7 @@ for group in "${groups[@]}"; do
     continue
   fi
   echo "== group $group"
-  if (cd sandbox && E2E_GROUP=$group E2E_FULL=1 go test -count=1 -timeout 75m -artifacts -outputdir "$artifacts" ./e2e -run '^TestStack$' -v); then
+  if (cd sandbox && E2E_GROUP=$group E2E_FULL=1 go test -count=1 -timeout 120m -artifacts -outputdir "$artifacts" ./e2e -run '^TestStack$' -v); then
     date --utc +%FT%TZ >"$passed/$group"
   else
     failed+=("$group")

@@ -67,7 +67,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			"POSTGRES_PASSWORD_FILE": pulumi.String("/run/momentstudio/" + path.Base(hostspec.SuperuserFirst)),
 			// A directory below the mount: initdb wants it empty, and the guard is the mount itself.
 			"PGDATA": pulumi.String("/var/lib/postgresql/data/pgdata"),
-			// Of a new cluster only: a damaged page is an error instead of wrong data.
+			// Applies to new clusters only. Checksums turn a damaged page into an error.
 			// https://www.postgresql.org/docs/current/app-initdb.html#APP-INITDB-DATA-CHECKSUMS
 			"POSTGRES_INITDB_ARGS": pulumi.String("--data-checksums"),
 		},
@@ -75,9 +75,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			{Source: hostspec.PostgresDir, Target: "/var/lib/postgresql/data"},
 			{Source: hostspec.PostgresSecrets, Target: "/run/momentstudio", ReadOnly: true},
 		},
-		// Parallel queries share memory there; the engine's 64 MB are too few (https://hub.docker.com/_/postgres, Caveats).
-		SharedMB: args.MemoryMB / 4,
-		Network:  args.Network, Alias: hostspec.PostgresHost,
+		Network: args.Network, Alias: hostspec.PostgresHost,
 		Health: &workload.Health{
 			// Over TCP: during the first initialisation the server listens on its socket only.
 			Command:  []string{"pg_isready", "-q", "-h", "127.0.0.1", "-U", hostspec.SuperuserName},
@@ -100,15 +98,15 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	return p, ctx.RegisterResourceOutputs(p, pulumi.Map{"ready": p.Ready})
 }
 
-// serverArgs is the server's command line. It logs who waits for a lock, slow statements and long autovacuum runs, never
-// the values in a statement (https://www.postgresql.org/docs/current/runtime-config-logging.html).
+// serverArgs is the server's command line. It logs sessions that wait for a lock, and long autovacuum runs
+// (https://www.postgresql.org/docs/current/runtime-config-logging.html). It does not log slow statements, whose literals
+// may be customers' data: the application does that.
 func serverArgs(a Args) []string {
 	all := []string{"postgres"}
 	for _, setting := range []string{
 		"max_connections=" + strconv.Itoa(a.MaxConnections),
 		"shared_buffers=" + strconv.Itoa(a.SharedBuffers) + "MB",
 		"log_lock_waits=on", "log_autovacuum_min_duration=60s",
-		"log_min_duration_statement=5s", "log_parameter_max_length=0",
 	} {
 		all = append(all, "-c", setting)
 	}

@@ -59,7 +59,7 @@ func inNetwork(prefix string) func() string {
 		a := network.Addr().As16()
 		for i := 8; i < 16; i += 2 {
 			if rand.IntN(2) == 0 {
-				binary.BigEndian.PutUint16(a[i:], uint16(rand.Uint32()))
+				binary.BigEndian.PutUint16(a[i:], uint16(rand.Uint32())) //nolint:gosec // any 16 bits
 			}
 		}
 		return netip.AddrFrom16(a).String()
@@ -365,7 +365,7 @@ func TestKeyIsTheAddressOrTheFirstHalfOfIt(t *testing.T) {
 		var a [16]byte
 		for i := 0; i < 16; i += 2 {
 			if i == 0 || rand.IntN(2) == 0 {
-				binary.BigEndian.PutUint16(a[i:], uint16(1+rand.IntN(0xffff)))
+				binary.BigEndian.PutUint16(a[i:], uint16(1+rand.IntN(0xffff))) //nolint:gosec // at most 0xffff
 			}
 		}
 		var groups []string

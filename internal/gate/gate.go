@@ -84,6 +84,9 @@ func Wait(ctx context.Context, t Target, limit time.Duration, progress func(stri
 		if err == nil {
 			return nil
 		}
+		if !errors.As(err, new(*swarmError)) {
+			w.swarmFailed = time.Time{}
+		}
 		if ctx.Err() != nil && lastErr != nil {
 			stage, err = lastStage, lastErr // the limit cut this try short: the one before saw more
 		}
@@ -121,7 +124,7 @@ type waiter struct {
 	progress func(string)
 	last     string
 
-	swarmFailed time.Time // since when the Swarm reports an error; zero: it does not
+	swarmFailed time.Time // when the Swarm first reported its present error; zero if it reports none
 }
 
 func (w *waiter) report(stage Stage, err error) {
@@ -184,24 +187,32 @@ func (w *waiter) swarmReady(client *ssh.Client) error {
 	state := fmt.Errorf("the Swarm is %q, manager %t, want \"active\" and a manager", swarm.LocalNodeState,
 		swarm.ControlAvailable)
 	switch {
-	case swarm.Error != "" || swarm.LocalNodeState == "error" || swarm.LocalNodeState == "locked":
-		state = fmt.Errorf("the Swarm does not start: %s: %s", swarm.LocalNodeState, swarm.Error)
+	case swarm.LocalNodeState == "error" || swarm.LocalNodeState == "locked":
+		failed := &swarmError{swarm.LocalNodeState, swarm.Error}
 		if w.swarmFailed.IsZero() {
 			w.swarmFailed = time.Now()
 		}
 		if time.Since(w.swarmFailed) < swarmPatience {
-			return state
+			return failed
 		}
 		return &finalError{
-			state,
-			"remove the cause on the host, then restart Docker there: systemctl restart docker. When the error stays, the " +
-				"Swarm's own state is damaged: raise host.generation, which makes a new server and keeps the data volume",
+			failed,
+			"remove the cause on the host, then restart Docker there: systemctl restart docker. If the error remains, raise " +
+				"host.generation; this replaces the server and keeps the data volume",
 		}
 	case swarm.LocalNodeState == "active" && swarm.ControlAvailable:
 		return nil
+	case swarm.Error != "":
+		return fmt.Errorf("%w: %s", state, swarm.Error)
 	}
-	w.swarmFailed = time.Time{}
 	return state
+}
+
+// swarmError is a Swarm that does not start.
+type swarmError struct{ state, message string }
+
+func (e *swarmError) Error() string {
+	return fmt.Sprintf("the Swarm does not start: %s: %s", e.state, e.message)
 }
 
 func (w *waiter) handshake(conn net.Conn, wrong *string) (*ssh.Client, error) {
@@ -245,7 +256,7 @@ func cloudInitDone(client *ssh.Client) error {
 		return nil
 	case "error":
 		// Its status stays until the next boot, also when the bootstrap was run again with success.
-		if _, err := run(client, "test "+hostspec.ReadyFile+" -nt "+cloudInitResult); err == nil {
+		if _, err := run(client, "test -e "+cloudInitResult+" && test "+hostspec.ReadyFile+" -nt "+cloudInitResult); err == nil {
 			return nil
 		}
 		log, _ := run(client, "grep -h 'momentstudio-bootstrap:' /var/log/cloud-init-output.log | tail -n 3; journalctl -q "+

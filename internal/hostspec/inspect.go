@@ -33,9 +33,9 @@ type HostReport struct {
 	Verified    []VerifiedRelease     `json:"verified,omitempty"` // releases that were seen serving, oldest first
 }
 
-// Restart is a start of the host or of its Docker engine. Every task ended with it.
+// Restart is a start of the host or of its Docker engine. A restart ends every task.
 type Restart struct {
-	Stopped time.Time `json:"stopped,omitzero"` // when the one before began to stop; zero: before all that is known
+	Stopped time.Time `json:"stopped,omitzero"` // when the previous run began to stop; zero if unknown
 	Started time.Time `json:"started"`
 }
 

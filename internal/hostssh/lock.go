@@ -57,13 +57,13 @@ func LockServices(ctx context.Context, c engine.Stack, address, what string) (re
 	end := h.release
 	stop := context.AfterFunc(ctx, end) // while waiting for the other; afterwards the run's end counts
 	line, err := bufio.NewReader(h.answer).ReadString('\n')
-	stop()
+	if !stop() { // the run ended meanwhile, and the lock with it
+		end()
+		return nil, ctx.Err()
+	}
 	switch line = strings.TrimSpace(line); {
 	case line == "taken":
 		return end, nil
-	case ctx.Err() != nil:
-		end()
-		return nil, ctx.Err()
 	case strings.HasPrefix(line, "unfinished "):
 		end()
 		return nil, UnfinishedRestore(strings.TrimPrefix(line, "unfinished "))
@@ -73,10 +73,10 @@ func LockServices(ctx context.Context, c engine.Stack, address, what string) (re
 	case errors.Is(err, io.EOF):
 		end()
 		var exit *exec.ExitError
-		if !errors.As(h.ended, &exit) {
+		if h.ended != nil && !errors.As(h.ended, &exit) {
 			return nil, fmt.Errorf("take the lock of the host's services: %w", h.ended)
 		}
-		if exit.ExitCode() != SSHFailed {
+		if exit == nil || exit.ExitCode() != SSHFailed {
 			return nil, fmt.Errorf("take the lock of the host's services: %s", lastLine(h.errOut.String()))
 		}
 		fmt.Fprintf(c.Err, "the host does not answer, so its lock is not taken: %s\n", lastLine(h.errOut.String()))
@@ -95,13 +95,14 @@ type heldLock struct {
 	release func()        // ends the connection and waits for it
 }
 
-// holdLock starts ssh with the script. It ends with release, not with ctx: the run's end counts.
+// holdLock starts ssh with the script. release ends it, ctx does not: the engine must end first.
 func holdLock(ctx context.Context, c engine.Stack, address, script string) (*heldLock, error) {
 	running, kill := context.WithCancel(context.WithoutCancel(ctx))
 	cmd := Command(running, c, address, script)
 	process.InterruptOnce(cmd) // a terminal's interrupt must not end it before the engine has ended
 	cmd.Cancel = func() error { return cmd.Process.Kill() }
-	in, hold, err := os.Pipe() // a file, so that ssh's end is not held back by a reader of it
+	cmd.WaitDelay = 5 * time.Second // a process that ssh started may hold its output
+	in, hold, err := os.Pipe()      // a file, so that Run does not wait for a copy of it
 	if err != nil {
 		kill()
 		return nil, fmt.Errorf("take the lock of the host's services: %w", err)

@@ -37,7 +37,7 @@ func (e CommandError) Error() string { return e.err.Error() }
 
 func (e CommandError) Unwrap() error { return e.err }
 
-// patience is how long an interrupted command may take to end.
+// timeout is how long an interrupted command may take to end.
 const timeout = 10 * time.Minute
 
 // Command runs a command with this process's streams. When ctx ends, the command and what it started are

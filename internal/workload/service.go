@@ -48,7 +48,6 @@ type Service struct {
 	Env        pulumi.StringMapInput
 	Secrets    []SecretFile
 	Mounts     []Mount
-	SharedMB   int                // size of /dev/shm; 0: the engine's 64 MB
 	Network    pulumi.StringInput // ID of the app network; required
 	Alias      string             // name on that network; required
 	Health     *Health            // nil: a running process counts as healthy
@@ -139,14 +138,6 @@ func containerSpec(ctx *pulumi.Context, s Service) *docker.ServiceTaskSpecContai
 		mounts = append(mounts, &docker.ServiceTaskSpecContainerSpecMountArgs{
 			Type: pulumi.String("bind"), Source: pulumi.String(m.Source), Target: pulumi.String(m.Target),
 			ReadOnly: pulumi.Bool(m.ReadOnly),
-		})
-	}
-	if s.SharedMB > 0 {
-		mounts = append(mounts, &docker.ServiceTaskSpecContainerSpecMountArgs{
-			Type: pulumi.String("tmpfs"), Target: pulumi.String("/dev/shm"),
-			TmpfsOptions: &docker.ServiceTaskSpecContainerSpecMountTmpfsOptionsArgs{
-				SizeBytes: pulumi.Int(s.SharedMB << 20), Mode: pulumi.Int(0o1777),
-			},
 		})
 	}
 	spec.Mounts = mounts

@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// trivialProgram declares as many resources as it is told to, each a random number that needs nothing.
+// trivialProgram declares RESOURCES random numbers, each of which needs nothing.
 const trivialProgram = `package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -43,11 +42,10 @@ func main() {
 }
 `
 
-// nodesProgram declares as many hosts as it is told to, by the component that the stack's own host is made with.
+// nodesProgram declares NODES hosts by the component that the stack's own host is made with.
 const nodesProgram = `package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -85,7 +83,7 @@ func main() {
 }
 `
 
-// project is a program beside the shop's, with a state of its own.
+// project is a separate Pulumi project with a state of its own.
 type project struct {
 	w        *env
 	dir      string
@@ -115,6 +113,7 @@ func newProject(w *env, name, source string) project {
 			w.t.Fatal(err)
 		}
 	}
+	w.t.Cleanup(func() { _ = os.RemoveAll(command) })
 	build := exec.CommandContext(w.ctx, "go", "build", "-o", p.program, "./cmd/"+name)
 	build.Dir, build.Env = w.s.Project, w.s.Env(w.tools)
 	if out, err := build.CombinedOutput(); err != nil {
@@ -244,12 +243,12 @@ func BenchmarkDesk(b *testing.B) {
 	}
 }
 
-// previewsOfHosts measures previews of a program that declares 1, 5, 20 and 50 hosts, none of them there yet.
+// previewsOfHosts measures previews of a program that declares 1, 5, 20 and 50 hosts, not created yet.
 func previewsOfHosts(b *testing.B, w *env, least time.Duration) string {
 	b.Helper()
 	nodes := newProject(w, "nodes", nodesProgram)
 	nodes.settings = append(nodes.settings, "HCLOUD_ENDPOINT="+fmt.Sprint(w.configured("endpoints")["hcloud"]))
-	table := "\n| hosts declared | preview | against the trivial program | memory of the program |\n|---:|---:|---:|---:|\n"
+	table := "\n| hosts declared | preview | against trivial resources | memory of the program |\n|---:|---:|---:|---:|\n"
 	for _, number := range []int{1, 5, 20, 50} {
 		several := nodes
 		several.settings = append(slices.Clone(nodes.settings), fmt.Sprint("NODES=", number))

@@ -18,7 +18,7 @@ func cleanStops(t *testing.T, w *env) {
 			w.host("docker service update --quiet --detach --force momentstudio-" + s)
 		}
 		for _, s := range services {
-			w.host(fmt.Sprintf("for n in $(seq 600); do [ \"$(docker inspect --format '{{.State.Running}}' %s)\" = false ] && "+
+			w.host(fmt.Sprintf("for n in $(seq 900); do [ \"$(docker inspect --format '{{.State.Running}}' %s)\" = false ] && "+
 				"exit 0; sleep 0.2; done; exit 1", old[s]))
 		}
 		w.awaitHost()

@@ -1,5 +1,5 @@
-// Package e2e runs the program through the sandbox, with the real engine and real servers, the way its users do. All
-// groups of steps share one sandbox, because making one takes minutes.
+// Package e2e runs the program through the sandbox, with the real engine and real servers, the way its users do. Groups
+// of steps share a sandbox, because making one takes minutes.
 package e2e
 
 import (

@@ -122,7 +122,7 @@ func TestStack(t *testing.T) {
 		}
 		t.Run("stack "+strconv.Itoa(n+1), func(t *testing.T) {
 			t.Parallel()
-			w := newEnv(t, chosen.sandbox+n)
+			w := newEnv(t, chosen.sandbox+5*n)
 			for _, g := range half {
 				t.Run(g.name, func(t *testing.T) { w.runGroup(t, g) })
 			}

@@ -63,7 +63,7 @@ func (w *env) runUnit(name string) (string, bool) {
 	return w.host("journalctl -u momentstudio-" + name + ".service -o cat --since '" + since + "'"), result == "success"
 }
 
-// notices look at backups that are too old, and at who is told.
+// notices look at backups that are too old, and at who is notified.
 func notices(t *testing.T, w *env) {
 	timers := w.host("systemctl list-timers --all --no-pager")
 	for _, name := range []string{"backup", "backup-age", "backup-sample", "backup-check", "prune"} {
@@ -120,7 +120,7 @@ P`)
 	return hook, func() { once.Do(func() { w.host("mv /var/tmp/backup.json " + backupSecret) }) }
 }
 
-// damagedBackups are found by the monthly check, and told.
+// damagedBackups are found by the monthly check, and reported.
 func damagedBackups(t *testing.T, w *env) {
 	out, ok := w.runUnit("backup-check")
 	if !ok || strings.Count(out, "was restored into a new Postgres") != 4 || strings.Count(out,

@@ -16,8 +16,8 @@ type options struct {
 	groups        []string // E2E_GROUP: names separated by commas, in the order in which they run
 	full          bool     // E2E_FULL: all faults and the full load
 	reuse         bool     // E2E_REUSE: use a stack that is up, and keep it at the end
-	sandbox       int      // E2E_SANDBOX: a digit; runs with different ones share nothing, their drills included
-	stacks        int      // E2E_STACKS: 2 deals the groups onto two stacks side by side, of this sandbox and the next
+	sandbox       int      // E2E_SANDBOX: 0 to 4; runs with different ones share nothing, their drills included
+	stacks        int      // E2E_STACKS: 2 deals the groups onto two stacks side by side, in sandboxes of their own
 	record        string   // MOMENTSTUDIO_RECORD: record plans below this directory instead of running groups
 	interruptions int      // E2E_INTERRUPTIONS: how many updates are killed
 	seed          uint64   // E2E_SEED: repeats the random choices of a run that logged this seed
@@ -54,7 +54,7 @@ func readOptions(get func(string) string) (options, error) {
 			}
 		}
 	}
-	o.sandbox = number("E2E_SANDBOX", 0, 9)
+	o.sandbox = number("E2E_SANDBOX", 0, 4)
 	o.stacks = max(number("E2E_STACKS", 1, 2), 1)
 	o.interruptions = number("E2E_INTERRUPTIONS", 1, 10_000)
 	if text := get("E2E_SEED"); text != "" {
@@ -74,7 +74,6 @@ func TestMain(m *testing.M) {
 			_ = os.Unsetenv(name)
 		}
 	}
-	_ = os.Setenv("PULUMI_DEBUG_COMMANDS", "true") // without it this CLI does not know --event-log
 	var err error
 	if chosen, err = readOptions(os.Getenv); err != nil {
 		fmt.Fprintln(os.Stderr, err)

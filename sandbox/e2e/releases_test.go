@@ -185,7 +185,13 @@ func changes(t *testing.T, w *env) {
 		{"frontend release", func() { w.release(3, nextBackend, nextFrontend); w.mustUpdate(); w.serves(3) }},
 		{"settings", func() { w.configure("app", "siteName", "another name"); w.mustUpdate() }},
 		{"Caddy configuration", func() { w.configure("edge", "maxBodyMB", 620); w.mustUpdate() }},
-		{"rotation of the database's login", func() { w.configure("secrets", "databaseLogin", login+1); w.mustUpdate() }},
+		{"rotation of the database's login", func() {
+			w.configure("secrets", "databaseLogin", login+1)
+			w.mustUpdate()
+			if n := w.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = '" + w.login(login) + "'"); n != "0" {
+				w.t.Errorf("%s connections of the old login are left", n)
+			}
+		}},
 		{"rollback", func() {
 			if out, err := w.studio("rollback", "--yes", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile()); err != nil {
 				w.t.Fatalf("studio rollback: %v\n%s", err, tail(out, 60))

@@ -80,7 +80,7 @@ func (w *env) holds(when string, rows map[string]string, files string) {
 	}
 }
 
-// restores bring back what was lost, from each kind of source, and refuse what they cannot do.
+// restores bring back what was lost.
 func restores(t *testing.T, w *env) {
 	const asset = "(SELECT id FROM media_assets ORDER BY created_at LIMIT 1)"
 	w.sql("INSERT INTO media_jobs (id, asset_id, job_type, status) VALUES (gen_random_uuid(), " + asset +
@@ -103,15 +103,7 @@ func restores(t *testing.T, w *env) {
 			t.Errorf("the restore does not say %q:\n%s", want, out)
 		}
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
-		if w.sql("SELECT count(*) FROM media_jobs WHERE status IN ('queued','processing')") == "0" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Error("a job that was at work when the backup was made is stuck")
-			break
-		}
-	}
+	w.awaitJobs()
 	w.holds("after the restore", rows, files)
 	w.mustPulumi("preview", "--diff", "--refresh", "--expect-no-changes")
 
@@ -129,8 +121,23 @@ func restores(t *testing.T, w *env) {
 		t.Errorf("after the drop there is still %s", left)
 	}
 	w.mustRestore("--backup latest --from rest --yes")
+	w.awaitJobs()
 	w.holds("after the second restore", rows, files)
 	w.mustRestore("drop")
+}
+
+// awaitJobs waits until the worker has ended the media jobs of a restored database.
+func (w *env) awaitJobs() {
+	w.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+		if w.sql("SELECT count(*) FROM media_jobs WHERE status IN ('queued','processing')") == "0" {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Error("a job that was at work when the backup was made is stuck")
+			return
+		}
+	}
 }
 
 // restoreRefusals are told by their exit codes, before anything is stopped.

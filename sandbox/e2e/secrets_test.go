@@ -135,7 +135,12 @@ func shownWithSecrets(t *testing.T, w *env) map[string]string {
 		"the preview's JSON": w.mustPulumi("preview", "--json"),
 	}
 	events := filepath.Join(t.TempDir(), "events.json")
-	w.mustPulumi("preview", "--event-log", events)
+	preview := exec.CommandContext(w.ctx, w.tools.CLI, "preview", "--stack", w.s.Stack, "--config-file", w.s.ConfigFile(),
+		"--non-interactive", "--event-log", events)
+	preview.Dir, preview.Env = w.s.Project, append(w.s.Env(w.tools), "PULUMI_DEBUG_COMMANDS=true") // for --event-log
+	if out, err := preview.CombinedOutput(); err != nil {
+		t.Fatalf("pulumi preview: %v\n%s", err, tail(string(out), 20))
+	}
 	text, err := os.ReadFile(events)
 	if err != nil {
 		t.Fatal(err)

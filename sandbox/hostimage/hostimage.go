@@ -66,7 +66,7 @@ func Ensure(ctx context.Context, o Options) (string, error) {
 	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
 		return "", fmt.Errorf("host image: %w", err)
 	}
-	unlock, err := filelock.Lock(ctx, filepath.Join(o.CacheDir, "host.lock"))
+	unlock, err := filelock.Lock(ctx, filepath.Join(o.CacheDir, "host.lock"), o.Log)
 	if err != nil {
 		return "", err
 	}

@@ -127,7 +127,7 @@ func base(ctx context.Context, o Options) (v1.Layer, error) {
 	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
 		return nil, fmt.Errorf("create image cache: %w", err)
 	}
-	unlock, err := filelock.Lock(ctx, filepath.Join(o.CacheDir, "lock"))
+	unlock, err := filelock.Lock(ctx, filepath.Join(o.CacheDir, "lock"), o.Log)
 	if err != nil {
 		return nil, fmt.Errorf("lock image cache: %w", err)
 	}

@@ -87,7 +87,7 @@ func (s Settings) bundle(caPEM []byte) error {
 		return fmt.Errorf("read this machine's certificate authorities: %w", err)
 	}
 	text := append(append(system, '\n'), caPEM...)
-	if err := os.WriteFile(s.path("ca", "bundle.pem"), text, 0o644); err != nil {
+	if err := os.WriteFile(s.path("ca", "bundle.pem"), text, 0o644); err != nil { //nolint:gosec // certificates are public
 		return fmt.Errorf("write the certificate bundle: %w", err)
 	}
 	return nil

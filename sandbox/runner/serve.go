@@ -176,7 +176,7 @@ func (s Settings) addRoot(certificates ...[]byte) error {
 			have = append(have, c...)
 		}
 	}
-	if err := os.WriteFile(s.CAFile(), have, 0o644); err != nil {
+	if err := os.WriteFile(s.CAFile(), have, 0o644); err != nil { //nolint:gosec // certificates are public
 		return fmt.Errorf("write the sandbox's roots: %w", err)
 	}
 	return nil

@@ -55,11 +55,11 @@ func (s Settings) Prepare(ctx context.Context, log io.Writer) (Result, error) {
 		}
 	}
 	refs := map[string]string{}
-	if err := os.MkdirAll(s.Cache, 0o755); err != nil {
+	if err := os.MkdirAll(s.Cache, 0o700); err != nil {
 		return r, fmt.Errorf("prepare the sandbox: %w", err)
 	}
 	// Sandboxes that are made side by side build once.
-	unlock, err := filelock.Lock(ctx, filepath.Join(s.Cache, "prepare.lock"))
+	unlock, err := filelock.Lock(ctx, filepath.Join(s.Cache, "prepare.lock"), log)
 	if err != nil {
 		return r, fmt.Errorf("prepare the sandbox: %w", err)
 	}
@@ -137,7 +137,7 @@ func (s Settings) ensureServing(ctx context.Context, hostImage string) error {
 			return err
 		}
 		_ = os.Remove(s.path("run", name))
-		if err := os.WriteFile(s.path("run", name), text, 0o700); err != nil {
+		if err := os.WriteFile(s.path("run", name), text, 0o700); err != nil { //nolint:gosec // a program
 			return err
 		}
 	}

@@ -101,7 +101,7 @@ func Ensure(ctx context.Context, o Options) (Toolchain, error) {
 	if err := os.MkdirAll(o.InstallDir, 0o755); err != nil {
 		return Toolchain{}, fmt.Errorf("create install directory: %w", err)
 	}
-	unlock, err := filelock.Lock(ctx, filepath.Join(o.InstallDir, "lock"))
+	unlock, err := filelock.Lock(ctx, filepath.Join(o.InstallDir, "lock"), o.Log)
 	if err != nil {
 		return Toolchain{}, err
 	}
