@@ -50,21 +50,6 @@ var groups = []group{
 	{"review", []step{
 		{name: "the workflows preview, comment, approve, apply and verify a pull request", run: pullRequest},
 	}},
-	{"recovery", []step{
-		{name: "two updates take turns, and undo changes made on the host", run: turns},
-		{name: "drift is found and named, and its commands revert it", run: drifts},
-		{name: "the state in the bucket survives its faults", run: stateFaults},
-		{name: "every service ends by itself when an update restarts it", run: cleanStops},
-		{name: "a database crash stops no other part of the shop", run: databaseCrash},
-		{name: "interrupted updates end as undisturbed ones", run: interruptions},
-		{name: "a power cut in a backup or a restore loses nothing", run: powerCuts, full: true},
-		{name: "an interrupted rebuild loses nothing", run: killedRebuild, full: true},
-		{name: "the stack is destroyed before the cloud faults", run: destroy, full: true},
-		{name: "cloud faults and interrupted runs leave no duplicate", run: cloudFaults, full: true},
-		{name: "the stack is destroyed after the cloud faults", run: destroy, full: true},
-		{name: "interrupted first updates make a complete stack", run: killedFirstUps, full: true},
-		{name: "the stack that interrupted updates made is destroyed", run: destroy, full: true},
-	}},
 	{"data", []step{
 		{name: "backups are read back from each destination and can be restored", run: backups},
 		{name: "a backup in maintenance is shown when the maintenance ends", run: inMaintenance, full: true},
@@ -82,6 +67,21 @@ var groups = []group{
 		{name: "a lost server and volume are rebuilt from an off-host backup", run: lostAll, full: true},
 		{name: "the rate limits are on again", run: closeToCrowd},
 	}},
+	{"recovery", []step{
+		{name: "two updates take turns, and undo changes made on the host", run: turns},
+		{name: "drift is found and named, and its commands revert it", run: drifts},
+		{name: "the state in the bucket survives its faults", run: stateFaults},
+		{name: "every service ends by itself when an update restarts it", run: cleanStops},
+		{name: "a database crash stops no other part of the shop", run: databaseCrash},
+		{name: "interrupted updates end as undisturbed ones", run: interruptions},
+		{name: "a power cut in a backup or a restore loses nothing", run: powerCuts, full: true},
+		{name: "an interrupted rebuild loses nothing", run: killedRebuild, full: true},
+		{name: "the stack is destroyed before the cloud faults", run: destroy, full: true},
+		{name: "cloud faults and interrupted runs leave no duplicate", run: cloudFaults, full: true},
+		{name: "the stack is destroyed after the cloud faults", run: destroy, full: true},
+		{name: "interrupted first updates make a complete stack", run: killedFirstUps, full: true},
+		{name: "the stack that interrupted updates made is destroyed", run: destroy, full: true},
+	}},
 	{"lifecycle", []step{
 		{name: "a raised generation replaces the server and nothing that holds data", run: rebuild},
 		{name: "a protected stack refuses to be destroyed", run: protection},
@@ -93,7 +93,7 @@ var groups = []group{
 var recording = group{"plans", []step{{name: "the plans of many changes are recorded", run: plans}}}
 
 // onSecondStack are the groups that run on the second of two stacks. Both halves take about as long.
-var onSecondStack = []string{"recovery", "data"}
+var onSecondStack = []string{"data", "recovery"}
 
 // TestStack runs the chosen groups, on one stack or on two side by side. A failing step ends its group; the next group
 // starts on a stack that is brought back, or made again.

@@ -30,7 +30,7 @@ var (
 )
 
 // groupOrder is the order in which the groups share one stack: what destroys it comes last.
-var groupOrder = []string{"site", "releases", "review", "recovery", "data", "lifecycle"}
+var groupOrder = []string{"site", "releases", "review", "data", "recovery", "lifecycle"}
 
 func readOptions(get func(string) string) (options, error) {
 	o := options{
@@ -107,7 +107,7 @@ func TestOptionsAreReadAndChecked(t *testing.T) {
 			"an unknown group",
 			map[string]string{"E2E_GROUP": "sight"},
 			nil,
-			`there is no group "sight", only site, releases, review, recovery, data, lifecycle`,
+			`there is no group "sight", only site, releases, review, data, recovery, lifecycle`,
 		},
 		{"three stacks", map[string]string{"E2E_STACKS": "3"}, nil, "E2E_STACKS"},
 		{"a sandbox that is no digit", map[string]string{"E2E_SANDBOX": "12"}, nil, "E2E_SANDBOX"},
