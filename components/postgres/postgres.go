@@ -99,8 +99,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 }
 
 // serverArgs is the server's command line. It logs sessions that wait for a lock, and long autovacuum runs
-// (https://www.postgresql.org/docs/current/runtime-config-logging.html). It does not log slow statements, whose literals
-// may be customers' data: the application does that.
+// (https://www.postgresql.org/docs/current/runtime-config-logging.html). It does not log slow statements: their
+// literals may be customers' data, and the application logs them.
 func serverArgs(a Args) []string {
 	all := []string{"postgres"}
 	for _, setting := range []string{

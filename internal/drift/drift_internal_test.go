@@ -179,6 +179,12 @@ func hostDrift() []hostCase {
 			"a service by hand", func(r *hostspec.HostReport) { r.Foreign = []string{"by-hand"} },
 			"service by-hand: nobody asked for it", "",
 		},
+	}
+}
+
+// taskDrift are tasks that ended.
+func taskDrift() []hostCase {
+	return []hostCase{
 		{
 			"a container that was killed", endedTask(hour(-5), hour(-1), "failed"),
 			"task momentstudio-backend: one ended at 2033-05-18T02:33:20Z (task: non-zero exit (137))", "",
@@ -205,7 +211,7 @@ func TestDriftOfTheHostIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range hostDrift() {
+	for _, c := range append(hostDrift(), taskDrift()...) {
 		t.Run(c.name, func(t *testing.T) {
 			r := freshReport()
 			c.change(&r)

@@ -256,7 +256,8 @@ func cloudInitDone(client *ssh.Client) error {
 		return nil
 	case "error":
 		// Its status stays until the next boot, also when the bootstrap was run again with success.
-		if _, err := run(client, "test -e "+cloudInitResult+" && test "+hostspec.ReadyFile+" -nt "+cloudInitResult); err == nil {
+		again := fmt.Sprintf("test -e %[1]s && test %[2]s -nt %[1]s", cloudInitResult, hostspec.ReadyFile)
+		if _, err := run(client, again); err == nil {
 			return nil
 		}
 		log, _ := run(client, "grep -h 'momentstudio-bootstrap:' /var/log/cloud-init-output.log | tail -n 3; journalctl -q "+
