@@ -35,7 +35,7 @@ type Stack struct {
 // Exec runs a prepared command of pulumi or ssh to its end.
 func (c Stack) Exec(cmd *exec.Cmd) error {
 	if c.Programs == nil {
-		return process.OS{}.Run(cmd)
+		return cmd.Run()
 	}
 	return c.Programs.Run(cmd)
 }

@@ -31,7 +31,7 @@ func TestTheLockIsHeldUntilItIsReleased(t *testing.T) {
 }
 
 func TestALockThatSomebodyHoldsIsRefused(t *testing.T) {
-	p := &enginetest.Programs{Holder: "ana on desk (process 7): an update of stack prod"}
+	p := &enginetest.Programs{Holder: "root on desk (process 7): an update of stack prod"}
 	c, _ := enginetest.NewStack(t, p, "prod", "")
 	_, err := LockServices(t.Context(), c, "192.0.2.1", "a rollback")
 	var locked lockedError
@@ -50,7 +50,7 @@ func TestALockWithoutSSHIsAnError(t *testing.T) {
 }
 
 func TestWaitingForTheLockEndsWithTheRun(t *testing.T) {
-	p := &enginetest.Programs{Holder: "ana"}
+	p := &enginetest.Programs{Holder: "root on desk"}
 	c, _ := enginetest.NewStack(t, p, "prod", "")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

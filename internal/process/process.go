@@ -21,12 +21,6 @@ type Runner interface {
 	Run(cmd *exec.Cmd) error
 }
 
-// OS runs commands as processes of this machine.
-type OS struct{}
-
-// Run starts the command and waits for its end.
-func (OS) Run(cmd *exec.Cmd) error { return cmd.Run() }
-
 // CommandError is a command that ended with another exit code than 0.
 type CommandError struct {
 	Code int

@@ -56,7 +56,7 @@ func TestARollbackThatIsNotConfirmedLeavesTheFile(t *testing.T) {
 		t.Fatalf("asked is %v, %v\n%s", asked, err, out)
 	}
 	if text, _ := os.ReadFile(c.File()); string(text) != stackFile() {
-		t.Errorf("the file is not as it was:\n%s", text)
+		t.Errorf("the file has changed:\n%s", text)
 	}
 	if calls := p.Calls("pulumi preview", "pulumi up"); len(calls) != 1 || !strings.HasPrefix(calls[0], "pulumi preview") {
 		t.Errorf("want one preview and no update: %q", calls)
@@ -73,7 +73,7 @@ func TestARollbackThatFailsLeavesTheFile(t *testing.T) {
 				t.Errorf("a rollback without %s is a success:\n%s", name, out)
 			}
 			if text, _ := os.ReadFile(c.File()); string(text) != stackFile() {
-				t.Errorf("the file is not as it was:\n%s", text)
+				t.Errorf("the file has changed:\n%s", text)
 			}
 		})
 	}

@@ -74,7 +74,7 @@ func TestRecoverAdoptsWhatAKilledRunCreated(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "would adopt") || !strings.Contains(out.String(), "host-data") ||
 		len(p.Imported()) != 0 || len(p.Calls("pulumi refresh", "pulumi up")) != 0 {
-		t.Errorf("a recovery that only tells changes something, or does not tell it:\n%s%q", out, p.Calls("pulumi"))
+		t.Errorf("a recovery without Apply changed something, or did not print its plan:\n%s%q", out, p.Calls("pulumi"))
 	}
 
 	if err := update.Recover(t.Context(), c, update.RecoverOptions{Apply: true}); err != nil {

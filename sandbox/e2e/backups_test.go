@@ -367,10 +367,10 @@ func (w *env) backupFails(fault string, wants ...string) {
 	}
 	for _, want := range wants {
 		if !strings.Contains(out, want) {
-			w.t.Errorf("%s: the failure does not tell %q:\n%s", fault, want, tail(out, 30))
+			w.t.Errorf("%s: the failure does not name %q:\n%s", fault, want, tail(out, 30))
 		}
 	}
-	explains(w.t, fault, told("hostops", out), w.backupSecrets()...)
+	explains(w.t, fault, finalMessage("hostops", out), w.backupSecrets()...)
 }
 
 // destinationFaults are destinations that refuse, are replaced, or are slow.
@@ -484,7 +484,7 @@ func (w *env) wrongClock() {
 	if code != 10 || !strings.Contains(out, "20991231T043000Z") {
 		w.t.Errorf("the latest of some that are still to come: exit code %d\n%s", code, out)
 	}
-	explains(w.t, "a backup of the future", told("hostops", out), w.backupSecrets()...)
+	explains(w.t, "a backup of the future", finalMessage("hostops", out), w.backupSecrets()...)
 	if out, err := w.restic("local", password,
 		"forget --tag 20991231T043000Z --unsafe-allow-remove-all --prune"); err != nil {
 		w.t.Fatalf("%v\n%s", err, out)

@@ -245,7 +245,7 @@ func (w *env) round(faults []cloudFault) {
 		if out, err = w.update(); err == nil {
 			w.t.Fatalf("%s: the update is reported as done:\n%s", faults[0].name, tail(out, 30))
 		}
-		message, missing := told("studio", out), false
+		message, missing := finalMessage("studio", out), false
 		for _, f := range faults {
 			if f.name == "" || parts[f.name] != "" {
 				continue
@@ -297,7 +297,7 @@ func partOf(message, resource string) string {
 func (w *env) refusedForeign(name string, says ...string) {
 	w.t.Helper()
 	out, err := w.update()
-	message := told("studio", out)
+	message := finalMessage("studio", out)
 	if err == nil {
 		w.t.Errorf("%s: the update is reported as done:\n%s", name, tail(out, 30))
 	}

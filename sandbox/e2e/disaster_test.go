@@ -44,7 +44,7 @@ func lostAll(t *testing.T, w *env) {
 	if err == nil || !strings.Contains(out, "host-data") || !strings.Contains(out, "--forget") {
 		t.Fatalf("an update makes a new, empty volume without a word: %v\n%s", err, tail(out, 40))
 	}
-	explains(t, "server and volume were deleted outside", told("studio", out), w.credentials()...)
+	explains(t, "server and volume were deleted outside", finalMessage("studio", out), w.credentials()...)
 	generation, _ := w.configured("host")["generation"].(int)
 	w.configure("host", "generation", generation+1)
 	if out, err := w.studio("recover", "--yes", "--forget", "host-data", "--forget", "host-server", "--config-file",
@@ -82,7 +82,7 @@ func badDestinations(t *testing.T, w *env) {
 				t.Errorf("%s: it says %q, or does not:\n%s", fault, want, tail(out, 30))
 			}
 		}
-		message := told("hostops", out)
+		message := finalMessage("hostops", out)
 		if !strings.Contains(message, "destination "+destination) {
 			t.Errorf("%s: it does not name the destination:\n%s", fault, tail(out, 30))
 		}
@@ -140,7 +140,7 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 	if w.host("systemctl show momentstudio-backup.service -p Result --value") == "success" || w.lastBackup() != before {
 		t.Errorf("a copy that did not fit is reported as done:\n%s", tail(out, 30))
 	}
-	explains(t, "the disk fills up in the middle of a backup", told("hostops", out), w.backupSecrets()...)
+	explains(t, "the disk fills up in the middle of a backup", finalMessage("hostops", out), w.backupSecrets()...)
 	w.awaitHost()
 	w.holds("after the disk was full", rows, files)
 	if out, err := w.restic("local", w.backupSpec().Password, "check"); err != nil {
@@ -165,7 +165,7 @@ for n in $(seq 1200); do [ "$(systemctl is-active momentstudio-backup.service)" 
 	if least, err := strconv.Atoi(w.host("cat /tmp/least")); err != nil || least < 480 || least > 700 {
 		t.Errorf("meanwhile there were %d MB free, want about 512 (%v)", least, err)
 	}
-	explains(t, "a dump takes more of the disk than it may", told("hostops", out), w.backupSecrets()...)
+	explains(t, "a dump takes more of the disk than it may", finalMessage("hostops", out), w.backupSecrets()...)
 	w.sql("DROP TABLE of_large_values")
 	w.holds("after a dump that was too long", rows, files)
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// told is the message that a command ends with.
-func told(command, out string) string {
+// finalMessage is the message that a command ends with.
+func finalMessage(command, out string) string {
 	at := strings.LastIndex("\n"+out, "\n"+command+": ")
 	if at < 0 {
 		return ""

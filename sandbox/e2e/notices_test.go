@@ -47,10 +47,10 @@ func (h *webhook) gets(t *testing.T, w *env, unit, text string) {
 	select {
 	case m := <-h.messages:
 		if m["unit"] != unit || !strings.Contains(m["text"], text) {
-			t.Errorf("told %v, want %s with %q", m, unit, text)
+			t.Errorf("got the notice %v, want one of %s with %q", m, unit, text)
 		}
 	case <-time.After(time.Minute):
-		t.Errorf("nobody is told of %s:\n%s", unit, w.host("journalctl -u 'momentstudio-notify@*' -o cat -n 20"))
+		t.Errorf("no notice of %s within a minute:\n%s", unit, w.host("journalctl -u 'momentstudio-notify@*' -o cat -n 20"))
 	}
 }
 
@@ -63,7 +63,7 @@ func (w *env) runUnit(name string) (string, bool) {
 	return w.host("journalctl -u momentstudio-" + name + ".service -o cat --since '" + since + "'"), result == "success"
 }
 
-// notices look at backups that are too old, and at who is notified.
+// notices checks that overdue backups fail the status and send a notice.
 func notices(t *testing.T, w *env) {
 	timers := w.host("systemctl list-timers --all --no-pager")
 	for _, name := range []string{"backup", "backup-age", "backup-sample", "backup-check", "prune"} {
@@ -91,7 +91,7 @@ P`)
 	if out, ok := w.runUnit("backup-age"); ok || !strings.Contains(out, "overdue") {
 		t.Errorf("an old backup is not overdue:\n%s", out)
 	} else {
-		explains(t, "the newest backup is too old", told("hostops", out))
+		explains(t, "the newest backup is too old", finalMessage("hostops", out))
 	}
 	hook.gets(t, w, "momentstudio-backup-age.service", "overdue")
 	if out, err := w.studio("status"); err == nil || !strings.Contains(out,
@@ -105,7 +105,7 @@ P`)
 	}
 }
 
-// notifyWebhook makes the host tell a webhook of what fails, until back is called.
+// notifyWebhook makes the host send notices to a webhook, until back is called.
 func notifyWebhook(t *testing.T, w *env) (hook *webhook, back func()) {
 	t.Helper()
 	hook = newWebhook(t, w)
@@ -135,7 +135,7 @@ func damagedBackups(t *testing.T, w *env) {
 	if ok || !strings.Contains(out, "destination local") || strings.Count(out, "--read-data finds no fault") != 3 {
 		t.Errorf("a flipped byte is not found:\n%s", tail(out, 30))
 	} else {
-		explains(t, "a byte of a destination has changed", told("hostops", out))
+		explains(t, "a byte of a destination has changed", finalMessage("hostops", out))
 	}
 	hook.gets(t, w, "momentstudio-backup-check.service", "failed")
 	w.host("mv /var/tmp/pack $(cat /var/tmp/pack-path); systemctl reset-failed")

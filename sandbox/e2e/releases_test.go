@@ -67,7 +67,7 @@ func (w *env) refused(wants ...string) string {
 // refuse runs an update that meets a fault, and whose message says what to do.
 func (w *env) refuse(fault string, wants ...string) {
 	w.t.Helper()
-	explains(w.t, fault, told("studio", w.refused(wants...)), w.secretValues()...)
+	explains(w.t, fault, finalMessage("studio", w.refused(wants...)), w.secretValues()...)
 }
 
 // releaseImages pushes the images of a release, changed by what is between their build and their
@@ -337,7 +337,7 @@ func turns(t *testing.T, w *env) {
 		"an update of stack") {
 		t.Errorf("the second update does not tell who is at it: %v\n%s", err, tail(out, 20))
 	} else {
-		explains(t, "two updates at once", told("studio", out), w.secretValues()...)
+		explains(t, "two updates at once", finalMessage("studio", out), w.secretValues()...)
 	}
 	if out := w.host("systemctl start momentstudio-prune.service; journalctl -u momentstudio-prune.service -o cat " +
 		"--since -5min"); !strings.Contains(out, "nothing is pruned this time") {
@@ -495,7 +495,7 @@ exec /docker-entrypoint.sh "$@"`),
 		t.Errorf("%d dumps, want one more than %d", got, had)
 	}
 
-	// Several at once, as jobs that nobody counted would: one migrates.
+	// Several migration jobs at the same time: one migrates.
 	jobs := 5
 	if full {
 		jobs = 20

@@ -111,7 +111,7 @@ func restores(t *testing.T, w *env) {
 	if out, code := w.hostops("restore --backup latest --yes"); code != 15 || !strings.Contains(out, "restore drop") {
 		t.Errorf("a second restore: exit code %d\n%s", code, out)
 	} else {
-		explains(t, "a second restore, when the first can still be undone", told("hostops", out))
+		explains(t, "a second restore, when the first can still be undone", finalMessage("hostops", out))
 	}
 	w.mustRestore("undo")
 	w.holds("after going back", lostRows, lostFiles)
@@ -197,7 +197,7 @@ func restoreRefusals(t *testing.T, w *env) {
 		if code != c.code || !strings.Contains(out, c.tells) {
 			t.Errorf("%s: exit code %d, want %d with %q:\n%s", c.name, code, c.code, c.tells, tail(out, 20))
 		}
-		explains(t, c.name, told("hostops", out), w.backupSecrets()...)
+		explains(t, c.name, finalMessage("hostops", out), w.backupSecrets()...)
 		if left := w.host("ls /mnt/momentstudio/restore 2>/dev/null || true"); left != "" {
 			t.Errorf("%s: left %s", c.name, left)
 		}
@@ -237,12 +237,12 @@ func restoreKilled(t *testing.T, w *env) {
 	if out, code := w.hostops("restore --backup latest --yes"); code != 15 || !strings.Contains(out, "restore continue") {
 		t.Errorf("a new restore over a killed one: exit code %d\n%s", code, out)
 	} else {
-		explains(t, "a new restore over a killed one", told("hostops", out))
+		explains(t, "a new restore over a killed one", finalMessage("hostops", out))
 	}
 	if out, err := w.update(); err == nil || !strings.Contains(out, "would mix two states of the shop") {
 		t.Errorf("an update of a shop that stands between two states: %v\n%s", err, tail(out, 20))
 	} else {
-		explains(t, "an update of a shop between two states", told("studio", out))
+		explains(t, "an update of a shop between two states", finalMessage("studio", out))
 	}
 	w.mustRestore("continue")
 	w.holds("continued", rows, files)

@@ -158,7 +158,7 @@ func stateLock(t *testing.T, w *env) {
 		t.Errorf("a second pulumi up is not refused with the name of who holds the lock: %v\n%s", err, tail(out, 20))
 	}
 	out, err := w.update()
-	if message := told("studio", out); err == nil || message == "" {
+	if message := finalMessage("studio", out); err == nil || message == "" {
 		t.Errorf("a second studio up is not refused: %v\n%s", err, tail(out, 20))
 	} else {
 		explains(t, "a second studio up", message, w.secretValues()...)
