@@ -328,10 +328,13 @@ func (b *builder) attach() error {
 }
 
 // gate writes the SSH client's files and waits for the host. It is the one side effect inside an
-// apply, and a preview does neither.
+// apply, and a preview does neither. What depends on it depends on the same resources in a preview, though: the
+// engine deletes whatever depends on an attachment before it replaces that, and cannot when it is declared earlier.
 func (b *builder) gate() {
 	if b.ctx.DryRun() {
-		b.host.Ready = pulumi.String("ready").ToStringOutput()
+		after := append([]pulumi.Resource{b.ip, b.host.Server}, b.attached...)
+		b.host.Ready = pulumi.OutputWithDependencies(b.ctx.Context(), pulumi.String("ready").ToStringOutput(),
+			after...).(pulumi.StringOutput)
 		return
 	}
 	a := b.args

@@ -98,12 +98,12 @@ func NewJob(ctx *pulumi.Context, name string, j Job, opts ...pulumi.ResourceOpti
 	return &Ran{Container: container, Done: done(ctx, name, container)}, nil
 }
 
-// done turns the recorded exit code into an error. A preview does not depend on it: an unknown
-// code would show everything after the job as changed, and a failed record must not keep pull
-// requests from being previewed.
+// done turns the recorded exit code into an error. A preview waits for the job, but does not read its code: an
+// unknown code would show everything after the job as changed, and a failed record must not keep pull requests from
+// being previewed.
 func done(ctx *pulumi.Context, name string, c *docker.Container) pulumi.StringOutput {
 	if ctx.DryRun() {
-		return pulumi.String("done").ToStringOutput()
+		return pulumi.OutputWithDependencies(ctx.Context(), pulumi.String("done").ToStringOutput(), c).(pulumi.StringOutput)
 	}
 	return pulumi.All(c.ExitCode, c.ContainerLogs).ApplyT(func(v []any) (string, error) {
 		return JobResult(name, v[0].(int), v[1].(string))
