@@ -39,9 +39,17 @@ func Run(ctx context.Context, c engine.Stack, address, script string) ([]byte, e
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := c.Exec(cmd); err != nil {
-		return nil, fmt.Errorf("ssh %s: %w: %s", address, err, strings.TrimSpace(errOut.String()))
+		return nil, fmt.Errorf("ssh %s: %w: %s", address, reason(ctx, err), strings.TrimSpace(errOut.String()))
 	}
 	return out.Bytes(), nil
+}
+
+// reason is why a command failed. One that was killed at its limit says "signal: killed", which explains nothing.
+func reason(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within the limit: %w", ctx.Err())
+	}
+	return err
 }
 
 // Command is a script that is to run on the host, with the stack's own SSH files.

@@ -82,7 +82,7 @@ func inspectWith(ctx context.Context, c engine.Stack, address, image string, que
 	var out, errOut bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(question), &out, &errOut
 	if err := c.Exec(cmd); err != nil {
-		return nil, fmt.Errorf("ask the host %s: %w: %s", address, err, strings.TrimSpace(errOut.String()))
+		return nil, fmt.Errorf("ask the host %s: %w: %s", address, reason(ctx, err), strings.TrimSpace(errOut.String()))
 	}
 	return out.Bytes(), nil
 }

@@ -68,11 +68,12 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var outside, inside error
-	for tries := 0; ; tries++ {
+	for checked := false; ; {
 		nowOutside, nowInside := visit(ctx), checkHost(ctx, c, o, wanted.Release.CompatibleRevisions)
-		if ctx.Err() == nil || tries == 0 { // one that the limit cut short saw less than the one before
+		if ctx.Err() == nil || !checked { // one that the limit cut short saw less than the one before
 			outside, inside = nowOutside, nowInside
 		}
+		checked = checked || ctx.Err() == nil
 		if outside == nil && inside == nil {
 			if err := record(ctx, c, o); err != nil {
 				return err
@@ -88,7 +89,12 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 		case <-ctx.Done():
 		case <-time.After(2 * time.Second):
 		}
-		if final := (rolledBackError{}); ctx.Err() != nil || errors.As(inside, &final) {
+		final := rolledBackError{}
+		if !checked && !errors.As(inside, &final) {
+			return fault.Hint(fmt.Errorf("the stack could not be checked within %s:\n%w", limit, errors.Join(outside, inside)),
+				"look at the host's load and run `studio verify` again, with a longer --limit")
+		}
+		if ctx.Err() != nil || errors.As(inside, &final) {
 			return fault.Hint(fmt.Errorf("the update ended, but the stack is not what was asked for:\n%w",
 				errors.Join(outside, inside)),
 				"mend the cause and run `studio up` again; `ssh -F "+sshfiles.Dir(c.Name)+"/config "+o.Address+

@@ -301,7 +301,7 @@ trap "" TERM; /docker-entrypoint.sh "$@" & while :; do wait; sleep 1; done`),
 // mend that was changed behind the engine's back, and a timer to change.
 func turns(t *testing.T, w *env) {
 	w.host("docker service update --quiet --env-add BEHIND_YOUR_BACK=1 momentstudio-frontend")
-	out, err := w.studio("verify", "--limit", "5s", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile())
+	out, err := w.studio("verify", "--limit", "30s", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile())
 	if err == nil || !strings.Contains(out, "momentstudio-frontend: it has the setting BEHIND_YOUR_BACK") {
 		t.Errorf("verify finds nothing: %v\n%s", err, tail(out, 20))
 	}
