@@ -29,7 +29,8 @@ func (s *stack) shop(h *machine, d stores) ([]pulumi.Resource, error) {
 	before := s.declared.count()
 	_, err = app.New(s.ctx, "app", app.Args{
 		Release: c.Release.Name, BackendImage: c.Release.Backend, FrontendImage: c.Release.Frontend, OpsImage: c.Images.Ops,
-		ClientImage: c.Images.Postgres, CompatibleRevisions: c.Release.CompatibleRevisions, Applied: h.applied,
+		ClientImage: c.Images.Postgres, CompatibleRevisions: c.Release.CompatibleRevisions,
+		MigrationLock: time.Duration(c.Postgres.MigrationLockSeconds) * time.Second, Applied: h.applied,
 		Network: h.network, EnvSecret: envSecret, EnvFile: hostspec.AppEnvSecret,
 		KeyFiles: keyFiles, BackendEnv: toStringMap(appsettings.Backend(c.App, facts, appsettings.API)),
 		WorkerEnv:   toStringMap(appsettings.Backend(c.App, facts, appsettings.Worker)),

@@ -273,6 +273,7 @@ func migrateCommand() *cobra.Command {
 	cmd.Flags().StringVar(&m.ClientImage, "client-image", "", "image with pg_dump and pg_restore, with digest")
 	cmd.Flags().StringVar(&m.EnvFile, "env-file", "", "the application's .env on the host")
 	cmd.Flags().StringVar(&m.Network, "network", "", "attachable network of the application")
+	cmd.Flags().DurationVar(&m.LockLimit, "lock-limit", 5*time.Second, "how long a statement may wait for a lock")
 	cmd.Flags().StringSliceVar(&m.Compatible, "compatible", nil, "newer revisions that the release works with")
 	for _, f := range []string{"image", "client-image", "env-file", "network"} {
 		_ = cmd.MarkFlagRequired(f)

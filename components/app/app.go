@@ -30,14 +30,16 @@ type Args struct {
 	ClientImage   string // image with pg_dump, for the backup before a migration; reference with digest
 	// CompatibleRevisions are schema revisions newer than the backend image's that it works with.
 	CompatibleRevisions []string
-	Network             pulumi.StringInput
-	EnvSecret           *docker.Secret        // the application's .env
-	EnvFile             string                // host path of the same text, for the migration job
-	KeyFiles            []workload.SecretFile // further files of the API
-	BackendEnv          pulumi.StringMapInput // plain settings of the API
-	WorkerEnv           pulumi.StringMapInput // plain settings of the media worker
-	FrontendEnv         pulumi.StringMapInput
-	SSR                 bool // server-rendering frontend on port 4000 instead of nginx on 80
+	// MigrationLock is how long a statement of a migration may wait for a lock; required.
+	MigrationLock time.Duration
+	Network       pulumi.StringInput
+	EnvSecret     *docker.Secret        // the application's .env
+	EnvFile       string                // host path of the same text, for the migration job
+	KeyFiles      []workload.SecretFile // further files of the API
+	BackendEnv    pulumi.StringMapInput // plain settings of the API
+	WorkerEnv     pulumi.StringMapInput // plain settings of the media worker
+	FrontendEnv   pulumi.StringMapInput
+	SSR           bool // server-rendering frontend on port 4000 instead of nginx on 80
 
 	BackendReplicas, BackendMemoryMB, WorkerMemoryMB, FrontendReplicas, FrontendMemoryMB int
 	LongestJob                                                                           time.Duration
@@ -162,7 +164,7 @@ func (b *builder) migrate() (err error) {
 	command := []string{
 		"migrate", "--contract", strconv.Itoa(hostspec.ContractVersion), "--image", args.BackendImage, "--client-image",
 		args.ClientImage,
-		"--env-file", args.EnvFile, "--network", hostspec.AppNetwork,
+		"--env-file", args.EnvFile, "--network", hostspec.AppNetwork, "--lock-limit", args.MigrationLock.String(),
 	}
 	for _, r := range args.CompatibleRevisions {
 		command = append(command, "--compatible", r)

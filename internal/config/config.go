@@ -147,6 +147,9 @@ type Postgres struct {
 	MaxConnections int    `json:"maxConnections"`  // default 100; a change restarts Postgres
 	MemoryMB       int    `json:"memoryMB"`        // limit; default 1024
 	SharedBuffers  int    `json:"sharedBuffersMB"` // default 256
+	// seconds that a statement of a migration may wait for a lock, while everybody else waits behind it; default 5;
+	// then the migration is undone and tried again, five times in all
+	MigrationLockSeconds int `json:"migrationLockSeconds"`
 }
 
 // Redis is the queue and rate-limit store; its content may be lost.

@@ -31,7 +31,7 @@ func defaults() Config {
 		},
 		DNS:       DNS{TTL: 300},
 		Turnstile: Turnstile{Enabled: true, Mode: "managed"},
-		Postgres:  Postgres{Mode: "container", MaxConnections: 100, MemoryMB: 1024, SharedBuffers: 256},
+		Postgres:  Postgres{Mode: "container", MaxConnections: 100, MemoryMB: 1024, SharedBuffers: 256, MigrationLockSeconds: 5},
 		Redis:     Redis{MemoryMB: 256},
 		Backend:   Backend{Replicas: 1, MemoryMB: 1024},
 		Worker:    Worker{MemoryMB: 1024, LongestJobSeconds: 1800},
@@ -204,6 +204,7 @@ func (c *Config) validateServices(p *problems) {
 	between(p, "postgres.maxConnections", c.Postgres.MaxConnections, 20, 1000)
 	between(p, "postgres.memoryMB", c.Postgres.MemoryMB, 256, 262144)
 	between(p, "postgres.sharedBuffersMB", c.Postgres.SharedBuffers, 16, max(16, c.Postgres.MemoryMB/2))
+	between(p, "postgres.migrationLockSeconds", c.Postgres.MigrationLockSeconds, 1, 300)
 	switch external := c.Postgres.Mode == "external"; {
 	case external && !c.DatabaseURL.Set():
 		c.missingSecret(p, "databaseUrl", "the URL of the database, because postgres.mode is external")

@@ -482,6 +482,8 @@ func migrations(t *testing.T, w *env) {
 		w.fullVolume()
 		w.serves(5)
 	}
+	w.migrationThatWaits(t, 6, backend, frontend)
+	w.serves(5)
 	had := dumps()
 	failing, _ := w.releaseImages(images.Options{Release: "failing"}, map[string]func(*v1.ConfigFile){
 		images.Backend: instead(`if [ "$1 $2" = "alembic upgrade" ]; then echo "canary: relation exists"; exit 3; fi

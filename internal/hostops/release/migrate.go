@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
@@ -27,6 +28,9 @@ type Migration struct {
 	BackupDir    string   // where the dump of before a migration is kept
 	RegistryAuth string   // file with the registry's credentials; may be missing
 	Compatible   []string // revisions newer than the image's that the release is declared to work with
+
+	// LockLimit is how long a statement of the migration may wait for a lock; required.
+	LockLimit time.Duration
 
 	Dotenv string // content of the application's .env, instead of EnvFile
 }
@@ -86,13 +90,8 @@ func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 			return fmt.Errorf("back up the database before its migration from %s to %s: %w", before, head, err)
 		}
 	}
-	code, err := docker.Run(ctx, engine, m.Alembic("upgrade", "head"), out)
-	if err != nil {
+	if err := m.upgrade(ctx, engine, url, cmp.Or(before, "nothing"), head, out); err != nil {
 		return err
-	}
-	if code != 0 {
-		return fmt.Errorf("alembic upgrade head exited with code %d; the schema may be between %s and %s, the old release "+
-			"keeps serving", code, cmp.Or(before, "nothing"), head)
 	}
 	after, err := postgres.Revision(ctx, conn)
 	if err != nil {
@@ -100,6 +99,64 @@ func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 	}
 	fmt.Fprintln(out, "the schema is at", after)
 	return nil
+}
+
+// upgrade migrates, and tries again when the migration was ended because it waited too long for a lock.
+func (m Migration) upgrade(ctx context.Context, engine *client.Client, url, before, head string, out io.Writer) error {
+	for try := 1; ; try++ {
+		code, blockers, err := m.upgradeOnce(ctx, engine, url, out)
+		if err != nil {
+			return err
+		}
+		if code == 0 {
+			return nil
+		}
+		if len(blockers) == 0 {
+			return fmt.Errorf("alembic upgrade head exited with code %d; the schema may be between %s and %s, the old release "+
+				"keeps serving", code, before, head)
+		}
+		fmt.Fprintf(out, "try %d of %d: the migration waited %s for a lock and was ended. The lock is held by %s\n",
+			try, lockTries, m.LockLimit, blockers[0])
+		if try == lockTries {
+			return held(blockers, m.LockLimit, before, head)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lockPause):
+		}
+	}
+}
+
+// upgradeOnce migrates and returns alembic's exit code, with the sessions because of which it was ended.
+func (m Migration) upgradeOnce(ctx context.Context, engine *client.Client, url string, out io.Writer) (code int64,
+	blockers []Blocker, err error,
+) {
+	conn, err := postgres.ConnectURL(ctx, url)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	watched, end := context.WithCancel(ctx)
+	defer end()
+	found := make(chan []Blocker, 1)
+	go func() { found <- lockWatch{conn: conn, limit: m.LockLimit}.run(watched, engine, out) }()
+	code, err = docker.Run(ctx, engine, m.Alembic("upgrade", "head"), out)
+	end()
+	return code, <-found, err
+}
+
+// held is the error of a migration that did not get its lock.
+func held(blockers []Blocker, limit time.Duration, before, head string) error {
+	lines := make([]string, 0, len(blockers))
+	for _, b := range blockers {
+		lines = append(lines, "  - "+b.String())
+	}
+	return fmt.Errorf("the migration from %s to %s needs a lock that others hold: it was tried %d times, waited %s each "+
+		"time, and was undone; the old release keeps serving. Who holds the lock:\n%s\n"+
+		"Fix: wait until they end, or end them on the host with `docker exec $(docker ps -q --filter name=%s.) psql -U "+
+		"postgres -c 'SELECT pg_terminate_backend(%d)'`, and run `studio up` again",
+		before, head, lockTries, limit, strings.Join(lines, "\n"), hostspec.PostgresService, blockers[0].PID)
 }
 
 // unknownRevision is what alembic prints of a revision that its migrations lack (alembic/script/base.py); its exit code
