@@ -21,7 +21,7 @@ func (s *stack) edge(h *machine, release []pulumi.Resource) error {
 		Applied: h.applied.Done, Closed: !s.profile.wayOut,
 		Config: render.Caddy{
 			Domain: c.Domain, Mode: c.TLS.Mode, Proxied: c.DNS.Proxied, SSR: c.Frontend.Mode == "ssr",
-			RateLimits: c.Edge.RateLimits, MaxBodyMB: c.Edge.MaxBodyMB,
+			RateLimits: c.Edge.RateLimits, MaxBodyMB: c.Edge.MaxBodyMB, MaxUploadMB: c.Edge.MaxUploadMB,
 		},
 	}
 	switch c.TLS.Mode {

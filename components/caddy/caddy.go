@@ -1,5 +1,6 @@
 // Package caddy deploys the edge. Its service never changes for a new configuration: a job checks
-// the Caddyfile with the very image that will read it, another loads it through the admin socket.
+// the Caddyfile with the very image that will read it, another loads it through the admin socket. When image or mounts
+// change with it, the running Caddy could not read the new file: then the service starts with it.
 package caddy
 
 import (
@@ -11,6 +12,7 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/naming"
 	"github.com/prekzursil/momentstudio-infra/internal/render"
 	"github.com/prekzursil/momentstudio-infra/internal/workload"
 )
@@ -51,7 +53,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if args.MemoryMB == 0 {
 		args.MemoryMB = 512
 	}
-	args.Config.ACMERoot = args.ACMERoot != ""
+	args.Config.ACMERoot, args.Config.Edition = args.ACMERoot != "", args.edition()
 	text, err := render.Caddyfile(args.Config)
 	if err != nil {
 		return nil, err
@@ -85,7 +87,9 @@ func load(ctx *pulumi.Context, name string, args Args, caddyfile string, parent 
 		env = append(env, pulumi.Sprintf("CERTIFICATE=%s", args.TLSHash))
 	}
 	checked := []workload.Upload{{Path: hostspec.CaddyfilePath, Content: pulumi.String(caddyfile), Mode: "0444"}}
-	loaded := []workload.Upload{{Path: hostspec.ApplyInbox + "/Caddyfile", Content: pulumi.String(caddyfile)}}
+	loaded := []workload.Upload{{
+		Path: hostspec.ApplyInbox + "/" + hostspec.CaddyfileOf(args.edition()), Content: pulumi.String(caddyfile),
+	}}
 	if args.ACMERoot != "" {
 		root := pulumi.String(args.ACMERoot)
 		checked = append(checked, workload.Upload{Path: render.ACMERootFile, Content: root, Mode: "0444"})
@@ -118,6 +122,20 @@ func (a Args) tls() []workload.Mount {
 	return []workload.Mount{{Source: a.TLSDir, Target: "/etc/momentstudio/tls", ReadOnly: true}}
 }
 
+// mounts are what Caddy sees of the host.
+func (a Args) mounts() []workload.Mount {
+	return append([]workload.Mount{
+		{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"},
+		{Source: hostspec.CaddyDataDir, Target: "/data"},
+		{Source: hostspec.BundlesDir, Target: render.BundlesDir, ReadOnly: true},
+	}, a.tls()...)
+}
+
+// edition names what the service is able to read: another image knows other directives, other mounts hold other files.
+func (a Args) edition() string {
+	return naming.ContentHash(fmt.Sprintf("%s %v", a.EdgeImage, a.mounts()))
+}
+
 // serve runs Caddy once its configuration is in place.
 func serve(ctx *pulumi.Context, name string, args Args, loaded *workload.Ran, parent pulumi.ResourceOption) error {
 	ports := []workload.Port{{Number: 80, Protocol: "tcp"}, {Number: 443, Protocol: "tcp"}, {Number: 443, Protocol: "udp"}}
@@ -126,13 +144,11 @@ func serve(ctx *pulumi.Context, name string, args Args, loaded *workload.Ran, pa
 	}
 	_, err := workload.NewService(ctx, name+"-service", "caddy", workload.Service{
 		Image: pulumi.String(args.EdgeImage),
-		Args:  []string{"run", "--config", hostspec.CaddyfilePath, "--adapter", hostspec.CaddyAdapter},
-		Env:   pulumi.StringMap{"XDG_DATA_HOME": pulumi.String("/data"), "XDG_CONFIG_HOME": pulumi.String("/tmp")},
-		Mounts: append([]workload.Mount{
-			{Source: hostspec.CaddyConfigDir, Target: "/etc/caddy"},
-			{Source: hostspec.CaddyDataDir, Target: "/data"},
-			{Source: hostspec.BundlesDir, Target: render.BundlesDir, ReadOnly: true},
-		}, args.tls()...),
+		Args: []string{
+			"run", "--config", "/etc/caddy/" + hostspec.CaddyfileOf(args.edition()), "--adapter", hostspec.CaddyAdapter,
+		},
+		Env:     pulumi.StringMap{"XDG_DATA_HOME": pulumi.String("/data"), "XDG_CONFIG_HOME": pulumi.String("/tmp")},
+		Mounts:  args.mounts(),
 		Network: args.Network, Alias: hostspec.EdgeHost,
 		Health: &workload.Health{
 			Command:  []string{"/caddy", "healthcheck"},

@@ -37,6 +37,10 @@ var zones = []struct {
 	{5, []string{"/api/v1/auth/verify/request", "/api/v1/auth/password-reset/request"}},
 	{10, []string{"/api/v1/support/contact", "/api/v1/newsletter/subscribe"}},
 	{10, []string{"/api/v1/auth/login", "/api/v1/auth/login/2fa", "/api/v1/auth/register"}},
+	{10, []string{
+		"/api/v1/auth/passkeys/login/options", "/api/v1/auth/passkeys/login/verify",
+		"/api/v1/auth/passkeys/register/options", "/api/v1/auth/passkeys/register/verify", "/api/v1/auth/step-up",
+	}},
 	{10, []string{"/api/v1/auth/password-reset/confirm"}},
 	{30, []string{"/api/v1/auth/refresh"}},
 }

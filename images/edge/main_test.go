@@ -206,6 +206,10 @@ func start(t *testing.T, name string) *site {
 // the software, a policy of its own, pages instead of missing files.
 func answer(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
+	_, _ = io.Copy(io.Discard, r.Body)
+	if strings.Contains(r.URL.Path, "slow-answer") {
+		time.Sleep(2 * time.Second)
+	}
 	h.Set("Server", "nginx/1.29.5")
 	h.Set("X-Powered-By", "Express")
 	h.Set("Content-Security-Policy", "default-src *")

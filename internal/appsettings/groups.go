@@ -142,8 +142,8 @@ type Admin struct {
 type Audit struct {
 	// tamper-evident rows; needs auditHashChainSecret
 	HashChain bool `json:"hashChain" env:"AUDIT_HASH_CHAIN_ENABLED" default:"false"`
-	// reads every body into memory: size backend.memoryMB for uploads
-	RequestPayload *bool `json:"requestPayload" env:"AUDIT_LOG_REQUEST_PAYLOAD" app:"true"`
+	// reads every body into memory, whoever sends it: size backend.memoryMB for edge.maxUploadMB
+	RequestPayload bool `json:"requestPayload" env:"AUDIT_LOG_REQUEST_PAYLOAD" default:"false"`
 	// kept of each body
 	MaxBodyBytes *int `json:"maxBodyBytes" env:"AUDIT_LOG_MAX_BODY_BYTES" app:"4096" min:"0" max:"1048576"`
 	// 0: for good
@@ -345,7 +345,8 @@ type Analytic struct {
 }
 
 // Limits are the application's own, in a minute unless named otherwise. Those of login, refresh and
-// password reset are shared by all clients: the edge's, which count by client, must bite first.
+// password reset are shared by all clients: where the edge counts by client (edge.rateLimits), they are raised to
+// sixty times what the edge lets one client send, so that no single client locks the others out.
 type Limits struct {
 	Register      *int `json:"register" env:"AUTH_RATE_LIMIT_REGISTER" app:"10" min:"1" max:"1000000"`
 	Login         *int `json:"login" env:"AUTH_RATE_LIMIT_LOGIN" app:"20" min:"1" max:"1000000"`

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/render"
 	"github.com/prekzursil/momentstudio-infra/internal/secret"
 )
 
@@ -22,7 +23,7 @@ type Context struct {
 	Public       bool // strangers reach it
 	Domain       hostspec.Domain
 	Widget       bool     // a Turnstile widget exists
-	MaxBodyMB    int      // largest request that the edge lets through
+	MaxUploadMB  int      // largest upload that the edge lets through
 	Processes    int      // API processes
 	ProxyHeaders []string // headers that the edge overwrites with the client's address
 	Dir          string   // the project's root, for key files
@@ -43,6 +44,22 @@ type checker struct {
 	given *Secrets
 	c     Context
 	found []Problem
+}
+
+// clientsOfALimit is for how many clients at their edge's limit a limit that all share has room.
+const clientsOfALimit = 60
+
+// RaiseShared raises the limits that all clients share and that the stack does not set, by what the edge lets one client
+// send. Passkeys and the second factor count as logins.
+func (l *Limits) RaiseShared() {
+	for limit, zones := range map[**int][]string{
+		&l.Login: {"login", "passkey"}, &l.Refresh: {"refresh"}, &l.ResetRequest: {"verify"}, &l.ResetConfirm: {"reset"},
+	} {
+		if *limit == nil {
+			n := clientsOfALimit * render.EdgeEvents(zones...)
+			*limit = &n
+		}
+	}
 }
 
 // Check reports every violated rule and what deserves a warning. Public keys become PEM on the way.
@@ -416,8 +433,8 @@ func (k *checker) sizes() {
 		limit = *n
 	}
 	// Caddy counts megabytes by the thousand; a form has some kilobytes around the file.
-	if need := (limit + 1_000_000) / 1_000_000; k.c.MaxBodyMB >= 1 && k.c.MaxBodyMB < need {
-		k.set("edge.maxBodyMB", k.c.MaxBodyMB, fmt.Sprintf("%d or more, because app.media.adminUploadMaxBytes is %d: the "+
+	if need := (limit + 1_000_000) / 1_000_000; k.c.MaxUploadMB >= 1 && k.c.MaxUploadMB < need {
+		k.set("edge.maxUploadMB", k.c.MaxUploadMB, fmt.Sprintf("%d or more, because app.media.adminUploadMaxBytes is %d: the "+
 			"edge would refuse what the app accepts", need, limit), strconv.Itoa(need))
 	}
 }

@@ -192,7 +192,10 @@ type TLS struct {
 type Edge struct {
 	// default true: requests per client address to login, checkout, contact and the like
 	RateLimits bool `json:"rateLimits"`
-	MaxBodyMB  int  `json:"maxBodyMB"` // default 540, in millions of bytes: the app takes uploads of 512 MiB
+	// largest request, in millions of bytes; default 10; at most 100, because the app reads it into memory
+	MaxBodyMB int `json:"maxBodyMB"`
+	// largest request to a route on which staff uploads files, in millions of bytes; default 540: the app takes 512 MiB
+	MaxUploadMB int `json:"maxUploadMB"`
 }
 
 // SecretGenerations rotate generated secrets: raising one by 1 makes a new value and rolls it out

@@ -618,7 +618,7 @@ var rules = []struct {
 	},
 	{"no frontend", "", []edit{set("frontend.replicas", 0)}, "frontend.replicas", "0", "from 1 to 50", true},
 	{"a frontend without memory", "", []edit{set("frontend.memoryMB", 63)}, "frontend.memoryMB", "63", "from 64", true},
-	{"no request body at all", "", []edit{set("edge.maxBodyMB", 0)}, "edge.maxBodyMB", "0", "from 1 to 4096", false},
+	{"no request body at all", "", []edit{set("edge.maxBodyMB", 0)}, "edge.maxBodyMB", "0", "from 1 to 100", false},
 	{
 		"a secret's generation that goes back to nothing", "",
 		[]edit{set("secrets.appKey", 0)},
@@ -992,8 +992,8 @@ func TestDefaultsOfWhatTheFileLeavesOut(t *testing.T) {
 	}
 	got := fmt.Sprintln(c.Backend.Replicas, c.Frontend.Mode, c.Postgres.Mode, c.Secrets.DatabaseLogin,
 		c.Worker.LongestJobSeconds,
-		c.Edge.RateLimits, c.Edge.MaxBodyMB, c.Host.Image, c.Host.ReadyTimeout(), c.App.Environment, c.Secrets.HostKey)
-	if want := "1 static container 1 1800 true 540 debian-12 10m0s production 1\n"; got != want {
+		c.Edge.RateLimits, c.Edge.MaxBodyMB, c.Edge.MaxUploadMB, c.Host.Image, c.Host.ReadyTimeout(), c.App.Environment, c.Secrets.HostKey)
+	if want := "1 static container 1 1800 true 10 540 debian-12 10m0s production 1\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if off, err := config.Load(source(t, "prod", set("edge.rateLimits", false))); err != nil || off.Edge.RateLimits {

@@ -124,7 +124,7 @@ var appRules = []struct {
 	{"a FAN password without its user", "", []edit{secretKey("fanApiPassword", canary)}},
 	{"a courier in clear", "", []edit{set("app.fan.baseUrl", "http://api.example")}},
 	{"Clarity without its project", "", []edit{set("app.clarity.enabled", true)}},
-	{"an upload that the edge refuses", "", []edit{set("edge.maxBodyMB", 100)}},
+	{"an upload that the edge refuses", "", []edit{set("edge.maxUploadMB", 100)}},
 	{"a number out of its range", "", []edit{set("app.sessions.accessTokenMinutes", 0)}},
 	{"an external database whose password needs escaping", "", []edit{
 		set("postgres.mode", "external"),

@@ -37,7 +37,7 @@ func defaults() Config {
 		Worker:    Worker{MemoryMB: 1024, LongestJobSeconds: 1800},
 		Frontend:  Frontend{Mode: "static", Replicas: 1, MemoryMB: 256},
 		TLS:       TLS{Mode: "acme", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory"},
-		Edge:      Edge{RateLimits: true, MaxBodyMB: 540},
+		Edge:      Edge{RateLimits: true, MaxBodyMB: 10, MaxUploadMB: 540},
 		App:       appsettings.Defaults(),
 		Backup: Backup{
 			Enabled: true, At: "01:30", CheckAt: "05:30", MaxAgeHours: 30, KeepDays: leastDays, Local: true,
@@ -57,6 +57,9 @@ func (c *Config) derive() {
 	}
 	if len(c.Turnstile.Hostnames) == 0 && domainPattern.MatchString(c.Domain.Apex()) {
 		c.Turnstile.Hostnames = c.Domain.Names()
+	}
+	if c.Edge.RateLimits {
+		c.App.Limits.RaiseShared()
 	}
 	c.deriveDrill()
 }
@@ -242,7 +245,8 @@ func (c *Config) validateServices(p *problems) {
 	oneOf(p, "frontend.mode", c.Frontend.Mode, "static", "ssr")
 	between(p, "frontend.replicas", c.Frontend.Replicas, 1, 50)
 	between(p, "frontend.memoryMB", c.Frontend.MemoryMB, 64, 65536)
-	between(p, "edge.maxBodyMB", c.Edge.MaxBodyMB, 1, 4096)
+	between(p, "edge.maxBodyMB", c.Edge.MaxBodyMB, 1, 100)
+	between(p, "edge.maxUploadMB", c.Edge.MaxUploadMB, 1, 4096)
 	if c.Frontend.Mode == "ssr" {
 		for _, host := range []string{c.Domain.Apex(), "127.0.0.1"} {
 			if !slices.Contains(c.Frontend.AllowedHosts, host) && !slices.Contains(c.Frontend.AllowedHosts, "*") {
@@ -301,7 +305,7 @@ func (c *Config) validateApp(p *problems) {
 	sandbox, staging := c.Kind == Sandbox || c.Kind == Drill, c.Kind == Staging
 	found, warnings := appsettings.Check(&c.App, &c.AppSecrets, appsettings.Context{
 		Production: !sandbox && !staging, Public: !sandbox, Domain: c.Domain, Widget: c.Turnstile.Enabled,
-		MaxBodyMB: c.Edge.MaxBodyMB, Processes: c.Backend.Replicas, ProxyHeaders: hostspec.ClientAddressHeaders(),
+		MaxUploadMB: c.Edge.MaxUploadMB, Processes: c.Backend.Replicas, ProxyHeaders: hostspec.ClientAddressHeaders(),
 		Dir: p.src.Dir,
 	})
 	for _, f := range found {

@@ -50,7 +50,7 @@ func driftState(t *testing.T) []byte {
 		},
 		map[string]any{
 			"urn": caddyURN, "type": "docker:index/container:Container",
-			"inputs": map[string]any{"uploads": []any{upload("/in/Caddyfile", "site")}},
+			"inputs": map[string]any{"uploads": []any{upload("/in/Caddyfile.1", "site")}},
 		},
 		map[string]any{
 			"urn": "urn::old", "type": "docker:index/secret:Secret", "delete": true, "id": "gone",
@@ -72,7 +72,7 @@ func sum(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(tex
 // What a fresh host has, and when it is asked.
 const (
 	unit, secret = "/etc/systemd/system/x.timer", "/etc/momentstudio/secrets/s"
-	caddyfile    = "/mnt/momentstudio/caddy/config/Caddyfile"
+	caddyfile    = "/mnt/momentstudio/caddy/config/Caddyfile.1"
 	uploads      = "/mnt/momentstudio/uploads"
 )
 
@@ -134,7 +134,7 @@ func hostDrift() []hostCase {
 		},
 		{
 			"a Caddyfile that was edited", func(r *hostspec.HostReport) { setFile(r, caddyfile, "600", 0, "edited") },
-			"Caddyfile: its content was changed", caddyURN,
+			"Caddyfile.1: its content was changed", caddyURN,
 		},
 		{
 			"a file that is gone", func(r *hostspec.HostReport) { delete(r.Paths, unit) },

@@ -93,7 +93,9 @@ func (w *hostWants) takeJob(urn string, inputs map[string]any) error {
 			w.jobs[d.Path] = urn
 		}
 		w.timers, w.applyJob = spec.Timers, urn
-	case uploads[hostspec.ApplyInbox+"/Caddyfile"] != "":
+	case slices.ContainsFunc(slices.Collect(maps.Keys(uploads)), func(path string) bool {
+		return strings.HasPrefix(path, hostspec.ApplyInbox+"/"+hostspec.CaddyfileOf(""))
+	}):
 		for in, content := range uploads {
 			add(hostspec.CaddyConfigDir+strings.TrimPrefix(in, hostspec.ApplyInbox), content, 0o600, 0)
 		}

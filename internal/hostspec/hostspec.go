@@ -42,8 +42,8 @@ const (
 const (
 	AppEnvFile     = "/app/.env" // the file the application reads its settings from (app-contract §2.1)
 	CaddyAdminSock = "/etc/caddy/admin.sock"
-	CaddyfilePath  = "/etc/caddy/Caddyfile"
-	CaddyAdapter   = "edge" // what reads the Caddyfile in the edge image (images/edge/handover.go)
+	CaddyfilePath  = "/etc/caddy/Caddyfile" // with CaddyfileOf's suffix, but for a file that is only checked
+	CaddyAdapter   = "edge"                 // what reads the Caddyfile in the edge image (images/edge/handover.go)
 )
 
 // Networks. The provider's private network lies in 10.0.0.0/8, so everything of Docker's keeps

@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,6 +42,7 @@ func CloudflareRanges() []string {
 // Caddy is what the Caddyfile depends on.
 type Caddy struct {
 	Domain        hostspec.Domain // its www name redirects to the apex
+	Edition       string          // of the service that reads the file (hostspec.CaddyfileOf); the running one is asked for it
 	Email         string          // ACME account; empty outside acme mode
 	Mode          string          // "acme", "file" or "internal"
 	ACMEDirectory string          // in acme mode
@@ -48,8 +50,20 @@ type Caddy struct {
 	Proxied       bool            // whether Cloudflare's proxies stand in front
 	SSR           bool            // frontend mode
 	RateLimits    bool
-	MaxBodyMB     int
+	MaxBodyMB     int // of a request; default 10
+	MaxUploadMB   int // of a request to one of the upload routes; default 540
 }
+
+// uploads are the routes on which staff uploads files. Source: the application's routers, as they were seen to take
+// files (upload, product and category images, labels); every other route reads JSON or small forms.
+var uploads = []string{
+	"content/admin/[^/]+/images", "content/admin/media/assets/upload", "catalog/categories/[^/]+/images/(thumbnail|banner)",
+	"catalog/products/[^/]+/images", "orders/admin/[^/]+/shipping-label", "returns/admin/[^/]+/label",
+}
+
+// bodiesOfOneClient is how many request bodies a client may be sending at the same time: a browser opens six
+// connections, an API process has a hundred places for requests.
+const bodiesOfOneClient = 20
 
 // RateLimit is one zone of the edge's limits, counted per client: an IPv4 address or an IPv6 /64.
 type RateLimit struct {
@@ -83,10 +97,24 @@ func rateLimits() []RateLimit {
 		{"verify", []string{"/api/v1/auth/verify/request", "/api/v1/auth/password-reset/request"}, "1m", 5},
 		{"contact", []string{"/api/v1/support/contact", "/api/v1/newsletter/subscribe"}, "1m", 10},
 		{"login", []string{"/api/v1/auth/login", "/api/v1/auth/login/2fa", "/api/v1/auth/register"}, "1m", 10},
+		{"passkey", []string{
+			"/api/v1/auth/passkeys/login/options", "/api/v1/auth/passkeys/login/verify",
+			"/api/v1/auth/passkeys/register/options", "/api/v1/auth/passkeys/register/verify", "/api/v1/auth/step-up",
+		}, "1m", 10},
 		// Of its own: who has used up the attempts to log in must still be able to set a new password.
 		{"reset", []string{"/api/v1/auth/password-reset/confirm"}, "1m", 10},
 		{"refresh", []string{"/api/v1/auth/refresh"}, "1m", 30},
 	}
+}
+
+// EdgeEvents is how many requests a minute the edge lets one client send to the zones together.
+func EdgeEvents(zones ...string) (sum int) {
+	for _, l := range rateLimits() {
+		if slices.Contains(zones, l.Name) {
+			sum += l.Events
+		}
+	}
+	return sum
 }
 
 // Caddyfile renders the edge's configuration.
@@ -99,7 +127,10 @@ func Caddyfile(c Caddy) (string, error) {
 		Internal                                                                bool
 		TrustedProxies, Sites                                                   []string
 		RateLimits                                                              []RateLimit
+		Uploads                                                                 string
+		Bodies                                                                  int
 	}{
+		Uploads: "(?i)^/api/v1/(" + strings.Join(uploads, "|") + `)[/\s]*$`, Bodies: bodiesOfOneClient,
 		Caddy: c, AdminSocket: hostspec.CaddyAdminSock, CSP: contentSecurityPolicy, AdminIPHeader: hostspec.AdminIPHeader,
 		BackendHost: hostspec.BackendHost, BackendPort: hostspec.BackendPort,
 		FrontendHost: hostspec.FrontendHost, FrontendPort: hostspec.FrontendStaticPort,
@@ -121,7 +152,7 @@ func Caddyfile(c Caddy) (string, error) {
 	if c.RateLimits {
 		data.RateLimits = rateLimits()
 	}
-	data.MaxBodyMB = cmp.Or(c.MaxBodyMB, 540)
+	data.MaxBodyMB, data.MaxUploadMB = cmp.Or(c.MaxBodyMB, 10), cmp.Or(c.MaxUploadMB, 540)
 	return fill("Caddyfile", data)
 }
 

@@ -40,16 +40,16 @@ func golden(t *testing.T, name, text string) {
 func TestCaddyfile(t *testing.T) {
 	for name, c := range map[string]render.Caddy{
 		"static-acme": {
-			Domain: "shop.example", Email: "admin@shop.example", Mode: "acme",
+			Domain: "shop.example", Edition: "0123456789ab", Email: "admin@shop.example", Mode: "acme",
 			ACMEDirectory: "https://acme.example/dir", RateLimits: true,
 		},
 		"ssr-proxied-file": {
-			Domain: "shop.example", Mode: "file", Proxied: true, SSR: true, RateLimits: true,
-			MaxBodyMB: 100,
+			Domain: "shop.example", Edition: "0123456789ab", Mode: "file", Proxied: true, SSR: true, RateLimits: true,
+			MaxBodyMB: 20, MaxUploadMB: 100,
 		},
-		"internal-bare": {Domain: "shop.example", Mode: "internal"},
+		"internal-bare": {Domain: "shop.example", Edition: "0123456789ab", Mode: "internal"},
 		"acme-own-root": {
-			Domain: "shop.example", Email: "admin@shop.example", Mode: "acme",
+			Domain: "shop.example", Edition: "0123456789ab", Email: "admin@shop.example", Mode: "acme",
 			ACMEDirectory: "https://10.0.0.1/dir", ACMERoot: true,
 		},
 	} {

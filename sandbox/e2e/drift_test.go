@@ -99,7 +99,8 @@ func (w *env) byHand() map[string]string {
 	w.host("docker service update --quiet --detach --args /bin/false --replicas 0 momentstudio-redis")
 	w.host("sed -i 's/OnCalendar=.*/OnCalendar=yearly/' /etc/systemd/system/momentstudio-backup.timer && systemctl " +
 		"daemon-reload && systemctl disable --now momentstudio-prune.timer")
-	w.host("echo '# by hand' >> /mnt/momentstudio/caddy/config/Caddyfile; chmod 444 " + backupSecret +
+	caddyfile := w.host("ls /mnt/momentstudio/caddy/config/Caddyfile.*")
+	w.host("echo '# by hand' >> " + caddyfile + "; chmod 444 " + backupSecret +
 		"; echo 'ssh-ed25519 AAAA by-hand' >> $(sed -n 's/^AuthorizedKeysFile //p' " +
 		"/etc/ssh/sshd_config.d/20-momentstudio-keys.conf)")
 	return map[string]string{
@@ -107,7 +108,7 @@ func (w *env) byHand() map[string]string {
 		"service momentstudio-frontend": "BY_HAND", "service momentstudio-media-worker": "by-hand/worker:latest",
 		"service momentstudio-redis": "0 replicas", "service by-hand": "nobody asked for it",
 		"file /etc/systemd/system/momentstudio-backup.timer": "content", "timer momentstudio-prune.timer": "disabled",
-		"file /mnt/momentstudio/caddy/config/Caddyfile": "content", "file " + backupSecret: "444",
+		"file " + caddyfile: "content", "file " + backupSecret: "444",
 		"file /etc/momentstudio/ssh/authorized_keys": "content",
 	}
 }

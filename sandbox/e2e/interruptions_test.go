@@ -39,8 +39,8 @@ func killedChanges(w *env) []*change {
 			w.configure("host", "sshFrom", sshFrom)
 		}},
 		{
-			name: "the edge's configuration", share: 3, there: func(w *env) { w.configure("edge", "maxBodyMB", 610) },
-			back: func(w *env) { w.configure("edge", "maxBodyMB", 600) },
+			name: "the edge's configuration", share: 3, there: func(w *env) { w.configure("edge", "maxUploadMB", 610) },
+			back: func(w *env) { w.configure("edge", "maxUploadMB", 600) },
 		},
 		{
 			name: "a timer, and all jobs", share: 2, there: func(w *env) { w.configure("host", "pruneAt", "05:45") },

@@ -47,7 +47,7 @@ func (w *env) edits() []edit {
 		{"edge-image", v("images.edge", w.digestOf(images["edge"].(string))), nil},
 		{"postgres-image", v("images.postgres", w.digestOf(images["postgres"].(string))), nil},
 		{"redis-image", v("images.redis", w.digestOf(images["redis"].(string))), nil},
-		{"edge-body-size", v("edge.maxBodyMB", 777), nil},
+		{"edge-body-size", v("edge.maxUploadMB", 777), nil},
 		{"edge-rate-limits", v("edge.rateLimits", false), nil},
 		{"volume-grows", v("host.volumeSizeGB", size+10), nil},
 		{"volume-shrinks", v("host.volumeSizeGB", size-1), nil},

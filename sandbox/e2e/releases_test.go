@@ -135,7 +135,7 @@ func releases(t *testing.T, w *env) {
 
 	crowd := startLoad(t, w, "release")
 	w.release(2, backend, frontend)
-	w.configure("edge", "maxBodyMB", 600)
+	w.configure("edge", "maxUploadMB", 600)
 	w.mustUpdate()
 	w.serves(2)
 	newBundle := bundleName.FindString(site.get("https://momentstudio.test/").body)
@@ -184,7 +184,7 @@ func changes(t *testing.T, w *env) {
 		{"backend release", func() { w.release(2, nextBackend, frontend); w.mustUpdate(); w.serves(2) }},
 		{"frontend release", func() { w.release(3, nextBackend, nextFrontend); w.mustUpdate(); w.serves(3) }},
 		{"settings", func() { w.configure("app", "siteName", "another name"); w.mustUpdate() }},
-		{"Caddy configuration", func() { w.configure("edge", "maxBodyMB", 620); w.mustUpdate() }},
+		{"Caddy configuration", func() { w.configure("edge", "maxUploadMB", 620); w.mustUpdate() }},
 		{"rotation of the database's login", func() {
 			w.configure("secrets", "databaseLogin", login+1)
 			w.mustUpdate()

@@ -150,7 +150,7 @@ func limits(t *testing.T, w *env) {
 	}
 	defer func() { _ = exec.Command("ip", append([]string{"addr", "del"}, address...)...).Run() }()
 
-	attempt := func(from netip.Addr, n int) answer {
+	attempt := func(from netip.Addr, path string, n int) answer {
 		visitor := newSite(t, w)
 		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: from.AsSlice()}}
 		host := w.address()
@@ -160,15 +160,20 @@ func limits(t *testing.T, w *env) {
 			return dialer.DialContext(ctx, network, net.JoinHostPort(host, "443"))
 		}
 		forged := fmt.Sprintf("198.51.100.%d", n)
-		return visitor.post("/api/v1/auth/login", `{"email":"nobody@example.com","password":"x"}`,
+		return visitor.post(path, `{"email":"nobody@example.com","password":"x"}`,
 			map[string]string{
 				"X-Forwarded-For": forged, "CF-Connecting-IP": forged, "X-Real-IP": forged,
 				"True-Client-IP": forged, "Forwarded": "for=" + forged,
 			})
 	}
+	const login = "/api/v1/auth/login"
+	// Anybody may ask for these, and the application counts them as logins of all clients together.
+	for n := range 30 {
+		attempt(w.s.Gateway(), "/api/v1/auth/passkeys/login/options", n)
+	}
 	refused := 0
 	for n := range 14 {
-		switch r := attempt(w.s.Gateway(), n); r.status {
+		switch r := attempt(w.s.Gateway(), login, n); r.status {
 		case http.StatusTooManyRequests:
 			if refused++; r.header.Get("Retry-After") == "" {
 				t.Error("a refusal does not say when to come back")
@@ -181,8 +186,28 @@ func limits(t *testing.T, w *env) {
 	if refused != 4 {
 		t.Errorf("%d of 14 attempts were refused, want the four after ten", refused)
 	}
-	if r := attempt(second, 99); r.status != http.StatusBadRequest {
+	if r := attempt(second, login, 99); r.status != http.StatusBadRequest {
 		t.Errorf("another visitor is answered %d, want the application's own answer", r.status)
+	}
+}
+
+// largeBodies are refused before they reach the application, which would hold them in memory, and are taken where staff
+// uploads files.
+func largeBodies(t *testing.T, w *env) {
+	site := newSite(t, w)
+	containers := w.host("docker ps -q --no-trunc --filter name=momentstudio-backend. | sort")
+	large := strings.Repeat("x", 11_000_000)
+	for range 3 {
+		r := site.post("/api/v1/theme", large, nil)
+		if r.status != http.StatusRequestEntityTooLarge || r.body != `{"detail":"Request Entity Too Large"}` {
+			t.Errorf("11 MB to a public route are answered %d: %s", r.status, r.body)
+		}
+	}
+	if r := site.post("/api/v1/content/admin/media/assets/upload", large, nil); r.status != http.StatusUnauthorized {
+		t.Errorf("11 MB of an upload without a login are answered %d: %s", r.status, r.body)
+	}
+	if now := w.host("docker ps -q --no-trunc --filter name=momentstudio-backend. | sort"); now != containers {
+		t.Errorf("the API's tasks were %s and are %s", containers, now)
 	}
 }
 

@@ -3,11 +3,13 @@ package release_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,9 +29,20 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-// admin plays Caddy's admin endpoint.
+// admin plays the admin endpoint of a Caddy of edition b. Handler answers a load.
 func admin(t *testing.T, dir string, handler http.HandlerFunc) {
 	t.Helper()
+	adminOf(t, dir, "b", handler)
+}
+
+func adminOf(t *testing.T, dir, edition string, load http.HandlerFunc) {
+	t.Helper()
+	handler := http.NewServeMux()
+	handler.HandleFunc("/load", load)
+	handler.HandleFunc("GET /config/apps/http/servers", func(rw http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(rw, `{"srv0":{"routes":[{"handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"vars",`+
+			`"edition":%q}]}]}]}]}}`, edition)
+	})
 	l, err := net.Listen("unix", filepath.Join(dir, "admin.sock"))
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +76,7 @@ func TestCaddyLoad(t *testing.T) {
 			t.Helper()
 			admin(t, w.to, func(rw http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
-				file, _ := os.ReadFile(filepath.Join(w.to, "Caddyfile"))
+				file, _ := os.ReadFile(filepath.Join(w.to, "Caddyfile.b"))
 				root, _ := os.ReadFile(filepath.Join(w.to, "acme-root.pem"))
 				if r.Method != http.MethodPost || r.URL.Path != "/load" || r.Host != "127.0.0.1" ||
 					r.Header.Get("Content-Type") != "text/edge" || string(body) != "new" {
@@ -92,7 +105,7 @@ func TestCaddyLoad(t *testing.T) {
 		}, "new", "it will start", ""},
 		{"no new Caddyfile", func(t *testing.T, w world) {
 			t.Helper()
-			if err := os.Remove(filepath.Join(w.from, "Caddyfile")); err != nil {
+			if err := os.Remove(filepath.Join(w.from, "Caddyfile.b")); err != nil {
 				t.Fatal(err)
 			}
 		}, "old", "", "no Caddyfile in "},
@@ -105,9 +118,9 @@ func TestCaddyLoad(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := world{from: t.TempDir(), to: shortDir(t)}
-			filetest.Put(t, filepath.Join(w.from, "Caddyfile"), "new")
+			filetest.Put(t, filepath.Join(w.from, "Caddyfile.b"), "new")
 			filetest.Put(t, filepath.Join(w.from, "acme-root.pem"), "root")
-			filetest.Put(t, filepath.Join(w.to, "Caddyfile"), "old")
+			filetest.Put(t, filepath.Join(w.to, "Caddyfile.b"), "old")
 			c.arrange(t, w)
 			out := &bytes.Buffer{}
 			err := release.CaddyLoad(context.Background(), w.from, w.to, false, out)
@@ -120,7 +133,7 @@ func TestCaddyLoad(t *testing.T) {
 			if !strings.Contains(out.String(), c.out) || (c.err != "" && out.Len() > 0) {
 				t.Errorf("the log is %q, want %q in it", out, c.out)
 			}
-			filetest.Check(t, filepath.Join(w.to, "Caddyfile"), c.file, 0o600)
+			filetest.Check(t, filepath.Join(w.to, "Caddyfile.b"), c.file, 0o600)
 		})
 	}
 }
@@ -129,12 +142,52 @@ func TestCaddyLoad(t *testing.T) {
 // configuration as loaded that is not.
 func TestUnreachableCaddyIsNotAnAbsentOne(t *testing.T) {
 	from, to := t.TempDir(), filepath.Join(shortDir(t), strings.Repeat("a-long-name-", 12))
-	filetest.Put(t, filepath.Join(from, "Caddyfile"), "new")
-	filetest.Put(t, filepath.Join(to, "Caddyfile"), "old")
+	filetest.Put(t, filepath.Join(from, "Caddyfile.b"), "new")
+	filetest.Put(t, filepath.Join(to, "Caddyfile.b"), "old")
 	out := &bytes.Buffer{}
 	err := release.CaddyLoad(context.Background(), from, to, false, out)
-	if err == nil || !strings.Contains(err.Error(), "ask Caddy to load the configuration") {
+	if err == nil || !strings.Contains(err.Error(), "ask Caddy for its configuration") {
 		t.Errorf("got %v and %q, want an error", err, out)
 	}
-	filetest.Check(t, filepath.Join(to, "Caddyfile"), "old", 0o600)
+	filetest.Check(t, filepath.Join(to, "Caddyfile.b"), "old", 0o600)
+}
+
+// A running Caddy of another image or with other mounts cannot read the new file, and is not asked to: the update
+// replaces it. Its own file stays, because Swarm goes back to it when the new one does not start.
+func TestACaddyOfAnotherEditionIsNotAsked(t *testing.T) {
+	for _, c := range []struct {
+		edition string // of the running Caddy; "" is one of before there were editions
+		stay    []string
+	}{
+		{"a", []string{"Caddyfile.a", "Caddyfile.b"}},
+		{"", []string{"Caddyfile", "Caddyfile.b"}},
+	} {
+		from, to := t.TempDir(), shortDir(t)
+		filetest.Put(t, filepath.Join(from, "Caddyfile.b"), "new")
+		for _, name := range []string{"Caddyfile", "Caddyfile.a", "Caddyfile.older"} {
+			filetest.Put(t, filepath.Join(to, name), name)
+		}
+		adminOf(t, to, c.edition, func(rw http.ResponseWriter, _ *http.Request) {
+			t.Errorf("a Caddy of edition %q is asked to load the file of edition b", c.edition)
+			rw.WriteHeader(http.StatusBadRequest)
+		})
+		out := &bytes.Buffer{}
+		if err := release.CaddyLoad(t.Context(), from, to, true, out); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), "has another image or other mounts") {
+			t.Errorf("it says %q", out)
+		}
+		found, err := filepath.Glob(filepath.Join(to, "Caddyfile*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range found {
+			found[i] = filepath.Base(found[i])
+		}
+		if !slices.Equal(found, c.stay) {
+			t.Errorf("beside edition %q, %v stay; want %v", c.edition, found, c.stay)
+		}
+		filetest.Check(t, filepath.Join(to, "Caddyfile.b"), "new", 0o600)
+	}
 }

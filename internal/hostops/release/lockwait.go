@@ -62,7 +62,7 @@ SELECT waiting.pid, blocker.pid, coalesce(blocker.usename, ''), coalesce(host(bl
 FROM pg_stat_activity waiting
 JOIN pg_locks l ON l.pid = waiting.pid AND NOT l.granted
 JOIN pg_stat_activity blocker ON blocker.pid = ANY (pg_blocking_pids(waiting.pid))
-WHERE waiting.usename = current_user AND waiting.datname = current_database() AND waiting.wait_event_type = 'Lock'
+WHERE waiting.usename = session_user AND waiting.datname = current_database() AND waiting.wait_event_type = 'Lock'
   AND l.locktype <> 'advisory'
   AND (host(waiting.client_addr) = $1 OR l.locktype = 'relation' AND l.mode IN
        ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))

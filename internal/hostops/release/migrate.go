@@ -137,6 +137,10 @@ func (m Migration) upgradeOnce(ctx context.Context, engine *client.Client, url s
 		return 0, nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	// The login acts as the owner of the schema, who may not cancel what the login runs.
+	if _, err := conn.Exec(ctx, "SET ROLE NONE"); err != nil {
+		return 0, nil, fmt.Errorf("watch the migration's locks: %w", err)
+	}
 	watched, end := context.WithCancel(ctx)
 	defer end()
 	found := make(chan []Blocker, 1)

@@ -18,7 +18,7 @@ from app.core.dependencies import CodedError
 from app.core.sentry import init_sentry
 from app.core.startup_checks import validate_production_settings
 from app.db import session
-from app.middleware.stack import Backpressure, Maintenance, RequestLog, SecurityHeaders
+from app.middleware.stack import Audit, Backpressure, Maintenance, RequestLog, SecurityHeaders
 from app.services import leader_lock, theme
 
 logger = logging.getLogger("uvicorn.error")
@@ -38,6 +38,7 @@ app.add_middleware(
 app.add_middleware(SecurityHeaders, settings=settings)
 app.add_middleware(Maintenance, state=runtime.maintenance, bypass_token=settings.maintenance_bypass_token)
 app.add_middleware(Backpressure, limit=settings.max_concurrent_requests)
+app.add_middleware(Audit, payload=settings.audit_log_request_payload)
 app.add_middleware(RequestLog, log_json=settings.log_json)
 
 api = APIRouter(prefix="/api/v1")

@@ -109,6 +109,13 @@ async def login(body: Login, response: Response) -> dict[str, Any]:
     return {"user": shown(user), "tokens": issue(user, response)}
 
 
+@router.post("/passkeys/login/options")
+async def passkey_options() -> dict[str, Any]:
+    """Begins a login by passkey. It counts as a login, and anybody may ask (contract 10)."""
+    await ratelimit.check("auth:login", "global", settings.auth_rate_limit_login, 60)
+    return {"challenge": uuid.uuid4().hex, "rpId": settings.frontend_origin.removeprefix("https://")}
+
+
 @router.post("/login/2fa")
 async def login_two_factor(body: TwoFactorLogin, response: Response) -> dict[str, Any]:
     """Completes a login with a TOTP code."""

@@ -92,6 +92,37 @@ class RequestLog:
                 self.logger.info("request %s", " ".join(f"{key}={value}" for key, value in record.items()))
 
 
+class Audit:
+    """Reads every body into memory before anything looks at who sent it, when AUDIT_LOG_REQUEST_PAYLOAD is on."""
+
+    def __init__(self, app: App, payload: bool) -> None:
+        self.app, self.payload = app, payload
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self.payload:
+            await self.app(scope, receive, send)
+            return
+        chunks: list[bytes] = []
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return  # the client is gone
+            chunks.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
+        body, given = b"".join(chunks), False
+        chunks.clear()
+
+        async def replay() -> dict[str, Any]:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(scope, replay, send)
+
+
 class Backpressure:
     """429 above MAX_CONCURRENT_REQUESTS, health exempt."""
 
