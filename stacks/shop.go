@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/pulumi/pulumi-docker/sdk/v4/go/docker"
@@ -12,6 +13,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/components/app"
 	"github.com/prekzursil/momentstudio-infra/components/postgres"
 	"github.com/prekzursil/momentstudio-infra/internal/appsettings"
+	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/naming"
 	"github.com/prekzursil/momentstudio-infra/internal/secret"
@@ -33,8 +35,10 @@ func (s *stack) shop(h *machine, d stores) ([]pulumi.Resource, error) {
 		MigrationLock: time.Duration(c.Postgres.MigrationLockSeconds) * time.Second, Applied: h.applied,
 		Network: h.network, EnvSecret: envSecret, EnvFile: hostspec.AppEnvSecret,
 		KeyFiles: keyFiles, BackendEnv: toStringMap(appsettings.Backend(c.App, facts, appsettings.API)),
-		WorkerEnv:   toStringMap(appsettings.Backend(c.App, facts, appsettings.Worker)),
-		FrontendEnv: s.frontendEnv(facts), SSR: facts.SSR,
+		WorkerEnv:     toStringMap(appsettings.Backend(c.App, facts, appsettings.Worker)),
+		SchedulersEnv: toStringMap(schedulersEnv(c.App, facts)), Schedulers: appsettings.Schedulers(c.App),
+		SchedulersMemoryMB: c.Schedulers.MemoryMB,
+		FrontendEnv:        s.frontendEnv(facts), SSR: facts.SSR,
 		BackendReplicas: c.Backend.Replicas, BackendMemoryMB: c.Backend.MemoryMB, WorkerMemoryMB: c.Worker.MemoryMB,
 		FrontendReplicas: c.Frontend.Replicas, FrontendMemoryMB: c.Frontend.MemoryMB,
 		LongestJob:    time.Duration(c.Worker.LongestJobSeconds) * time.Second,
@@ -48,6 +52,13 @@ func (s *stack) shop(h *machine, d stores) ([]pulumi.Resource, error) {
 		_, err = postgres.NewRetirement(s.ctx, "postgres-retirement", d.args, release, h.onHost...)
 	}
 	return release, err
+}
+
+// schedulersEnv is the API's, with a pool of the size that a process without requests needs.
+func schedulersEnv(app appsettings.Settings, facts appsettings.Facts) map[string]string {
+	env := appsettings.Backend(app, facts, appsettings.API)
+	env["DB_POOL_SIZE"], env["DB_MAX_OVERFLOW"] = "1", strconv.Itoa(config.SchedulerConnections-2) // one is the lock's
+	return env
 }
 
 // facts are what the application's settings take from the rest of the stack.

@@ -39,10 +39,12 @@ type Args struct {
 	BackendEnv    pulumi.StringMapInput // plain settings of the API
 	WorkerEnv     pulumi.StringMapInput // plain settings of the media worker
 	FrontendEnv   pulumi.StringMapInput
-	SSR           bool // server-rendering frontend on port 4000 instead of nginx on 80
+	SchedulersEnv pulumi.StringMapInput // plain settings of the schedulers' processes
+	Schedulers    int                   // how many schedulers are on; 0: no service for them
+	SSR           bool                  // server-rendering frontend on port 4000 instead of nginx on 80
 
-	BackendReplicas, BackendMemoryMB, WorkerMemoryMB, FrontendReplicas, FrontendMemoryMB int
-	LongestJob                                                                           time.Duration
+	BackendReplicas, BackendMemoryMB, WorkerMemoryMB, FrontendReplicas, FrontendMemoryMB, SchedulersMemoryMB int
+	LongestJob                                                                                               time.Duration
 
 	Applied       *workload.Ran      // the host's configuration: directories and the jobs' secrets; required
 	DatabaseReady pulumi.StringInput // resolves when the database accepts the application's role
@@ -85,7 +87,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 		return nil, fmt.Errorf("register app %q: %w", name, err)
 	}
 	b := &builder{ctx: ctx, name: name, args: args, app: a}
-	for _, step := range []func() error{b.prepare, b.migrate, b.backend, b.worker, b.frontend} {
+	for _, step := range []func() error{b.prepare, b.migrate, b.backend, b.worker, b.schedulers, b.frontend} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -24,7 +24,6 @@ type Context struct {
 	Domain       hostspec.Domain
 	Widget       bool     // a Turnstile widget exists
 	MaxUploadMB  int      // largest upload that the edge lets through
-	Processes    int      // API processes
 	ProxyHeaders []string // headers that the edge overwrites with the client's address
 	Dir          string   // the project's root, for key files
 }
@@ -479,8 +478,8 @@ var (
 	secretName  = regexp.MustCompile(`(SECRET|PASSWORD|TOKEN|PRIVATE|CREDENTIAL|DSN|API_KEY|DATABASE)`)
 )
 
-// Schedulers counts the background schedulers that these settings leave on. Each needs an API
-// process of its own to run in (app-contract §3.6).
+// Schedulers counts the background schedulers that these settings leave on. Each needs a process of its own to run in
+// (docs/explanation/application.md, 3.6).
 func Schedulers(s Settings) int {
 	on := func(b *bool) bool { return b == nil || *b }
 	n := 0
@@ -497,11 +496,6 @@ func Schedulers(s Settings) int {
 
 func (k *checker) warnings() []string {
 	var out []string
-	if n := Schedulers(*k.s); n > k.c.Processes {
-		out = append(out, fmt.Sprintf("backend.replicas is %d, but %d schedulers are on and each API process runs one: the "+
-			"last of reports, account deletion, order expiry, media reconciliation and Sameday sync never run; raise "+
-			"backend.replicas or switch schedulers off", k.c.Processes, n))
-	}
 	if k.c.Public && !k.s.SMTP.Enabled {
 		out = append(out, "app.smtp.enabled is off: mail is dropped silently, and new customers cannot verify their address")
 	}

@@ -38,24 +38,25 @@ type Config struct {
 	Protect bool
 	Domain  hostspec.Domain // apex domain without scheme, e.g. "momentstudio.ro"; required
 
-	Release   Release
-	Images    Images
-	Host      Host
-	DNS       DNS
-	Turnstile Turnstile
-	Postgres  Postgres
-	Redis     Redis
-	Backend   Backend
-	Worker    Worker
-	Frontend  Frontend
-	TLS       TLS
-	Edge      Edge
-	App       appsettings.Settings
-	Backup    Backup
-	Secrets   SecretGenerations
-	Registry  Registry
-	Endpoints Endpoints
-	Drill     DrillOptions
+	Release    Release
+	Images     Images
+	Host       Host
+	DNS        DNS
+	Turnstile  Turnstile
+	Postgres   Postgres
+	Redis      Redis
+	Backend    Backend
+	Worker     Worker
+	Schedulers Schedulers
+	Frontend   Frontend
+	TLS        TLS
+	Edge       Edge
+	App        appsettings.Settings
+	Backup     Backup
+	Secrets    SecretGenerations
+	Registry   Registry
+	Endpoints  Endpoints
+	Drill      DrillOptions
 
 	AppSecrets appsettings.Secrets // the application's own, each a top-level key
 
@@ -168,6 +169,14 @@ type Worker struct {
 	MemoryMB          int `json:"memoryMB"`          // default 1024
 	LongestJobSeconds int `json:"longestJobSeconds"` // heartbeat age at which the worker counts as dead; default 1800
 }
+
+// Schedulers are API processes that no visitor reaches, one for each of the application's schedulers that are on.
+type Schedulers struct {
+	MemoryMB int `json:"memoryMB"` // limit of all of them together, which share most of their memory; default 1024
+}
+
+// SchedulerConnections is how many connections to the database a scheduler's process opens at most.
+const SchedulerConnections = 4
 
 // Frontend serves the pages.
 type Frontend struct {

@@ -65,6 +65,7 @@ func (c *Config) groups() []group {
 		{"redis", &c.Redis},
 		{"backend", &c.Backend},
 		{"worker", &c.Worker},
+		{"schedulers", &c.Schedulers},
 		{"frontend", &c.Frontend},
 		{"tls", &c.TLS},
 		{"edge", &c.Edge},

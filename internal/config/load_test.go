@@ -560,7 +560,7 @@ var rules = []struct {
 	{
 		"fewer connections than the replicas take", "",
 		[]edit{set("postgres.maxConnections", 88)},
-		"postgres.maxConnections", "88", "at least 89 for backend.replicas 2", true,
+		"postgres.maxConnections", "88", "at least 109 for backend.replicas 2", true,
 	},
 	{
 		"a database without memory", "",

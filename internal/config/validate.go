@@ -29,16 +29,17 @@ func defaults() Config {
 			PrivateNetwork: "10.77.0.0/16", PrivateSubnet: "10.77.1.0/24", PrivateAddress: "10.77.1.2",
 			ReadyTimeoutSeconds: 600, RebootAt: "03:30", PruneAt: "04:30",
 		},
-		DNS:       DNS{TTL: 300},
-		Turnstile: Turnstile{Enabled: true, Mode: "managed"},
-		Postgres:  Postgres{Mode: "container", MaxConnections: 100, MemoryMB: 1024, SharedBuffers: 256, MigrationLockSeconds: 5},
-		Redis:     Redis{MemoryMB: 256},
-		Backend:   Backend{Replicas: 1, MemoryMB: 1024},
-		Worker:    Worker{MemoryMB: 1024, LongestJobSeconds: 1800},
-		Frontend:  Frontend{Mode: "static", Replicas: 1, MemoryMB: 256},
-		TLS:       TLS{Mode: "acme", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory"},
-		Edge:      Edge{RateLimits: true, MaxBodyMB: 10, MaxUploadMB: 540},
-		App:       appsettings.Defaults(),
+		DNS:        DNS{TTL: 300},
+		Turnstile:  Turnstile{Enabled: true, Mode: "managed"},
+		Postgres:   Postgres{Mode: "container", MaxConnections: 120, MemoryMB: 1024, SharedBuffers: 256, MigrationLockSeconds: 5},
+		Redis:      Redis{MemoryMB: 256},
+		Backend:    Backend{Replicas: 1, MemoryMB: 1024},
+		Worker:     Worker{MemoryMB: 1024, LongestJobSeconds: 1800},
+		Schedulers: Schedulers{MemoryMB: 1024},
+		Frontend:   Frontend{Mode: "static", Replicas: 1, MemoryMB: 256},
+		TLS:        TLS{Mode: "acme", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory"},
+		Edge:       Edge{RateLimits: true, MaxBodyMB: 10, MaxUploadMB: 540},
+		App:        appsettings.Defaults(),
 		Backup: Backup{
 			Enabled: true, At: "01:30", CheckAt: "05:30", MaxAgeHours: 30, KeepDays: leastDays, Local: true,
 			S3: BackupS3{Prefix: "restic"}, SFTP: BackupSFTP{Port: 22, Path: "momentstudio"},
@@ -231,16 +232,18 @@ func (c *Config) validateServices(p *problems) {
 	if n := c.App.Database.MaxOverflow; n != nil {
 		pool += *n - 10
 	}
-	if need := 2*c.Backend.Replicas*(pool+1) + pool + 10; c.Postgres.Mode == "container" &&
+	schedulers := appsettings.Schedulers(c.App)
+	if need := 2*c.Backend.Replicas*(pool+1) + pool + schedulers*SchedulerConnections + 10; c.Postgres.Mode == "container" &&
 		c.Postgres.MaxConnections < need {
 		p.set("postgres.maxConnections", c.Postgres.MaxConnections,
-			fmt.Sprintf("at least %d for backend.replicas %d and pools of %d connections", need, c.Backend.Replicas,
-				pool), fmt.Sprint(need))
+			fmt.Sprintf("at least %d for backend.replicas %d, pools of %d connections and %d schedulers", need,
+				c.Backend.Replicas, pool, schedulers), fmt.Sprint(need))
 	}
 	between(p, "redis.memoryMB", c.Redis.MemoryMB, 64, 65536)
 	between(p, "backend.replicas", c.Backend.Replicas, 1, 50)
 	between(p, "backend.memoryMB", c.Backend.MemoryMB, 256, 262144)
 	between(p, "worker.memoryMB", c.Worker.MemoryMB, 256, 262144)
+	between(p, "schedulers.memoryMB", c.Schedulers.MemoryMB, 256, 262144)
 	between(p, "worker.longestJobSeconds", c.Worker.LongestJobSeconds, 120, 86400)
 	oneOf(p, "frontend.mode", c.Frontend.Mode, "static", "ssr")
 	between(p, "frontend.replicas", c.Frontend.Replicas, 1, 50)
@@ -305,7 +308,7 @@ func (c *Config) validateApp(p *problems) {
 	sandbox, staging := c.Kind == Sandbox || c.Kind == Drill, c.Kind == Staging
 	found, warnings := appsettings.Check(&c.App, &c.AppSecrets, appsettings.Context{
 		Production: !sandbox && !staging, Public: !sandbox, Domain: c.Domain, Widget: c.Turnstile.Enabled,
-		MaxUploadMB: c.Edge.MaxUploadMB, Processes: c.Backend.Replicas, ProxyHeaders: hostspec.ClientAddressHeaders(),
+		MaxUploadMB: c.Edge.MaxUploadMB, ProxyHeaders: hostspec.ClientAddressHeaders(),
 		Dir: p.src.Dir,
 	})
 	for _, f := range found {

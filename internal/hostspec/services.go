@@ -8,5 +8,8 @@ const BackendService = "momentstudio-backend"
 // file says.
 func CaddyfileOf(edition string) string { return "Caddyfile." + edition }
 
+// SchedulersService runs the application's schedulers; a stack without any has none.
+const SchedulersService = "momentstudio-schedulers"
+
 // PostgresService is the database's name in the Swarm.
 const PostgresService = "momentstudio-postgres"

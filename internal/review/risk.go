@@ -298,7 +298,7 @@ func widget(c Change) verdict {
 
 func service(c Change) verdict {
 	part := strings.TrimSuffix(strings.TrimPrefix(c.Name, "app-"), "-service")
-	away := map[string]int{"postgres": 20, "redis": 5, "caddy": 5, "worker": 0}[part]
+	away := map[string]int{"postgres": 20, "redis": 5, "caddy": 5, "worker": 0, "schedulers": 0}[part]
 	startFirst := order(c.new) == "start-first" && order(c.old) != "stop-first"
 	switch {
 	case c.made() && part == "postgres" && !c.makes["host-data"]:
@@ -331,13 +331,16 @@ func service(c Change) verdict {
 		}
 	}
 	back := revertConfig
-	if part == "backend" || part == "frontend" || part == "worker" {
+	if part == "backend" || part == "frontend" || part == "worker" || part == "schedulers" {
 		back = "studio rollback (for a release), or " + revertConfig
 	}
 	switch {
 	case part == "worker":
 		return verdict{risk: Restart, why: "the worker stops before the new one starts: jobs wait that long, no request is " +
 			"lost", back: back}
+	case part == "schedulers":
+		return verdict{risk: Restart, why: "the schedulers stop before the new ones start: what is due waits that long, no " +
+			"request is lost", back: back}
 	case startFirst:
 		return verdict{risk: Restart, why: "new tasks start and are healthy before old ones stop", back: back}
 	case part == "postgres":

@@ -28,6 +28,7 @@ var groups = []group{
 		{name: "a visitor's writes arrive", run: writes},
 		{name: "the application sees the visitor's address", run: addresses},
 		{name: "the edge limits each visitor, whatever headers say", run: limits},
+		{name: "all schedulers of the application run", run: allSchedulers},
 		{name: "large bodies are taken only where staff uploads files", run: largeBodies},
 		{name: "containers cannot reach the metadata service", run: metadata},
 		{name: "the TLS mode is changed and changed back", run: tlsModes},

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/jackc/pgx/v5"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
@@ -32,7 +33,9 @@ import (
 
 // Writers are the services that write into the database or the files; the frontend is one of them, because a
 // rendering one asks the API for what it then keeps.
-var Writers = []string{hostspec.BackendService, "momentstudio-media-worker", "momentstudio-frontend"}
+var Writers = []string{
+	hostspec.BackendService, "momentstudio-media-worker", hostspec.SchedulersService, "momentstudio-frontend",
+}
 
 // settleTime is how long services may take to stop or to become healthy.
 const settleTime = 5 * time.Minute
@@ -56,8 +59,12 @@ func switchTo(ctx context.Context, state *hostspec.RestoreState, target hostspec
 	if err := journal.Save(*state); err != nil {
 		return err
 	}
-	err := timed(state, "switch", out, func() error {
-		if err := scale(ctx, engine, Writers, func(string) uint64 { return 0 }); err != nil {
+	writers, err := writersThere(ctx, engine)
+	if err != nil {
+		return err
+	}
+	err = timed(state, "switch", out, func() error {
+		if err := scale(ctx, engine, writers, func(string) uint64 { return 0 }); err != nil {
 			return err
 		}
 		if err := docker.Settle(ctx, engine, release.MigrationContainer); err != nil { // a bare `pulumi up` takes no lock
@@ -77,13 +84,13 @@ func switchTo(ctx context.Context, state *hostspec.RestoreState, target hostspec
 	if err == nil {
 		err = timed(state, "start", out, func() error {
 			before := func(name string) uint64 { return state.Replicas[name] }
-			if err := scale(ctx, engine, Writers[:1], before); err != nil { // worker and pages need the API
+			if err := scale(ctx, engine, writers[:1], before); err != nil { // worker and pages need the API
 				return err
 			}
 			if err := ready(ctx); err != nil {
 				return err
 			}
-			return scale(ctx, engine, Writers[1:], before)
+			return scale(ctx, engine, writers[1:], before)
 		})
 	}
 	if err != nil {
@@ -105,11 +112,27 @@ func switchTo(ctx context.Context, state *hostspec.RestoreState, target hostspec
 	return nil
 }
 
+// writersThere are the writers that the stack has.
+func writersThere(ctx context.Context, engine *client.Client) ([]string, error) {
+	_, err := engine.ServiceInspect(ctx, hostspec.SchedulersService, client.ServiceInspectOptions{})
+	if errdefs.IsNotFound(err) {
+		return slices.DeleteFunc(slices.Clone(Writers), func(s string) bool { return s == hostspec.SchedulersService }), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the service %s: %w", hostspec.SchedulersService, err)
+	}
+	return Writers, nil
+}
+
 // replicasOf notes how many tasks of each writer there are to be. Somebody may have stopped the shop by hand, to save
 // what there is: then it is as many as before, or one.
 func replicasOf(ctx context.Context, engine *client.Client, before map[string]uint64) (map[string]uint64, error) {
 	replicas := map[string]uint64{}
-	for _, name := range Writers {
+	writers, err := writersThere(ctx, engine)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range writers {
 		found, err := engine.ServiceInspect(ctx, name, client.ServiceInspectOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("read the service %s: %w", name, err)

@@ -61,9 +61,14 @@ async def startup() -> None:
     Path(settings.media_root).mkdir(parents=True, exist_ok=True)
     Path(settings.private_media_root).mkdir(parents=True, exist_ok=True)
     await theme.seed_default()
-    app.state.schedulers = []
-    if settings.admin_reports_scheduler_enabled:
-        app.state.schedulers.append(asyncio.create_task(leader_lock.hold("admin_reports")))
+    app.state.schedulers = leader_lock.start([name for name, on in (
+        ("fx_refresh", settings.fx_refresh_enabled),
+        ("admin_reports", settings.admin_reports_scheduler_enabled),
+        ("account_deletion", settings.account_deletion_scheduler_enabled),
+        ("order_expiration", settings.order_pending_payment_expiry_enabled),
+        ("media_usage_reconcile", settings.media_usage_reconcile_enabled),
+        ("sameday", settings.sameday_mirror_enabled),
+    ) if on])
 
 
 @app.on_event("shutdown")
