@@ -28,8 +28,9 @@ func (b *builder) schedulers() error {
 		return nil
 	}
 	_, err := workload.NewService(b.ctx, b.name+"-schedulers", "schedulers", workload.Service{
-		Image: pulumi.String(args.BackendImage), Args: []string{"python", "-c", schedulersProgram, strconv.Itoa(args.Schedulers)},
-		Env: args.SchedulersEnv, Secrets: append([]workload.SecretFile{b.env()}, args.KeyFiles...), Mounts: media(),
+		Image: pulumi.String(args.BackendImage),
+		Args:  []string{"python", "-c", schedulersProgram, strconv.Itoa(args.Schedulers)},
+		Env:   args.SchedulersEnv, Secrets: append([]workload.SecretFile{b.env()}, args.KeyFiles...), Mounts: media(),
 		Network: args.Network, Alias: "schedulers",
 		Health: &workload.Health{
 			Command:  []string{"python", "-c", fmt.Sprintf(schedulersHealth, args.Schedulers)},

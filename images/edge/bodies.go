@@ -41,8 +41,6 @@ func init() {
 type Bodies struct {
 	Key string `json:"key"` // who is counted, with placeholders
 	Max int    `json:"max"` // bodies of one client at the same time
-
-	grace time.Duration
 }
 
 // sending counts the bodies on their way, by client. It is one for all configurations of the process, because a body
@@ -69,14 +67,6 @@ func (b *Bodies) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
 	return nil
 }
 
-// Provision sets what the configuration leaves out.
-func (b *Bodies) Provision(caddy.Context) error {
-	if b.grace == 0 {
-		b.grace = bodyGrace
-	}
-	return nil
-}
-
 // Validate refuses a configuration that lets nothing through.
 func (b *Bodies) Validate() error {
 	if b.Key == "" || b.Max < 1 {
@@ -99,7 +89,7 @@ func (b *Bodies) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return caddyhttp.Error(http.StatusTooManyRequests, errors.New("too many bodies of one client at the same time"))
 	}
 	body := &timedBody{
-		ReadCloser: r.Body, control: control, began: time.Now(), grace: b.grace,
+		ReadCloser: r.Body, control: control, began: time.Now(), grace: bodyGrace,
 		left: sync.OnceFunc(func() { leave(key) }),
 	}
 	defer body.left()
@@ -107,7 +97,7 @@ func (b *Bodies) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	err := next.ServeHTTP(lateWriter{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, body}, r)
 	if !body.ended {
 		// An answer before the end of the body: the server reads what is left of it, up to a limit, before it sends that.
-		_ = control.SetReadDeadline(time.Now().Add(b.grace / 4))
+		_ = control.SetReadDeadline(time.Now().Add(bodyGrace / 4))
 	}
 	if body.late {
 		return caddyhttp.Error(http.StatusRequestTimeout, errors.New("the body arrives too slowly"))

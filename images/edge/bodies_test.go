@@ -17,7 +17,8 @@ import (
 var uploadPaths = []string{
 	"/api/v1/content/admin/home.hero/images", "/api/v1/content/admin/media/assets/upload",
 	"/api/v1/catalog/categories/rings/images/thumbnail", "/api/v1/catalog/categories/rings/images/banner",
-	"/api/v1/catalog/products/silver-ring/images", "/api/v1/orders/admin/7/shipping-label", "/api/v1/returns/admin/7/label",
+	"/api/v1/catalog/products/silver-ring/images", "/api/v1/orders/admin/7/shipping-label",
+	"/api/v1/returns/admin/7/label",
 }
 
 // post begins a POST on a connection of its own and returns it; the caller sends the body.

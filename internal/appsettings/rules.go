@@ -48,8 +48,8 @@ type checker struct {
 // clientsOfALimit is for how many clients at their edge's limit a limit that all share has room.
 const clientsOfALimit = 60
 
-// RaiseShared raises the limits that all clients share and that the stack does not set, by what the edge lets one client
-// send. Passkeys and the second factor count as logins.
+// RaiseShared raises the limits that all clients share and that the stack does not set, by what the edge lets one
+// client send. Passkeys and the second factor count as logins.
 func (l *Limits) RaiseShared() {
 	for limit, zones := range map[**int][]string{
 		&l.Login: {"login", "passkey"}, &l.Refresh: {"refresh"}, &l.ResetRequest: {"verify"}, &l.ResetConfirm: {"reset"},
@@ -433,8 +433,8 @@ func (k *checker) sizes() {
 	}
 	// Caddy counts megabytes by the thousand; a form has some kilobytes around the file.
 	if need := (limit + 1_000_000) / 1_000_000; k.c.MaxUploadMB >= 1 && k.c.MaxUploadMB < need {
-		k.set("edge.maxUploadMB", k.c.MaxUploadMB, fmt.Sprintf("%d or more, because app.media.adminUploadMaxBytes is %d: the "+
-			"edge would refuse what the app accepts", need, limit), strconv.Itoa(need))
+		k.set("edge.maxUploadMB", k.c.MaxUploadMB, fmt.Sprintf("%d or more, because app.media.adminUploadMaxBytes is %d: "+
+			"the edge would refuse what the app accepts", need, limit), strconv.Itoa(need))
 	}
 }
 

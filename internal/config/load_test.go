@@ -992,7 +992,8 @@ func TestDefaultsOfWhatTheFileLeavesOut(t *testing.T) {
 	}
 	got := fmt.Sprintln(c.Backend.Replicas, c.Frontend.Mode, c.Postgres.Mode, c.Secrets.DatabaseLogin,
 		c.Worker.LongestJobSeconds,
-		c.Edge.RateLimits, c.Edge.MaxBodyMB, c.Edge.MaxUploadMB, c.Host.Image, c.Host.ReadyTimeout(), c.App.Environment, c.Secrets.HostKey)
+		c.Edge.RateLimits, c.Edge.MaxBodyMB, c.Edge.MaxUploadMB, c.Host.Image, c.Host.ReadyTimeout(), c.App.Environment,
+		c.Secrets.HostKey)
 	if want := "1 static container 1 1800 true 10 540 debian-12 10m0s production 1\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -29,9 +29,11 @@ func defaults() Config {
 			PrivateNetwork: "10.77.0.0/16", PrivateSubnet: "10.77.1.0/24", PrivateAddress: "10.77.1.2",
 			ReadyTimeoutSeconds: 600, RebootAt: "03:30", PruneAt: "04:30",
 		},
-		DNS:        DNS{TTL: 300},
-		Turnstile:  Turnstile{Enabled: true, Mode: "managed"},
-		Postgres:   Postgres{Mode: "container", MaxConnections: 120, MemoryMB: 1024, SharedBuffers: 256, MigrationLockSeconds: 5},
+		DNS:       DNS{TTL: 300},
+		Turnstile: Turnstile{Enabled: true, Mode: "managed"},
+		Postgres: Postgres{
+			Mode: "container", MaxConnections: 120, MemoryMB: 1024, SharedBuffers: 256, MigrationLockSeconds: 5,
+		},
 		Redis:      Redis{MemoryMB: 256},
 		Backend:    Backend{Replicas: 1, MemoryMB: 1024},
 		Worker:     Worker{MemoryMB: 1024, LongestJobSeconds: 1800},
@@ -233,8 +235,8 @@ func (c *Config) validateServices(p *problems) {
 		pool += *n - 10
 	}
 	schedulers := appsettings.Schedulers(c.App)
-	if need := 2*c.Backend.Replicas*(pool+1) + pool + schedulers*SchedulerConnections + 10; c.Postgres.Mode == "container" &&
-		c.Postgres.MaxConnections < need {
+	need := 2*c.Backend.Replicas*(pool+1) + pool + schedulers*SchedulerConnections + 10
+	if c.Postgres.Mode == "container" && c.Postgres.MaxConnections < need {
 		p.set("postgres.maxConnections", c.Postgres.MaxConnections,
 			fmt.Sprintf("at least %d for backend.replicas %d, pools of %d connections and %d schedulers", need,
 				c.Backend.Replicas, pool, schedulers), fmt.Sprint(need))

@@ -124,6 +124,13 @@ type TimerState struct {
 type Application struct {
 	Releases []Answer `json:"releases"` // of each healthy task: its version
 	Schema   Schema   `json:"schema"`
+	Media    Media    `json:"media"`
+}
+
+// Media is whether a task of the API can write where uploads are kept.
+type Media struct {
+	Unwritable []string `json:"unwritable,omitempty"` // directories, as the task sees them, with the reason
+	Error      string   `json:"error,omitempty"`      // why it is not known
 }
 
 // Answer is a value, or why there is none.

@@ -42,7 +42,7 @@ func CloudflareRanges() []string {
 // Caddy is what the Caddyfile depends on.
 type Caddy struct {
 	Domain        hostspec.Domain // its www name redirects to the apex
-	Edition       string          // of the service that reads the file (hostspec.CaddyfileOf); the running one is asked for it
+	Edition       string          // of the service that reads the file (hostspec.CaddyfileOf)
 	Email         string          // ACME account; empty outside acme mode
 	Mode          string          // "acme", "file" or "internal"
 	ACMEDirectory string          // in acme mode
@@ -57,7 +57,8 @@ type Caddy struct {
 // uploads are the routes on which staff uploads files. Source: the application's routers, as they were seen to take
 // files (upload, product and category images, labels); every other route reads JSON or small forms.
 var uploads = []string{
-	"content/admin/[^/]+/images", "content/admin/media/assets/upload", "catalog/categories/[^/]+/images/(thumbnail|banner)",
+	"content/admin/[^/]+/images", "content/admin/media/assets/upload",
+	"catalog/categories/[^/]+/images/(thumbnail|banner)",
 	"catalog/products/[^/]+/images", "orders/admin/[^/]+/shipping-label", "returns/admin/[^/]+/label",
 }
 

@@ -132,7 +132,7 @@ func checkHost(ctx context.Context, c engine.Stack, o engine.Outputs, compatible
 	if report.Application == nil {
 		return errors.New("the host does not report what the API says")
 	}
-	return errors.Join(judgeSchema(report.Application.Schema, compatible),
+	return errors.Join(judgeSchema(report.Application.Schema, compatible), judgeMedia(report.Application.Media),
 		judgeReleases(report.Application.Releases, o.Release))
 }
 
@@ -153,6 +153,18 @@ func judgeReleases(answers []hostspec.Answer, release string) error {
 		if a.Value != release {
 			return fmt.Errorf("asked for its release, the API answers %q, want %q", a.Value, release)
 		}
+	}
+	return nil
+}
+
+// judgeMedia checks that uploads can be stored.
+func judgeMedia(m hostspec.Media) error {
+	switch {
+	case m.Error != "":
+		return fmt.Errorf("whether the API can store uploads is not known: %s", m.Error)
+	case len(m.Unwritable) > 0:
+		return fault.Hint(errors.New("the API cannot store uploads in "+strings.Join(m.Unwritable, "; ")),
+			"on the host, `chown -R root:root "+hostspec.UploadsDir+" "+hostspec.PrivateUploadsDir+"`")
 	}
 	return nil
 }

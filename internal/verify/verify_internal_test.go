@@ -34,6 +34,20 @@ func TestTheSchemaOfARolledBackRelease(t *testing.T) {
 	}
 }
 
+func TestUploadsThatCannotBeStoredFailVerify(t *testing.T) {
+	if err := judgeMedia(hostspec.Media{}); err != nil {
+		t.Errorf("every directory takes a file: %v", err)
+	}
+	err := judgeMedia(hostspec.Media{Unwritable: []string{"/app/uploads/originals: Permission denied, owner 1000"}})
+	if err == nil || !strings.Contains(err.Error(), "/app/uploads/originals: Permission denied") ||
+		!strings.Contains(err.Error(), "chown -R root:root /mnt/momentstudio/uploads") {
+		t.Errorf("a directory refuses a file: %v", err)
+	}
+	if err := judgeMedia(hostspec.Media{Error: "exit code 1"}); err == nil {
+		t.Error("a test that did not run counts as passed")
+	}
+}
+
 func TestTheReleasesOfTheAPI(t *testing.T) {
 	for _, c := range []struct {
 		answers []hostspec.Answer

@@ -10,7 +10,9 @@ import (
 // killed leaves a database to recover, a queue to repair, or a request without an answer.
 func cleanStops(t *testing.T, w *env) {
 	rows := w.rows()
-	for _, services := range [][]string{{"postgres", "redis"}, {"backend", "media-worker", "schedulers", "frontend", "caddy"}} {
+	for _, services := range [][]string{
+		{"postgres", "redis"}, {"backend", "media-worker", "schedulers", "frontend", "caddy"},
+	} {
 		old := map[string]string{}
 		for _, s := range services {
 			old[s] = w.host("docker ps -q --no-trunc --filter label=com.docker.swarm.service.name=momentstudio-" + s +

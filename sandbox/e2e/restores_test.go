@@ -259,7 +259,8 @@ func restoreArchives(t *testing.T, w *env) {
 			notes += "source=dev\\n"
 		}
 		w.host("rm -rf /mnt/momentstudio/old && mkdir /mnt/momentstudio/old && cd /mnt/momentstudio/old && cp -a " +
-			"../uploads ../private_uploads . && printf '" + notes + "' > manifest.txt && " +
+			"../uploads ../private_uploads . && chown -R 1000:1000 uploads private_uploads && printf '" + notes +
+			"' > manifest.txt && " +
 			"docker exec $(docker ps -q --filter name=momentstudio-postgres. | head -1) pg_dump -Fc -U postgres adrianaart > " +
 			"db.dump && tar -czf ../" + name + " uploads private_uploads db.dump manifest.txt && cd .. && rm -rf old")
 		w.sql("TRUNCATE media_assets, support_messages CASCADE")
@@ -269,7 +270,17 @@ func restoreArchives(t *testing.T, w *env) {
 			t.Errorf("the restore does not name its source:\n%s", out)
 		}
 		w.holds("after "+name, rows, files)
+		if left := w.host("find /mnt/momentstudio/uploads /mnt/momentstudio/private_uploads ! -uid 0"); left != "" {
+			t.Errorf("these belong to somebody else than the application: %s", left)
+		}
 		w.mustRestore("drop")
 		w.host("rm /mnt/momentstudio/" + name)
 	}
+	w.host("chown 1000 /mnt/momentstudio/uploads")
+	out, err := w.studio("verify", "--limit", "30s", "--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile())
+	if err == nil || !strings.Contains(out,
+		"the API cannot store uploads in /app/uploads: Permission denied, owner 1000") {
+		t.Errorf("verify passes although no upload can be stored: %v\n%s", err, tail(out, 20))
+	}
+	w.host("chown 0 /mnt/momentstudio/uploads")
 }

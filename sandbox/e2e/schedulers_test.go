@@ -38,8 +38,8 @@ func allSchedulers(t *testing.T, w *env) {
 	before := w.host("echo " + container)
 	w.host("docker exec " + container + ` python -c "
 import os, signal
-children = [int(p) for p in os.listdir('/proc') if p.isdigit() and b'FIRST_PORT' in open(f'/proc/{p}/cmdline', 'rb').read()
-            and int(p) != os.getpid()]
+children = [int(p) for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()
+            and b'FIRST_PORT' in open(f'/proc/{p}/cmdline', 'rb').read()]
 os.kill(max(children), signal.SIGKILL)"`)
 	for deadline := time.Now().Add(time.Minute); w.host("echo "+container) == before; time.Sleep(time.Second) {
 		if time.Now().After(deadline) {

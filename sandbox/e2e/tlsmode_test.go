@@ -23,7 +23,7 @@ func tlsModes(t *testing.T, w *env) {
 		t.Fatal(err)
 	}
 	trusted := func(text []byte) {
-		if err := os.WriteFile(w.s.CAFile(), text, 0o644); err != nil { //nolint:gosec // public certificates
+		if err := os.WriteFile(w.s.CAFile(), text, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -155,8 +155,35 @@ func application(ctx context.Context, engine *client.Client) *hostspec.Applicati
 		a.Schema.Error = "no healthy task of the API runs"
 		return &a
 	}
-	a.Schema = schema(ctx, engine, tasks.Items[0].ID)
+	a.Schema, a.Media = schema(ctx, engine, tasks.Items[0].ID), media(ctx, engine, tasks.Items[0].ID)
 	return &a
+}
+
+// tryMedia writes a file without a name into each directory of the media, which is gone when it is closed, and prints
+// those that refuse it. Root in a task may not write into what others own.
+const tryMedia = `import json,os
+bad,seen=[],0
+for top in ("/app/uploads","/app/private_uploads"):
+    for path,_,_ in os.walk(top):
+        seen+=1
+        try:
+            fd=os.open(path,os.O_TMPFILE|os.O_WRONLY,0o600)
+            os.write(fd,b"x")
+            os.close(fd)
+        except OSError as e:
+            bad.append(f"{path}: {e.strerror}, owner {os.stat(path).st_uid}")
+        if seen>2000 or len(bad)>4: break
+print(json.dumps(bad))`
+
+func media(ctx context.Context, engine *client.Client, id string) (m hostspec.Media) {
+	done, err := docker.Exec(ctx, engine, id, "python", "-c", tryMedia)
+	if err != nil {
+		return hostspec.Media{Error: err.Error()}
+	}
+	if done.Code != 0 || json.Unmarshal([]byte(done.Stdout), &m.Unwritable) != nil {
+		return hostspec.Media{Error: fmt.Sprintf("the test exited with code %d: %s", done.Code, lastLine(done.Stderr))}
+	}
+	return m
 }
 
 func version(ctx context.Context, engine *client.Client, id string) hostspec.Answer {

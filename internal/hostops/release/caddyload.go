@@ -24,8 +24,8 @@ import (
 // CaddyLoad puts a checked Caddyfile, and the files beside it, from one directory into another and
 // loads it into a running Caddy through the admin socket there. Caddy itself keeps the old
 // configuration when it refuses the new one, and the old file stays then too. When no Caddy runs
-// yet, or one of another edition (hostspec.CaddyfileOf), which the update replaces, the files are all there is to do. With
-// force, Caddy also loads a text that it has already: the files that it names may be new.
+// yet, or one of another edition (hostspec.CaddyfileOf), which the update replaces, the files are all
+// there is to do. With force, Caddy also loads a text that it has already: the files that it names may be new.
 func CaddyLoad(ctx context.Context, from, to string, force bool, out io.Writer) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {
@@ -63,7 +63,8 @@ func CaddyLoad(ctx context.Context, from, to string, force bool, out io.Writer) 
 		}
 		said = "Caddy has loaded the configuration"
 	case running:
-		said = "the running Caddy has another image or other mounts; the one that replaces it will start with this configuration"
+		said = "the running Caddy has another image or other mounts; the one that replaces it will start with this " +
+			"configuration"
 	}
 	if _, err := fsutil.EnsureFile(filepath.Join(to, name), caddyfile, 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
@@ -109,7 +110,9 @@ func newCaddyAdmin(socket string) caddyAdmin {
 }
 
 // do asks the endpoint; nothing is the answer when no Caddy runs.
-func (a caddyAdmin) do(ctx context.Context, method, path string, body []byte, header http.Header) (*http.Response, error) {
+func (a caddyAdmin) do(ctx context.Context, method, path string, body []byte, header http.Header) (*http.Response,
+	error,
+) {
 	// Caddy's admin endpoint on a socket accepts this host name.
 	request, err := http.NewRequestWithContext(ctx, method, "http://127.0.0.1"+path, bytes.NewReader(body))
 	if err != nil {

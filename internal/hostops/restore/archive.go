@@ -152,9 +152,6 @@ func (a archive) Fetch(_ context.Context, dir string) error {
 		default:
 			return nil // neither sockets nor links are the application's
 		}
-		if err := root.Lchown(name, head.Uid, head.Gid); err != nil {
-			return err
-		}
 		return root.Chmod(name, head.FileInfo().Mode().Perm())
 	})
 }

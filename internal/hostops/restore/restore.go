@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -143,7 +144,12 @@ func (r Restoration) prepare(ctx context.Context, state *hostspec.RestoreState, 
 	if err := journal.Save(*state); err != nil {
 		return err
 	}
-	if err := timed(state, "fetch", out, func() error { return src.Fetch(ctx, hostspec.RestoreFiles) }); err != nil {
+	if err := timed(state, "fetch", out, func() error {
+		if err := src.Fetch(ctx, hostspec.RestoreFiles); err != nil {
+			return err
+		}
+		return own(hostspec.RestoreFiles, os.Getuid())
+	}); err != nil {
 		return err
 	}
 	if err := timed(state, "compare with the manifest", out, func() error {
@@ -165,6 +171,40 @@ func (r Restoration) prepare(ctx context.Context, state *hostspec.RestoreState, 
 		return err
 	}
 	return seal(ctx, state, db)
+}
+
+// own gives fetched media to the user of the application's tasks, who may write nowhere else: they run without the
+// capability to write into what others own. A server that was set up by hand may have files of its operator's user.
+func own(dir string, uid int) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("give the restored files to the application: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // it was only opened
+	for _, part := range hostspec.MediaParts {
+		err := fs.WalkDir(root.FS(), part, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := entry.Info()
+			if err != nil {
+				return err
+			}
+			if stat := info.Sys().(*syscall.Stat_t); int(stat.Uid) != uid || int(stat.Gid) != uid {
+				if err := root.Lchown(path, uid, uid); err != nil {
+					return err
+				}
+			}
+			if least := os.FileMode(0o700); entry.IsDir() && info.Mode().Perm()&least != least {
+				return root.Chmod(path, info.Mode().Perm()|least)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("give the restored files to the application: %w", err)
+		}
+	}
+	return nil
 }
 
 // migrationAside migrates the database that is not live, with the image that serves: after an update that

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/moby/moby/api/types/swarm"
@@ -20,6 +21,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/needs"
 )
 
 // oldArchive packs files as the old scripts do; a name that ends with a slash is a directory.
@@ -90,6 +92,37 @@ func TestAnArchiveOfTheOldScripts(t *testing.T) {
 		}
 		if info, err = os.Stat(filepath.Join(dir, "private_uploads")); err != nil || info.Mode().Perm() != 0o750 {
 			t.Errorf("a directory is %v, %v", info, err)
+		}
+	}
+}
+
+// A server that was set up by hand has directories of its operator's user, into which the application, root without
+// capabilities, could not write.
+func TestRestoredMediaBelongToTheApplication(t *testing.T) {
+	dir := filetest.Tree(t, map[string]string{"uploads/originals/a.png": "1", "private_uploads/b": "2", "db.dump": "dump"})
+	needs.That(t, os.Geteuid() == 0, "root")
+	for _, path := range []string{"uploads", "uploads/originals", "uploads/originals/a.png", "private_uploads/b"} {
+		if err := os.Chown(filepath.Join(dir, path), 1000, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	//nolint:gosec // a directory that nobody may write into is what the test is about
+	if err := os.Chmod(filepath.Join(dir, "uploads/originals"), 0o555); err != nil {
+		t.Fatal(err)
+	}
+	if err := own(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	for path, mode := range map[string]os.FileMode{
+		"uploads": 0o755, "uploads/originals": 0o755, "uploads/originals/a.png": 0o644, "private_uploads/b": 0o644,
+	} {
+		info, err := os.Stat(filepath.Join(dir, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stat, got := info.Sys().(*syscall.Stat_t), info.Mode().Perm()
+		if stat.Uid != 0 || stat.Gid != 0 || got&mode&0o700 != mode&0o700 {
+			t.Errorf("%s belongs to %d:%d with mode %o", path, stat.Uid, stat.Gid, got)
 		}
 	}
 }
