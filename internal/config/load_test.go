@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
@@ -415,7 +416,7 @@ var rules = []struct {
 		true,
 	},
 	{"no server type", "", []edit{set("host.serverType", " ")}, "host.serverType", `" "`, "server type", true},
-	{"no image", "", []edit{set("host.image", "")}, "host.image", `""`, "image name", true},
+	{"an image that is not tested", "", []edit{set("host.image", "ubuntu-24.04")}, "host.image", `"ubuntu-24.04"`, "one of debian-12", true},
 	{
 		"a volume below the cloud's least", "",
 		[]edit{set("host.volumeSizeGB", 9)},
@@ -889,6 +890,7 @@ func TestTenFaultsAreReportedAsTen(t *testing.T) {
 }
 
 func TestWhatIsValidToo(t *testing.T) {
+	chain, key := certificate(t, time.Hour, "momentstudio.ro", "www.momentstudio.ro")
 	for name, c := range map[string]struct {
 		stack string
 		edits []edit
@@ -899,7 +901,7 @@ func TestWhatIsValidToo(t *testing.T) {
 		}},
 		"certificates from files need no ACME account": {"prod", []edit{
 			set("tls.mode", "file"), set("tls.email", ""),
-			secretKey("tlsCertificate", "x"), secretKey("tlsKey", "y"),
+			secretKey("tlsCertificate", chain), secretKey("tlsKey", key),
 		}},
 		"a sandbox may have its own certificates": {"sandbox", []edit{set("tls.mode", "internal")}},
 		"backups kept for a week, knowingly": {"prod", []edit{

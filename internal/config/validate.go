@@ -125,7 +125,7 @@ func (c *Config) validateHost(p *problems) {
 	h := c.Host
 	oneOf(p, "host.location", h.Location, "fsn1", "nbg1", "hel1", "ash", "hil", "sin")
 	required(p, "host.serverType", h.ServerType, "a Hetzner server type", "cx33")
-	required(p, "host.image", h.Image, "a Hetzner image name", "debian-12")
+	oneOf(p, "host.image", h.Image, "debian-12") // what the bootstrap and the host's programs are tested with
 	between(p, "host.volumeSizeGB", h.VolumeSizeGB, 10, 10240)
 	between(p, "host.generation", h.Generation, 1, 10000)
 	between(p, "host.bootstrapKeyDropped", h.BootstrapKeyDropped, 0, h.Generation)
@@ -357,6 +357,9 @@ func (c *Config) validateTLS(p *problems) {
 				c.missingSecret(p, s.key, "a PEM text, because tls.mode is file (… < FILE reads it from there)")
 			}
 		}
+	}
+	if c.TLS.Mode == "file" {
+		c.validateCertificate(p, time.Now())
 	}
 	if c.TLS.Mode == "internal" && c.Kind.Public() {
 		p.set("tls.mode", c.TLS.Mode, "acme or file: browsers do not trust an internal certificate", "acme")

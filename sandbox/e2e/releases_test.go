@@ -279,7 +279,7 @@ func failures(t *testing.T, w *env) {
 		w.configure("tls", "mode", "file")
 		w.setSecret("tlsCertificate", "no certificate")
 		w.setSecret("tlsKey", "no key")
-		w.refuse("a certificate that is none", "caddy-validate", "PEM")
+		w.refuse("a certificate that is none", "tlsCertificate", "a chain of certificates in PEM")
 		w.serves(3)
 		back()
 		// Whoever is replaced does not listen to SIGTERM: it is killed at the end of its grace, with no request lost.

@@ -332,7 +332,6 @@ func textsReplaceNothing(t *testing.T, w *env) {
 		plans        string // what shows that the preview looks at the key; empty: nothing may
 	}
 	for _, changes := range [][]change{{
-		{"host", "image", "debian-13", ""},
 		{"host", "sshFrom", []string{w.s.Subnet.String(), "192.0.2.0/24"}, "host-firewall"},
 		{"host", "privateAddress", strings.TrimSuffix(w.s.PrivateNetwork.Addr().String(), "0") + "9", "host-private"},
 		{"host", "serverType", "cx43", "host-server"},

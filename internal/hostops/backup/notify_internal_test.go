@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/mail"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,9 @@ func TestEverybodyIsToldOfAFailure(t *testing.T) {
 	m, err := mail.ReadMessage(strings.NewReader(<-mails))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if id := m.Header.Get("Message-ID"); !regexp.MustCompile(`^<[A-Z2-7]{26}@[a-z.]+>$`).MatchString(id) {
+		t.Errorf("the mail's Message-ID is %q", id)
 	}
 	if got := m.Header.Get("Subject"); got != "momentstudio prod: momentstudio-backup.service failed" ||
 		m.Header.Get("To") != "ops@example.com" {
