@@ -106,7 +106,7 @@ type Host struct {
 	NetworkZone string `json:"networkZone"` // zone of the private network; default "eu-central"
 	// Hetzner server type; required; changed in place with a reboot
 	ServerType string `json:"serverType"`
-	Image      string `json:"image"` // default "debian-12", which is the only one that is tested; used when the server is made
+	Image      string `json:"image"` // default "debian-12"; no other is tested; used when the server is made
 	// default 1; raising it rebuilds the server and nothing else does
 	Generation int `json:"generation"`
 	// generation whose bootstrap host key is no longer accepted; default 0
