@@ -36,11 +36,11 @@ func (c *Config) validateCertificate(p *problems, now time.Time) {
 	}
 	switch left := leaf.NotAfter.Sub(now); {
 	case left <= 0:
-		c.Warnings = append(c.Warnings, fmt.Sprintf("tlsCertificate ended on %s: browsers turn visitors away; set one that is "+
-			"valid", leaf.NotAfter.Format(time.DateOnly)))
+		c.Warnings = append(c.Warnings, fmt.Sprintf("tlsCertificate ended on %s: browsers turn visitors away; set one "+
+			"that is valid", leaf.NotAfter.Format(time.DateOnly)))
 	case left < certificateSoon:
-		c.Warnings = append(c.Warnings, fmt.Sprintf("tlsCertificate ends on %s, and nothing renews it by itself: set a new one",
-			leaf.NotAfter.Format(time.DateOnly)))
+		c.Warnings = append(c.Warnings, fmt.Sprintf("tlsCertificate ends on %s, and nothing renews it by itself: set a "+
+			"new one", leaf.NotAfter.Format(time.DateOnly)))
 	}
 }
 

@@ -416,7 +416,12 @@ var rules = []struct {
 		true,
 	},
 	{"no server type", "", []edit{set("host.serverType", " ")}, "host.serverType", `" "`, "server type", true},
-	{"an image that is not tested", "", []edit{set("host.image", "ubuntu-24.04")}, "host.image", `"ubuntu-24.04"`, "one of debian-12", true},
+	{
+		"an image that is not tested", "",
+		[]edit{set("host.image", "ubuntu-24.04")},
+		"host.image", `"ubuntu-24.04"`,
+		"one of debian-12", true,
+	},
 	{
 		"a volume below the cloud's least", "",
 		[]edit{set("host.volumeSizeGB", 9)},

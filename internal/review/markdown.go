@@ -47,7 +47,9 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-var signs = map[Risk]string{None: "⚪", Restart: "🟢", Interruption: "🟡", DataAtRisk: "🟠", Irreversible: "🔴"}
+var signs = map[Risk]string{
+	None: "⚪", Restart: "🟢", Interruption: "🟡", Security: "🟣", DataAtRisk: "🟠", Irreversible: "🔴",
+}
 
 // Markdown is the comment on a pull request. What does not fit is cut from its end; the verdict never is.
 func (r Report) Markdown() string {

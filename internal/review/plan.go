@@ -189,6 +189,7 @@ type Change struct {
 	Gated      bool     `json:"gated"`          // it needs an approval
 
 	old, new *state
+	guard    bool            // it takes a guard away (compromises)
 	stays    map[string]bool // names of all resources that are there after the update
 	makes    map[string]bool // names of those that it makes
 }

@@ -113,7 +113,7 @@ func fingerprint(r Report) (string, error) {
 const (
 	CodePass     = 0
 	CodeRiskier  = 20 // the plan became riskier than the one that was reviewed
-	CodeRefused  = 21 // data at risk, and not approved
+	CodeRefused  = 21 // security or data at risk, and not approved
 	CodeGone     = 22 // irreversible, and not approved
 	CodeViolates = 23 // against a policy, which no approval lifts
 )

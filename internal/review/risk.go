@@ -20,11 +20,14 @@ const (
 	None         Risk = iota // nobody notices
 	Restart                  // tasks are replaced one after the other, and no request is lost
 	Interruption             // the shop, or a part of it, is away for some seconds
+	Security                 // a guard is taken away, or somebody else may get in
 	DataAtRisk               // data, addresses or keys may be lost, or are no longer protected
 	Irreversible             // what is gone does not come back
 )
 
-var riskNames = [...]string{"none", "restart without downtime", "brief interruption", "data at risk", "irreversible"}
+var riskNames = [...]string{
+	"none", "restart without downtime", "brief interruption", "security", "data at risk", "irreversible",
+}
 
 func (r Risk) String() string { return riskNames[r] }
 
@@ -104,6 +107,11 @@ func judge(c Change) Change {
 			}
 		}
 	}
+	if why := compromises(c); len(why) > 0 {
+		v.risk, v.gated, c.guard = max(v.risk, Security), true, true
+		v.why = strings.Join(why, "; ") + "; " + v.why
+		v.back = cmp.Or(v.back, revertConfig)
+	}
 	if c.Op == Import && v.risk < DataAtRisk {
 		v.risk, v.why = max(v.risk, Restart), "an existing resource is adopted: "+v.why
 	}
@@ -141,7 +149,7 @@ func withServer(changes []Change) {
 		return
 	}
 	for i, c := range changes {
-		if c.Name == "host-apply-job" && c.Gated {
+		if c.guard || c.Name == "host-apply-job" && c.Gated {
 			continue // it tells of something else than the server
 		}
 		onServer := strings.HasPrefix(c.Type, "docker:") || strings.HasPrefix(c.Type,

@@ -151,9 +151,9 @@ func sendMail(ctx context.Context, m hostspec.Mail, subject, text string, now ti
 	}
 	// Without a Message-ID (RFC 5322, 3.6.4) many servers take a letter for spam.
 	_, domain, _ := strings.Cut(from.Address, "@")
-	fmt.Fprintf(w, "From: %s\r\nTo: %s\r\nDate: %s\r\nMessage-ID: <%s@%s>\r\nSubject: %s\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; "+
-		"charset=utf-8\r\n\r\n%s",
-		m.From, m.To, now.Format(time.RFC1123Z), rand.Text(), domain, mime.QEncoding.Encode("utf-8", subject), strings.ReplaceAll(text, "\n",
-			"\r\n"))
+	fmt.Fprintf(w, "From: %s\r\nTo: %s\r\nDate: %s\r\nMessage-ID: <%s@%s>\r\nSubject: %s\r\n"+
+		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n%s",
+		m.From, m.To, now.Format(time.RFC1123Z), rand.Text(), domain, mime.QEncoding.Encode("utf-8", subject),
+		strings.ReplaceAll(text, "\n", "\r\n"))
 	return errors.Join(w.Close(), c.Quit())
 }
