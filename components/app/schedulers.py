@@ -19,7 +19,7 @@ processes = set()
 for number in range(int(sys.argv[1])):
     pid = os.fork()
     if pid == 0:
-        uvicorn.run(app, host="127.0.0.1", port=FIRST_PORT + number, timeout_graceful_shutdown=30)
+        uvicorn.run(app, host="127.0.0.1", port=FIRST_PORT + number)
         os._exit(0)
     processes.add(pid)
 
