@@ -70,7 +70,7 @@ func Pull(ctx context.Context, docker *client.Client, image, authFile string) er
 			return err
 		}
 		if err := download(ctx, docker, image, auth); err != nil {
-			return fmt.Errorf("pull %s: %w", image, err)
+			return fmt.Errorf("pull %s: %w%s", image, err, pullFix(err))
 		}
 	}
 	have, err := docker.ImageInspect(ctx, image)
@@ -87,6 +87,20 @@ func Pull(ctx context.Context, docker *client.Client, image, authFile string) er
 			image, have.Os, have.Architecture, host.Os, host.Arch)
 	}
 	return nil
+}
+
+// pullFix says what to do about a registry's refusal. The engine passes the registry's error on as text only, which begins
+// with its code (OCI distribution specification, error codes), in lower case.
+func pullFix(err error) string {
+	switch text := strings.ToLower(err.Error()); {
+	case strings.Contains(text, "toomanyrequests"):
+		return ". Fix: the registry limits how often this host may pull; wait for some hours, or give it a login with " +
+			"registry.address, registry.username and registryPassword"
+	case strings.Contains(text, "unauthorized:"), strings.Contains(text, "denied:"):
+		return ". Fix: the registry refuses the login, which may have expired, or there is none; set a new one with " +
+			"`pulumi config set --secret momentstudio:registryPassword`, and run `studio up`"
+	}
+	return ""
 }
 
 // download pulls an image; an error may also be the last line of the progress.
