@@ -89,8 +89,8 @@ func Pull(ctx context.Context, docker *client.Client, image, authFile string) er
 	return nil
 }
 
-// pullFix says what to do about a registry's refusal. The engine passes the registry's error on as text only, which begins
-// with its code (OCI distribution specification, error codes), in lower case.
+// pullFix says what to do about a registry's refusal. The engine passes the registry's error on as text only, which
+// begins with its code (OCI distribution specification, error codes), in lower case.
 func pullFix(err error) string {
 	switch text := strings.ToLower(err.Error()); {
 	case strings.Contains(text, "toomanyrequests"):
