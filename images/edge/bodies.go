@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -80,8 +81,17 @@ func (b *Bodies) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if r.Body == nil || r.ContentLength == 0 {
 		return next.ServeHTTP(w, r)
 	}
-	key := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).ReplaceAll(b.Key, "")
 	control := http.NewResponseController(w)
+	if slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, r.Method) {
+		// A body of these means nothing (RFC 9110, 9.3.1), and over HTTP/3 every one may have a body until its end is read:
+		// a page asks for more than a few files at a time. So it is left out, and never waited for.
+		if r.ProtoMajor == 1 {
+			_ = control.SetReadDeadline(time.Now().Add(bodyGrace / 4))
+		}
+		r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil
+		return next.ServeHTTP(w, r)
+	}
+	key := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).ReplaceAll(b.Key, "")
 	if !enter(key, b.Max) {
 		// The server reads a short body to its end before it answers: the answer must not wait for a slow client.
 		_ = control.SetReadDeadline(time.Now())

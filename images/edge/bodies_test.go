@@ -148,6 +148,31 @@ func TestOneClientSendsAFewBodiesAtATime(t *testing.T) {
 	waitFor(t, func() bool { sending.Lock(); defer sending.Unlock(); return len(sending.of) == 0 })
 }
 
+// Over HTTP/3 nobody knows of a GET whether it has a body before its end: a page with many files must load.
+func TestBodiesOfRequestsThatNeedNoneAreLeftOut(t *testing.T) {
+	shortenGrace(t)
+	s := start(t, "static-acme")
+	var held []net.Conn
+	for range 30 {
+		conn, err := s.dial(t.Context(), "127.0.0.6")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprint(conn, "GET /api/v1/slow-answer HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx")
+		held = append(held, conn)
+	}
+	for _, conn := range held {
+		if status, _, _ := outcome(t, conn); status != http.StatusOK {
+			t.Errorf("one of thirty requests got %d", status)
+		}
+	}
+	if r := s.last(); r == nil || r.ContentLength != 0 {
+		t.Errorf("the application got a body: %+v", r)
+	}
+}
+
 func TestASlowBodyIsEndedAndASlowAnswerIsNot(t *testing.T) {
 	shortenGrace(t)
 	s := start(t, "static-acme")
