@@ -54,7 +54,8 @@ type lockWatch struct {
 }
 
 // waits are the sessions of this login that wait for a lock, with those that hold it. A migration's are known by their
-// address, and behind a NAT by the lock's mode, which only changes of a schema take.
+// address, and behind a NAT by the lock's mode, which only changes of a schema take. CREATE INDEX CONCURRENTLY waits for
+// older transactions (virtualxid) with nobody behind it, and would leave half an index.
 const waits = `
 SELECT waiting.pid, blocker.pid, coalesce(blocker.usename, ''), coalesce(host(blocker.client_addr), ''),
        coalesce(blocker.state, ''), coalesce(now() - coalesce(blocker.xact_start, blocker.state_change), interval '0'),
@@ -63,7 +64,7 @@ FROM pg_stat_activity waiting
 JOIN pg_locks l ON l.pid = waiting.pid AND NOT l.granted
 JOIN pg_stat_activity blocker ON blocker.pid = ANY (pg_blocking_pids(waiting.pid))
 WHERE waiting.usename = session_user AND waiting.datname = current_database() AND waiting.wait_event_type = 'Lock'
-  AND l.locktype <> 'advisory'
+  AND l.locktype NOT IN ('advisory', 'virtualxid')
   AND (host(waiting.client_addr) = $1 OR l.locktype = 'relation' AND l.mode IN
        ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
   AND l.waitstart < now() - $2::interval
