@@ -76,7 +76,7 @@ test: prepare lint ## run every test: lint, unit, emulators, all groups of the w
 	$(MAKE) unit STRICT=1
 	$(MAKE) emulators
 	@mkdir -p .momentstudio/artifacts
-	cd sandbox && $(CLEAN) $(CHOICES:%=-u %) $(TEST_ENV) E2E_STACKS=2 go test -parallel 2 -timeout 70m $(ARTIFACTS) ./e2e
+	cd sandbox && $(CLEAN) $(CHOICES:%=-u %) $(TEST_ENV) E2E_STACKS=2 go test -parallel 2 -timeout 78m $(ARTIFACTS) ./e2e
 
 .PHONY: test-full
 test-full: prepare ## the groups with the full load and all faults, GROUP=… only some; one that passed on this commit is not run again
