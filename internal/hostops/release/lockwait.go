@@ -54,8 +54,8 @@ type lockWatch struct {
 }
 
 // waits are the sessions of this login that wait for a lock, with those that hold it. A migration's are known by their
-// address, and behind a NAT by the lock's mode, which only changes of a schema take. CREATE INDEX CONCURRENTLY waits for
-// older transactions (virtualxid) with nobody behind it, and would leave half an index.
+// address, and behind a NAT by the lock's mode, which only changes of a schema take. CREATE INDEX CONCURRENTLY waits
+// for older transactions (virtualxid) with nobody behind it, and would leave half an index.
 const waits = `
 SELECT waiting.pid, blocker.pid, coalesce(blocker.usename, ''), coalesce(host(blocker.client_addr), ''),
        coalesce(blocker.state, ''), coalesce(now() - coalesce(blocker.xact_start, blocker.state_change), interval '0'),
