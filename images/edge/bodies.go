@@ -17,11 +17,11 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// bodyRate is the slowest rate at which a body may arrive, in bytes a second: that of a bad mobile connection. Apache's
-// mod_reqtimeout judges in the same way.
+// bodyRate is the minimum transfer rate of a body in bytes per second, which a slow mobile connection reaches. Apache's
+// mod_reqtimeout has the same kind of limit.
 const bodyRate = 16 << 10
 
-// bodyGrace is how long a body may be behind that rate, for whoever begins slowly. Tests shorten it.
+// bodyGrace is the time for which a body may be slower than bodyRate. Tests shorten it.
 var bodyGrace = 20 * time.Second
 
 func init() {
@@ -40,8 +40,8 @@ func init() {
 //
 //	limit_bodies <key> <number>
 type Bodies struct {
-	Key string `json:"key"` // who is counted, with placeholders
-	Max int    `json:"max"` // bodies of one client at the same time
+	Key string `json:"key"` // identifies the client; may contain placeholders
+	Max int    `json:"max"` // concurrent request bodies per client
 }
 
 // sending counts the bodies on their way, by client. It is one for all configurations of the process, because a body
@@ -83,8 +83,8 @@ func (b *Bodies) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	}
 	control := http.NewResponseController(w)
 	if slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, r.Method) {
-		// A body of these means nothing (RFC 9110, 9.3.1), and over HTTP/3 every one may have a body until its end is read:
-		// a page asks for more than a few files at a time. So it is left out, and never waited for.
+		// Drop the body: it has no meaning (RFC 9110, 9.3.1). Over HTTP/3 a GET has an unknown body length until its
+		// end is read, so counting it would refuse pages that load many files at a time.
 		if r.ProtoMajor == 1 {
 			_ = control.SetReadDeadline(time.Now().Add(bodyGrace / 4))
 		}
@@ -93,7 +93,7 @@ func (b *Bodies) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	}
 	key := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).ReplaceAll(b.Key, "")
 	if !enter(key, b.Max) {
-		// The server reads a short body to its end before it answers: the answer must not wait for a slow client.
+		// The server reads a short body to its end before it answers. A slow client must not delay the answer.
 		_ = control.SetReadDeadline(time.Now())
 		w.Header().Set("Retry-After", "5")
 		return caddyhttp.Error(http.StatusTooManyRequests, errors.New("too many bodies of one client at the same time"))
@@ -106,7 +106,7 @@ func (b *Bodies) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	r.Body = body
 	err := next.ServeHTTP(lateWriter{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, body}, r)
 	if !body.ended {
-		// An answer before the end of the body: the server reads what is left of it, up to a limit, before it sends that.
+		// The server reads the rest of the body, up to a limit, before it sends the answer.
 		_ = control.SetReadDeadline(time.Now().Add(bodyGrace / 4))
 	}
 	if body.late {
@@ -159,7 +159,7 @@ type timedBody struct {
 
 func (b *timedBody) Read(p []byte) (int, error) {
 	limit := b.grace + time.Duration(b.read)*time.Second/bodyRate
-	_ = b.control.SetReadDeadline(b.began.Add(limit)) // a connection that knows no deadline is none of a client
+	_ = b.control.SetReadDeadline(b.began.Add(limit)) // fails only when the connection has no deadlines
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -167,7 +167,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		b.ended = true
-		// Without this the server would take a slow answer for a slow client.
+		// Otherwise the deadline would cancel a request whose answer takes long.
 		_ = b.control.SetReadDeadline(time.Time{})
 		b.left()
 	}

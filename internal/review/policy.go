@@ -66,18 +66,32 @@ func pinned(c Change, image any, add func(Change, string, string)) {
 }
 
 func openToTheWorld(rules any) (ports []string) {
-	list, _ := rules.([]any)
-	for _, r := range list {
-		rule, _ := r.(map[string]any)
-		if rule["direction"] != "in" || rule["protocol"] == "icmp" {
-			continue
-		}
-		port, _ := rule["port"].(string)
-		if worldwide(rule["sourceIps"]) && !slices.Contains(worldPorts, port) {
-			ports = append(ports, fmt.Sprintf("%s/%v", port, rule["protocol"]))
+	for _, r := range restricted(rules) {
+		if worldwide(r.sources) {
+			ports = append(ports, r.port)
 		}
 	}
 	return ports
+}
+
+// inbound is a firewall rule that lets addresses reach a port.
+type inbound struct {
+	port    string // with its protocol: "22/tcp"
+	sources any
+}
+
+// restricted are the inbound rules of all ports except worldPorts.
+func restricted(rules any) (found []inbound) {
+	list, _ := rules.([]any)
+	for _, r := range list {
+		rule, _ := r.(map[string]any)
+		port, _ := rule["port"].(string)
+		if rule["direction"] != "in" || rule["protocol"] == "icmp" || slices.Contains(worldPorts, port) {
+			continue
+		}
+		found = append(found, inbound{fmt.Sprintf("%s/%v", port, rule["protocol"]), rule["sourceIps"]})
+	}
+	return found
 }
 
 // worldwide reports whether sources hold a good part of all addresses: two halves are the world too.

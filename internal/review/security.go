@@ -20,7 +20,7 @@ func compromises(c Change) (why []string) {
 	switch c.Type {
 	case "hcloud:index/firewall:Firewall":
 		if ports := widened(was["rules"], is["rules"]); len(ports) > 0 {
-			why = append(why, "addresses that could not reach port "+strings.Join(ports, " and ")+" before can now")
+			why = append(why, "more addresses can reach port "+strings.Join(ports, " and "))
 		}
 	case "docker:index/service:Service":
 		const container = "taskSpec.containerSpec."
@@ -28,7 +28,7 @@ func compromises(c Change) (why []string) {
 		why = append(why, privileges(at(was, container+"capAdds"), at(is, container+"capAdds"),
 			at(was, container+"mounts"), at(is, container+"mounts"))...)
 		if more := missing(published(is), published(was)); len(more) > 0 {
-			why = append(why, "the host listens on port "+strings.Join(more, " and ")+" too")
+			why = append(why, "the host also listens on port "+strings.Join(more, " and "))
 		}
 		for _, name := range guards {
 			if at(is, container+"env."+name) == "0" && at(was, container+"env."+name) != "0" {
@@ -42,7 +42,7 @@ func compromises(c Change) (why []string) {
 			is["mounts"])...)
 		if is["privileged"] == true && was["privileged"] != true || is["networkMode"] == "host" &&
 			was["networkMode"] != "host" {
-			why = append(why, "the job runs without its walls: privileged, or on the host's own network")
+			why = append(why, "the job becomes privileged or uses the host's network")
 		}
 		why = append(why, edgeGuards(caddyfile(was["uploads"]), caddyfile(is["uploads"]))...)
 	}
@@ -95,7 +95,7 @@ func privileges(capsBefore, caps, mountsBefore, mounts any) (why []string) {
 		why = append(why, "it gets more capabilities: "+strings.Join(quotable(more, capability), ", "))
 	}
 	if more := missing(sources(mounts), sources(mountsBefore)); len(more) > 0 {
-		why = append(why, "it gets at more places of the host: "+strings.Join(quotable(more, place), ", "))
+		why = append(why, "it mounts more host paths: "+strings.Join(quotable(more, place), ", "))
 	}
 	return why
 }
@@ -165,20 +165,10 @@ func widened(before, after any) (ports []string) {
 // reach lists by port and protocol which addresses may reach it.
 func reach(rules any) map[string][]netip.Prefix {
 	found := map[string][]netip.Prefix{}
-	list, _ := rules.([]any)
-	for _, r := range list {
-		rule, _ := r.(map[string]any)
-		if rule["direction"] != "in" || rule["protocol"] == "icmp" {
-			continue
-		}
-		port, _ := rule["port"].(string)
-		if slices.Contains(worldPorts, port) {
-			continue
-		}
-		key := fmt.Sprintf("%s/%v", port, rule["protocol"])
-		for _, s := range texts(rule["sourceIps"]) {
+	for _, r := range restricted(rules) {
+		for _, s := range texts(r.sources) {
 			if p, err := netip.ParsePrefix(s); err == nil {
-				found[key] = append(found[key], p)
+				found[r.port] = append(found[r.port], p)
 			}
 		}
 	}
@@ -215,19 +205,19 @@ func edgeGuards(was, is string) (why []string) {
 	limits := pairs(zoneLine, is)
 	var looser []string
 	for name, before := range pairs(zoneLine, was) {
-		if n, _ := strconv.Atoi(before); limits[name] == "" || atoi(limits[name]) > n {
+		if limits[name] == "" || atoi(limits[name]) > atoi(before) {
 			looser = append(looser, name)
 		}
 	}
 	slices.Sort(looser)
 	if len(looser) > 0 {
-		why = append(why, "a client may send more requests than before, or any number: "+strings.Join(looser, ", "))
+		why = append(why, "rate limits are raised or removed: "+strings.Join(looser, ", "))
 	}
 	if bodyLine.MatchString(was) && !bodyLine.MatchString(is) {
-		why = append(why, "a client may send any number of bodies at a time, as slowly as it likes")
+		why = append(why, "the limit of concurrent request bodies is removed")
 	}
 	if largest(is) > largest(was) {
-		why = append(why, "larger requests reach the application")
+		why = append(why, "the application receives larger requests")
 	}
 	if ownCA.MatchString(is) && !ownCA.MatchString(was) {
 		why = append(why, "the certificate is of an authority that browsers do not trust")
@@ -241,7 +231,7 @@ func edgeGuards(was, is string) (why []string) {
 	}
 	slices.Sort(changed)
 	if len(changed) > 0 {
-		why = append(why, "pages say something else to browsers, or nothing: "+strings.Join(changed, ", "))
+		why = append(why, "security headers are changed or removed: "+strings.Join(changed, ", "))
 	}
 	return why
 }

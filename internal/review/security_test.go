@@ -133,10 +133,10 @@ func hostCases() map[string]securityCase {
 		"Docker's socket for the API": {serviceType, backend(same), backend(mountSocket), "docker.sock", false},
 		"a mount that may be written": {serviceType, backend(same), backend(writable), "(writable)", false},
 		"the host's disk for a job": {
-			containerType, job(still), job(mountRoot), "more places of the host: /", false,
+			containerType, job(still), job(mountRoot), "mounts more host paths: /", false,
 		},
-		"a job with all privileges":   {containerType, job(still), job(privileged), "without its walls", false},
-		"a job on the host's network": {containerType, job(still), job(onHost), "without its walls", false},
+		"a job with all privileges":   {containerType, job(still), job(privileged), "becomes privileged", false},
+		"a job on the host's network": {containerType, job(still), job(onHost), "becomes privileged", false},
 		"a service that listens":      {serviceType, backend(same), backend(listens), "port 5432/tcp", false},
 		"staff without second factor": {
 			serviceType, backend(same), backend(without("ADMIN_MFA_REQUIRED")), "ADMIN_MFA_", false,
@@ -156,13 +156,13 @@ func edgeCases(t *testing.T) map[string]securityCase {
 	as := func(*render.Caddy) {}
 	return map[string]securityCase{
 		"no limits at the edge": {
-			containerType, edge(t, as), edge(t, noLimits), "any number: checkout, contact, login", false,
+			containerType, edge(t, as), edge(t, noLimits), "removed: checkout, contact, login", false,
 		},
 		"a looser limit": {
 			containerType, edge(t, as), edge(t, as, "events 5", "events 500"), "verify", false,
 		},
 		"a stricter limit":           {containerType, edge(t, as), edge(t, as, "events 5", "events 4"), "", true},
-		"larger requests":            {containerType, edge(t, as), edge(t, larger), "larger requests", false},
+		"larger requests":            {containerType, edge(t, as), edge(t, larger), "receives larger requests", false},
 		"certificates nobody trusts": {containerType, edge(t, as), edge(t, internal), "do not trust", false},
 		"pages without HSTS": {
 			containerType, edge(t, as), edge(t, as, "Strict-Transport-Security", "X-No"), "Strict-", false,

@@ -97,8 +97,8 @@ func pullFix(err error) string {
 		return ". Fix: the registry limits how often this host may pull; wait for some hours, or give it a login with " +
 			"registry.address, registry.username and registryPassword"
 	case strings.Contains(text, "unauthorized:"), strings.Contains(text, "denied:"):
-		return ". Fix: the registry refuses the login, which may have expired, or there is none; set a new one with " +
-			"`pulumi config set --secret momentstudio:registryPassword`, and run `studio up`"
+		return ". Fix: the registry refuses the login, which is missing or expired. Set a new password with " +
+			"`pulumi config set --secret momentstudio:registryPassword`, then run `studio up`"
 	}
 	return ""
 }

@@ -73,8 +73,8 @@ func CaddyLoad(ctx context.Context, from, to string, force bool, out io.Writer) 
 	return removeCaddyfiles(to, name, running, edition)
 }
 
-// removeCaddyfiles removes the files of editions that are neither this one nor the running one, to which Swarm may go
-// back. The file without an edition is of services that were made before there were any.
+// removeCaddyfiles removes the files of all editions except this one and the running one, which Swarm needs for a
+// rollback. A running Caddy without an edition reads the file "Caddyfile".
 func removeCaddyfiles(dir, name string, running bool, edition string) error {
 	keep := []string{name}
 	if running {
@@ -122,7 +122,7 @@ func (a caddyAdmin) do(ctx context.Context, method, path string, body []byte, he
 	return a.client.Do(request)
 }
 
-// edition asks the running Caddy for its edition; empty for one of before there were any.
+// edition asks the running Caddy for its edition. It is empty for a Caddy whose configuration sets none.
 func (a caddyAdmin) edition(ctx context.Context) (edition string, running bool, err error) {
 	response, err := a.do(ctx, http.MethodGet, "/config/apps/http/servers", nil, http.Header{})
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {

@@ -156,7 +156,7 @@ func TestUnreachableCaddyIsNotAnAbsentOne(t *testing.T) {
 // replaces it. Its own file stays, because Swarm goes back to it when the new one does not start.
 func TestACaddyOfAnotherEditionIsNotAsked(t *testing.T) {
 	for _, c := range []struct {
-		edition string // of the running Caddy; "" is one of before there were editions
+		edition string // of the running Caddy; "" when its configuration sets none
 		stay    []string
 	}{
 		{"a", []string{"Caddyfile.a", "Caddyfile.b"}},

@@ -157,7 +157,7 @@ func held(blockers []Blocker, limit time.Duration, before, head string) error {
 		lines = append(lines, "  - "+b.String())
 	}
 	return fmt.Errorf("the migration from %s to %s needs a lock that others hold: it was tried %d times, waited %s each "+
-		"time, and was undone; the old release keeps serving. Who holds the lock:\n%s\n"+
+		"time, and was rolled back; the old release keeps serving. Sessions that hold the lock:\n%s\n"+
 		"Fix: wait until they end, or end them on the host with `docker exec $(docker ps -q --filter name=%s.) psql -U "+
 		"postgres -c 'SELECT pg_terminate_backend(%d)'`, and run `studio up` again",
 		before, head, lockTries, limit, strings.Join(lines, "\n"), hostspec.PostgresService, blockers[0].PID)
