@@ -25,13 +25,13 @@ type stores struct {
 func (s *stack) data(h *machine) (d stores, err error) {
 	before := s.declared.count()
 	d.args = s.database()
-	d.args.Network, d.args.Applied = h.network, h.applied.Done
-	if d.database, err = postgres.New(s.ctx, "postgres", d.args, h.afterApply...); err != nil {
+	d.args.Network, d.args.Applied = h.network, h.pulled.Done
+	if d.database, err = postgres.New(s.ctx, "postgres", d.args, h.afterPull()...); err != nil {
 		return d, err
 	}
 	_, err = redis.New(s.ctx, "redis", redis.Args{
-		Image: s.config.Images.Redis, Network: h.network, MemoryMB: s.config.Redis.MemoryMB, Applied: h.applied.Done,
-	}, h.afterApply...)
+		Image: s.config.Images.Redis, Network: h.network, MemoryMB: s.config.Redis.MemoryMB, Applied: h.pulled.Done,
+	}, h.afterPull()...)
 	d.declared = s.declared.since(before)
 	return d, err
 }

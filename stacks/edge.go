@@ -18,7 +18,7 @@ func (s *stack) edge(h *machine, release []pulumi.Resource) error {
 	c := s.config
 	args := caddy.Args{
 		EdgeImage: c.Images.Edge, OpsImage: c.Images.Ops, Network: h.network, ACMERoot: c.TLS.ACMERootPEM,
-		Applied: h.applied.Done, Closed: !s.profile.wayOut,
+		Applied: h.pulled.Done, Closed: !s.profile.wayOut,
 		Config: render.Caddy{
 			Domain: c.Domain, Mode: c.TLS.Mode, Proxied: c.DNS.Proxied, SSR: c.Frontend.Mode == "ssr",
 			RateLimits: c.Edge.RateLimits, MaxBodyMB: c.Edge.MaxBodyMB, MaxUploadMB: c.Edge.MaxUploadMB,

@@ -21,6 +21,7 @@ import (
 type machine struct {
 	*host.Host
 	applied    *workload.Ran
+	pulled     *workload.Ran           // the images of the services that cannot run twice
 	network    pulumi.StringOutput     // ID of the app network
 	settings   pulumi.StringOutput     // the application's .env, secret
 	onHost     []pulumi.ResourceOption // of everything that Docker runs there
@@ -56,15 +57,29 @@ func (s *stack) host() (*machine, error) {
 	applied, err := hostapply.New(s.ctx, "host-apply", hostapply.Args{
 		OpsImage: s.config.Images.Ops, Ready: h.Ready,
 		Parts:  []workload.HostPart{base, s.databasePart(), s.certificatePart(), backups},
-		Reload: []string{"ssh.service", "systemd-journald.service"},
+		Reload: []string{"ssh.service", "systemd-journald.service"}, Images: s.stopFirstImages(),
 	}, h.onHost...)
 	if err != nil {
 		return nil, err
 	}
-	h.applied = applied.Job
+	h.applied, h.pulled = applied.Job, applied.Pulled
 	h.afterApply = append([]pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{applied.Job.Container})}, h.onHost...)
 	h.network, err = s.appNetwork(h)
 	return h, err
+}
+
+// stopFirstImages are those of the services that cannot run twice.
+func (s *stack) stopFirstImages() []string {
+	images := []string{s.config.Images.Edge, s.config.Images.Redis}
+	if s.ownDatabase() {
+		images = append(images, s.config.Images.Postgres)
+	}
+	return images
+}
+
+// afterPull are the options of the services that cannot run twice.
+func (h *machine) afterPull() []pulumi.ResourceOption {
+	return append([]pulumi.ResourceOption{pulumi.DependsOn([]pulumi.Resource{h.pulled.Container})}, h.afterApply...)
 }
 
 // server provisions the server with its address and its volume.

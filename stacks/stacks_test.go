@@ -132,6 +132,9 @@ func TestWhoWaitsForWhom(t *testing.T) {
 			"app-worker":              {"app-prepare", "app-migrate", "redis-service"},
 			"app-schedulers":          {"app-prepare", "app-migrate", "redis-service"},
 			"app-frontend":            {"app-backend"},
+			"host-apply-images":       {"host-apply-job"},
+			"postgres-service":        {"host-apply-images"},
+			"redis-service":           {"host-apply-images"},
 			"app-network":             {"host-apply-job"},
 			"app-env":                 {"host-apply-job"},
 		} {

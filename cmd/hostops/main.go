@@ -143,7 +143,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
 	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), prepareCommand(),
 		migrateCommand(),
-		caddyLoadCommand(), pruneCommand(), backupCommand(), backupAgeCommand(), backupCheckCommand(), notifyCommand(),
+		caddyLoadCommand(), pullCommand(), pruneCommand(), backupCommand(), backupAgeCommand(), backupCheckCommand(), notifyCommand(),
 		restoreCommand(), proveCommand(), sftpCommand(), inspectCommand())
 	return root
 }
@@ -233,6 +233,21 @@ func prepareCommand() *cobra.Command {
 	for _, f := range []string{"release", "backend", "frontend", "web-root", "memory-mb"} {
 		_ = cmd.MarkFlagRequired(f)
 	}
+	return cmd
+}
+
+func pullCommand() *cobra.Command {
+	var images []string
+	cmd := &cobra.Command{
+		Use: "pull", Short: "Pull images before anything stops that they replace", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 20*time.Minute)
+			defer cancel()
+			return release.PullAll(ctx, images, hostspec.RegistrySecret, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringSliceVar(&images, "image", nil, "an image, with digest; may be repeated")
+	_ = cmd.MarkFlagRequired("image")
 	return cmd
 }
 

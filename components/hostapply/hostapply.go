@@ -26,12 +26,16 @@ type Args struct {
 	Ready    pulumi.StringInput  // resolves when the host answers; required
 	Parts    []workload.HostPart // applied together; a path may occur once
 	Reload   []string            // systemd units reloaded at every run
+	// Images are those of the services that stop before their new task starts: they are pulled first. References with
+	// digest.
+	Images []string
 }
 
 // HostApply is the applied configuration.
 type HostApply struct {
 	pulumi.ResourceState
-	Job *workload.Ran
+	Job    *workload.Ran
+	Pulled *workload.Ran // the images are there
 }
 
 // New applies the configuration.
@@ -66,7 +70,27 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	if err != nil {
 		return nil, err
 	}
+	if h.Pulled, err = pull(ctx, name+"-images", args, h); err != nil {
+		return nil, err
+	}
 	return h, ctx.RegisterResourceOutputs(h, pulumi.Map{"done": h.Job.Done})
+}
+
+// pull makes the images present. With one that the registry does not have, the database would be stopped first, and
+// the shop away until Swarm goes back.
+func pull(ctx *pulumi.Context, name string, args Args, h *HostApply) (*workload.Ran, error) {
+	command := []string{"pull", "--contract", strconv.Itoa(hostspec.ContractVersion)}
+	for _, image := range args.Images {
+		command = append(command, "--image", image)
+	}
+	return workload.NewJob(ctx, name, workload.Job{
+		Image: pulumi.String(args.OpsImage), Command: command,
+		Mounts: []workload.Mount{
+			{Source: "/var/run/docker.sock", Target: "/var/run/docker.sock"},
+			{Source: hostspec.SecretsDir, Target: hostspec.SecretsDir, ReadOnly: true}, // the registry's login
+		},
+		Caps: []string{"CAP_DAC_OVERRIDE"}, After: []pulumi.StringInput{h.Job.Done},
+	}, pulumi.Parent(h), pulumi.DependsOn([]pulumi.Resource{h.Job.Container}))
 }
 
 // specification puts the parts together. Secrets are uploads beside it, so that it can be shown.

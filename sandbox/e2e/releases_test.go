@@ -237,6 +237,15 @@ func failures(t *testing.T, w *env) {
 	unchanged("after an image that is not in the registry")
 
 	w.release(1, backend, frontend)
+	back := w.keepConfig()
+	database := w.host("docker ps -q --no-trunc --filter name=momentstudio-postgres.")
+	w.configure("images", "postgres", missing)
+	w.refuse("an image of the database that is not in the registry", "host-apply-images", "pull "+missing)
+	if now := w.host("docker ps -q --no-trunc --filter name=momentstudio-postgres."); now != database {
+		t.Errorf("the database's task was %s and is %s: it was stopped for an image that is not there", database, now)
+	}
+	back()
+
 	w.configure("backend", "memoryMB", 262_144)
 	w.refuse("a task that the host has no memory for", "MB of memory available", "backend.memoryMB")
 	unchanged("after a task that the host has no memory for")
@@ -275,7 +284,7 @@ func failures(t *testing.T, w *env) {
 		}
 		w.mustUpdate() // the same config, with the cause mended
 		w.serves(3)
-		back := w.keepConfig()
+		back = w.keepConfig()
 		w.configure("tls", "mode", "file")
 		w.setSecret("tlsCertificate", "no certificate")
 		w.setSecret("tlsKey", "no key")
