@@ -142,8 +142,8 @@ func command() *cobra.Command {
 	}
 	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
 	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), prepareCommand(),
-		migrateCommand(),
-		caddyLoadCommand(), pullCommand(), pruneCommand(), backupCommand(), backupAgeCommand(), backupCheckCommand(), notifyCommand(),
+		migrateCommand(), caddyLoadCommand(), pullCommand(), pruneCommand(), backupCommand(), backupAgeCommand(),
+		backupCheckCommand(), notifyCommand(),
 		restoreCommand(), proveCommand(), sftpCommand(), inspectCommand())
 	return root
 }

@@ -25,8 +25,8 @@ func PullAll(ctx context.Context, images []string, registryAuth string, out io.W
 		}
 	}
 	if free, err := fsutil.FreeMB("/"); missing > 0 && (err != nil || int(free) < imageRoomMB) {
-		return errors.Join(err, fmt.Errorf("the host's disk has %d MB free, and new images need %d: `docker system df` shows "+
-			"what takes it", free, imageRoomMB))
+		return errors.Join(err, fmt.Errorf("the host's disk has %d MB free, and new images need %d: `docker system df` "+
+			"shows what takes it", free, imageRoomMB))
 	}
 	var bad []error
 	for _, image := range images {
