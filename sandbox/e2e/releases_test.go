@@ -216,6 +216,19 @@ func changes(t *testing.T, w *env) {
 	w.mustUpdate()
 }
 
+// missingDatabaseImage asks for an image of Postgres that the registry does not have. Nothing may stop for it.
+func (w *env) missingDatabaseImage(missing string) {
+	w.t.Helper()
+	back := w.keepConfig()
+	defer back()
+	task := w.host("docker ps -q --no-trunc --filter name=momentstudio-postgres.")
+	w.configure("images", "postgres", missing)
+	w.refuse("an image of the database that is not in the registry", "host-apply-images", "pull "+missing)
+	if now := w.host("docker ps -q --no-trunc --filter name=momentstudio-postgres."); now != task {
+		w.t.Errorf("the database's task was %s and is %s: it was stopped for an image that is not there", task, now)
+	}
+}
+
 // failures are releases that cannot work: the old one keeps serving, the run tells the cause, and the
 // next good one succeeds.
 func failures(t *testing.T, w *env) {
@@ -237,15 +250,7 @@ func failures(t *testing.T, w *env) {
 	unchanged("after an image that is not in the registry")
 
 	w.release(1, backend, frontend)
-	back := w.keepConfig()
-	database := w.host("docker ps -q --no-trunc --filter name=momentstudio-postgres.")
-	w.configure("images", "postgres", missing)
-	w.refuse("an image of the database that is not in the registry", "host-apply-images", "pull "+missing)
-	if now := w.host("docker ps -q --no-trunc --filter name=momentstudio-postgres."); now != database {
-		t.Errorf("the database's task was %s and is %s: it was stopped for an image that is not there", database, now)
-	}
-	back()
-
+	w.missingDatabaseImage(missing)
 	w.configure("backend", "memoryMB", 262_144)
 	w.refuse("a task that the host has no memory for", "MB of memory available", "backend.memoryMB")
 	unchanged("after a task that the host has no memory for")
@@ -284,7 +289,7 @@ func failures(t *testing.T, w *env) {
 		}
 		w.mustUpdate() // the same config, with the cause mended
 		w.serves(3)
-		back = w.keepConfig()
+		back := w.keepConfig()
 		w.configure("tls", "mode", "file")
 		w.setSecret("tlsCertificate", "no certificate")
 		w.setSecret("tlsKey", "no key")
