@@ -56,8 +56,11 @@ func (s *stack) host() (*machine, error) {
 	}
 	applied, err := hostapply.New(s.ctx, "host-apply", hostapply.Args{
 		OpsImage: s.config.Images.Ops, Ready: h.Ready,
-		Parts:  []workload.HostPart{base, s.databasePart(), s.certificatePart(), backups},
-		Reload: []string{"ssh.service", "systemd-journald.service"}, Images: s.stopFirstImages(),
+		Parts: []workload.HostPart{base, s.databasePart(), s.certificatePart(), backups},
+		Reload: []string{
+			"ssh.service", "systemd-journald.service", hostspec.MetadataService, hostspec.DataService,
+		},
+		Images: s.stopFirstImages(),
 	}, h.onHost...)
 	if err != nil {
 		return nil, err
@@ -147,6 +150,15 @@ func (s *stack) hostPart(h *machine) (workload.HostPart, error) {
 	if c.Registry.Username != "" {
 		part.Secrets[hostspec.RegistrySecret] = workload.HostSecret{Content: s.registryCredentials()}
 	}
+	// No secret, but known only when the volume is there.
+	part.Secrets[hostspec.VolumeFile] = workload.HostSecret{Content: h.VolumeID}
+	// The file system grows with the volume, in a new run.
+	part.Facts = pulumi.StringArray{pulumi.Sprintf("VOLUME_GB=%d", c.Host.VolumeSizeGB)}
+	boot, err := render.BootFiles()
+	if err != nil {
+		return part, err
+	}
+	part.Files = append(part.Files, boot...)
 	upgrades, err := render.UnattendedUpgrades(c.Host.RebootAt)
 	if err != nil {
 		return part, err
@@ -163,7 +175,7 @@ func (s *stack) prune() render.Timer {
 	c := s.config
 	return render.Timer{
 		Name: "prune", Description: "Remove images of old releases", Image: c.Images.Ops,
-		Calendar: "*-*-* " + c.Host.PruneAt + ":00", RandomDelay: 10 * time.Minute, Limit: 20 * time.Minute,
+		Calendar: "*-*-* " + c.Host.PruneAt + ":00", RandomDelay: 10 * time.Minute, Limit: 20 * time.Minute, MemoryMB: 256,
 		Command: []string{"prune", "--contract", strconv.Itoa(hostspec.ContractVersion), "--keep", c.Images.Postgres},
 		Mounts: []string{
 			"type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock",

@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
 	"github.com/prekzursil/momentstudio-infra/internal/appsettings"
 	"github.com/prekzursil/momentstudio-infra/internal/config"
 	"github.com/prekzursil/momentstudio-infra/internal/graphtest"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/secret"
 	"github.com/prekzursil/momentstudio-infra/stacks"
 )
@@ -298,6 +300,26 @@ func TestServicesHaveTheUpdateRulesOfTheirKind(t *testing.T) {
 				if n.Name != "caddy-service" || p.ObjectValue()["publishMode"].StringValue() != "host" {
 					t.Errorf("%s publishes %v", n.Name, p)
 				}
+			}
+		}
+	})
+}
+
+// A service that is not in the order would be killed after Docker's ten seconds.
+func TestEveryServiceEndsInOrderWhenDockerStops(t *testing.T) {
+	each(t, func(t *testing.T, c config.Config, g graphtest.Graph) {
+		grace := map[string]time.Duration{}
+		for _, layer := range hostspec.StopOrder() {
+			for _, name := range layer.Services {
+				grace[name] = layer.Grace
+			}
+		}
+		for _, n := range g.OfType(service) {
+			name := n.Inputs["name"].StringValue()
+			spec := n.Inputs["taskSpec"].ObjectValue()["containerSpec"].ObjectValue()
+			want, err := time.ParseDuration(spec["stopGracePeriod"].StringValue())
+			if err != nil || grace[name] < want {
+				t.Errorf("%s gets %s when Docker stops, and its grace period is %s (%v)", name, grace[name], want, err)
 			}
 		}
 	})

@@ -226,7 +226,7 @@ func (b *builder) backend() error {
 			Command:  []string{"python", "-c", backendHealth},
 			Interval: 5 * time.Second, Timeout: 5 * time.Second, Retries: 6, StartPeriod: 2 * time.Minute,
 		},
-		Replicas: args.BackendReplicas, MemoryMB: args.BackendMemoryMB, StartFirst: true, StopGrace: 45 * time.Second,
+		Replicas: args.BackendReplicas, MemoryMB: args.BackendMemoryMB, StartFirst: true, StopGrace: hostspec.AppGrace,
 		Converge: 4 * time.Minute, After: b.after(),
 	}, pulumi.Parent(b.app), b.needs())
 	b.backendService = service
@@ -244,7 +244,7 @@ func (b *builder) worker() error {
 			Command:  []string{"python", "-c", fmt.Sprintf(workerHealth, int(args.LongestJob.Seconds()))},
 			Interval: 15 * time.Second, Timeout: 10 * time.Second, Retries: 4, StartPeriod: 2 * time.Minute,
 		},
-		Replicas: 1, MemoryMB: args.WorkerMemoryMB, StopGrace: 45 * time.Second,
+		Replicas: 1, MemoryMB: args.WorkerMemoryMB, StopGrace: hostspec.AppGrace,
 		Converge: 4 * time.Minute, After: b.after(),
 	}, pulumi.Parent(b.app), b.needs())
 	return err
@@ -260,7 +260,7 @@ func (b *builder) frontend() error {
 	}
 	_, err := workload.NewService(b.ctx, b.name+"-frontend", "frontend", workload.Service{
 		Image: pulumi.String(args.FrontendImage), Env: args.FrontendEnv, Network: args.Network, Alias: hostspec.FrontendHost,
-		Replicas: args.FrontendReplicas, MemoryMB: args.FrontendMemoryMB, StartFirst: true, StopGrace: 30 * time.Second,
+		Replicas: args.FrontendReplicas, MemoryMB: args.FrontendMemoryMB, StartFirst: true, StopGrace: hostspec.FrontendGrace,
 		Caps:     []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID"},
 		Converge: 5 * time.Minute, After: b.after(),
 		Health: &workload.Health{

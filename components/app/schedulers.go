@@ -8,6 +8,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 	"github.com/prekzursil/momentstudio-infra/internal/workload"
 )
 
@@ -36,7 +37,7 @@ func (b *builder) schedulers() error {
 			Command:  []string{"python", "-c", fmt.Sprintf(schedulersHealth, args.Schedulers)},
 			Interval: 15 * time.Second, Timeout: 30 * time.Second, Retries: 4, StartPeriod: 2 * time.Minute,
 		},
-		Replicas: 1, MemoryMB: args.SchedulersMemoryMB, StopGrace: 45 * time.Second,
+		Replicas: 1, MemoryMB: args.SchedulersMemoryMB, StopGrace: hostspec.AppGrace,
 		Converge: 4 * time.Minute, After: b.after(),
 	}, pulumi.Parent(b.app), b.needs())
 	return err

@@ -133,6 +133,10 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	})
 }
 
+// memoryMB is some five times of what restic took for a gigabyte of files (docs/reference/backups.md); what it keeps in
+// memory grows with the number of files, a few hundred bytes for each.
+const memoryMB = 1024
+
 // timers back the shop up every day, compare the newest backup's age every hour, and read back what the destinations
 // hold: a sample of it every Sunday, and all of it on the first of the month.
 func (a Args) timers() []render.Timer {
@@ -140,7 +144,7 @@ func (a Args) timers() []render.Timer {
 		return render.Timer{
 			Name: name, Description: description, Image: a.OpsImage, Calendar: calendar, RandomDelay: delay, Limit: limit,
 			Command: append(command, "--contract", strconv.Itoa(hostspec.ContractVersion)), Network: hostspec.AppNetwork,
-			Notify: true,
+			Notify: true, MemoryMB: memoryMB,
 			// Staged directories have the owners and modes of the live ones.
 			Caps: []string{"CHOWN", "FOWNER"}, Mounts: render.HostMounts(hostspec.SecretsDir),
 		}

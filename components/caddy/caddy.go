@@ -20,10 +20,6 @@ import (
 // TypeToken is part of every child's URN: changing it needs an alias.
 const TypeToken = "momentstudio:caddy:Caddy"
 
-// stopGrace holds a load that is under way, the handover's delay and the grace of render's Caddyfile: 5, 5 and 30
-// seconds.
-const stopGrace = 60 * time.Second
-
 // Args describes the edge.
 type Args struct {
 	EdgeImage string // reference with digest; a change restarts Caddy, stop-first
@@ -155,7 +151,7 @@ func serve(ctx *pulumi.Context, name string, args Args, loaded *workload.Ran, pa
 			Interval: 5 * time.Second, Timeout: 10 * time.Second, Retries: 6, StartPeriod: 30 * time.Second,
 		},
 		Ports:    ports,
-		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: stopGrace,
+		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: hostspec.EdgeGrace,
 		Caps:     []string{"CAP_NET_BIND_SERVICE"},
 		Converge: 3 * time.Minute, After: []pulumi.StringInput{loaded.Done},
 	}, parent, pulumi.DependsOn([]pulumi.Resource{loaded.Container}))

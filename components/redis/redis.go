@@ -49,7 +49,7 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 			Command:  []string{"redis-cli", "ping"},
 			Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 12, StartPeriod: 30 * time.Second,
 		},
-		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: 30 * time.Second,
+		Replicas: 1, MemoryMB: args.MemoryMB, StopGrace: hostspec.RedisGrace,
 		// CAP_KILL: the engine's init passes the stop signal on to the server, which is another user.
 		Caps:     []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"},
 		Converge: 3 * time.Minute, After: []pulumi.StringInput{args.Applied},

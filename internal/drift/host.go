@@ -202,7 +202,7 @@ const inProgram = "it is the program's: change it there or in the stack's file, 
 func (w hostWants) compare(r hostspec.HostReport, stack string, now time.Time) []Finding {
 	up := "studio up --stack " + stack
 	out := slices.Concat(w.comparePaths(r.Paths, up), w.compareTimers(r.Timers, up), foreignServices(r.Foreign),
-		endedTasks(r, now), w.compareObjects(r, stack, up))
+		endedTasks(r, now), volume(r.Volume), w.compareObjects(r, stack, up))
 	slices.SortStableFunc(out, func(a, b Finding) int { return strings.Compare(a.Where+" "+a.Name, b.Where+" "+b.Name) })
 	return out
 }
@@ -243,6 +243,19 @@ func (w hostWants) compareTimers(have []hostspec.TimerState, up string) (out []F
 		}
 	}
 	return out
+}
+
+// volume finds a file system that did not grow with its volume.
+func volume(v *hostspec.Volume) []Finding {
+	if !v.Grows() {
+		return nil
+	}
+	return []Finding{{
+		Where: "volume", Name: hostspec.DataDir,
+		What:   fmt.Sprintf("it has %d MB, but its file system only %d", v.Bytes>>20, v.Filesystem>>20),
+		Revert: "systemctl reboot on the host, at a quiet time: the file system grows before it is mounted",
+		Adopt:  "a volume cannot shrink",
+	}}
 }
 
 func foreignServices(names []string) (out []Finding) {

@@ -38,6 +38,17 @@ const (
 	ReadyFile      = EtcDir + "/bootstrap-done" // written as the last step of the user data
 )
 
+// Files of the host's first boot, which host-apply keeps from then on.
+const (
+	VolumeFile         = EtcDir + "/volume"              // ID of the data volume
+	FilesystemSizeFile = EtcDir + "/filesystem-size"     // bytes of the file system on it, after a mount or reload
+	DataVolumeCommand  = EtcDir + "/mount-data-volume"   // mounts it and grows its file system
+	TasksCommand       = EtcDir + "/swarm-tasks"         // ends and starts the Swarm's tasks with the Docker engine
+	DataService        = "momentstudio-data.service"     // runs DataVolumeCommand, also on a reload
+	MetadataService    = "momentstudio-metadata.service" // closes the metadata address to containers
+	BlockGroupBytes    = 128 << 20                       // of ext4: a file system may end that much earlier
+)
+
 // Inside containers.
 const (
 	AppEnvFile     = "/app/.env" // the file the application reads its settings from (app-contract §2.1)

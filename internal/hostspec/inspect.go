@@ -25,6 +25,7 @@ type HostReport struct {
 	Networks    []Object              `json:"networks"`
 	Containers  []Object              `json:"containers"` // of one-shot jobs
 	Paths       map[string]PathState  `json:"paths,omitempty"`
+	Volume      *Volume               `json:"volume,omitempty"` // nil: the host is older, and does not know its file system's size
 	Timers      []TimerState          `json:"timers,omitempty"`
 	Logs        map[string]ServiceLog `json:"logs,omitempty"`
 	Application *Application          `json:"application,omitempty"`
@@ -104,6 +105,15 @@ type ServiceLog struct {
 	Lines  []string `json:"lines,omitempty"`  // the end of its log
 }
 
+// Volume is the data volume.
+type Volume struct {
+	Bytes      int64 `json:"bytes"`      // of the device
+	Filesystem int64 `json:"filesystem"` // bytes of the file system on it
+}
+
+// Grows reports whether the file system is smaller than the volume.
+func (v *Volume) Grows() bool { return v != nil && v.Filesystem+BlockGroupBytes < v.Bytes }
+
 // PathState is a file or a directory on the host.
 type PathState struct {
 	Directory bool   `json:"directory,omitempty"`
@@ -169,6 +179,9 @@ type Disk struct {
 	Path   string `json:"path"`
 	SizeMB int64  `json:"sizeMB"`
 	FreeMB int64  `json:"freeMB"`
+	// Inodes are how many files it can hold, and FreeInodes how many more; 0: it makes them as it needs them.
+	Inodes     uint64 `json:"inodes"`
+	FreeInodes uint64 `json:"freeInodes"`
 }
 
 // VerifiedRelease is a release that was seen serving.

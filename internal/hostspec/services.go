@@ -1,5 +1,7 @@
 package hostspec
 
+import "time"
+
 // BackendService is the API's name in the Swarm.
 const BackendService = "momentstudio-backend"
 
@@ -8,8 +10,47 @@ const BackendService = "momentstudio-backend"
 // file says.
 func CaddyfileOf(edition string) string { return "Caddyfile." + edition }
 
+// Other names in the Swarm.
+const (
+	EdgeService     = "momentstudio-caddy"
+	FrontendService = "momentstudio-frontend"
+	WorkerService   = "momentstudio-media-worker"
+	RedisService    = "momentstudio-redis"
+)
+
 // SchedulersService runs the application's schedulers; a stack without any has none.
 const SchedulersService = "momentstudio-schedulers"
 
 // PostgresService is the database's name in the Swarm.
 const PostgresService = "momentstudio-postgres"
+
+// StopLayer are services that end together when the Docker engine stops.
+type StopLayer struct {
+	Grace    time.Duration // for a task to end by itself
+	Services []string
+}
+
+// Grace periods of services, for every stop.
+const (
+	// EdgeGrace holds a load that is under way, the handover's delay and the grace of render's Caddyfile: 5, 5 and 30
+	// seconds.
+	EdgeGrace = 60 * time.Second
+	// AppGrace is for the requests of the API, and for a job of the worker.
+	AppGrace = 45 * time.Second
+	// FrontendGrace is for pages that are being rendered.
+	FrontendGrace = 30 * time.Second
+	// RedisGrace is for the last write of its file.
+	RedisGrace = 30 * time.Second
+	// PostgresGrace is for its last checkpoint.
+	PostgresGrace = 2 * time.Minute
+)
+
+// StopOrder is the order in which services end when the Docker engine stops: what sends requests ends before what
+// answers them.
+func StopOrder() []StopLayer {
+	return []StopLayer{
+		{EdgeGrace, []string{EdgeService}},
+		{AppGrace, []string{FrontendService, BackendService, WorkerService, SchedulersService}},
+		{PostgresGrace, []string{PostgresService, RedisService}},
+	}
+}

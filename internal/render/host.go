@@ -21,6 +21,7 @@ type Timer struct {
 	Mounts      []string // in the words of `docker run --mount`
 	Network     string   // default "none"
 	Caps        []string // capabilities beside DAC_OVERRIDE
+	MemoryMB    int      // most that it may take; required
 	Notify      bool     // whether a failure starts the unit of Notice
 }
 

@@ -119,8 +119,9 @@ func pruneTimer() render.Timer {
 	return render.Timer{
 		Name: "prune", Description: "Remove images of old releases", Image: "registry.example/ops@sha256:0a",
 		Calendar:    "*-*-* 04:30:00",
-		RandomDelay: 10 * time.Minute, Limit: 20 * time.Minute, Command: []string{"prune", "--contract", "3"},
-		Mounts: []string{"type=bind,source=/run/lock,target=/run/lock", "type=bind,source=/var/lib/x,target=/x,readonly"},
+		RandomDelay: 10 * time.Minute, Limit: 20 * time.Minute, MemoryMB: 256,
+		Command: []string{"prune", "--contract", "3"},
+		Mounts:  []string{"type=bind,source=/run/lock,target=/run/lock", "type=bind,source=/var/lib/x,target=/x,readonly"},
 	}
 }
 

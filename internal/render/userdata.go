@@ -8,6 +8,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"text/template"
 
 	"go.yaml.in/yaml/v3"
@@ -43,7 +44,31 @@ type UserData struct {
 // hostFacts is what the templates may use beside their own values.
 type hostFacts struct {
 	UserData
-	DataDir, GuardFile, EtcDir, ReadyFile, Metadata, SwarmPool string
+	DataDir, GuardFile, EtcDir, ReadyFile, Metadata, SwarmPool, DataMount string
+	VolumeFile, FilesystemSize, DataVolumeCommand, TasksCommand           string
+	GroupBytes                                                            int
+	Layers                                                                []layer
+}
+
+// layer is a hostspec.StopLayer in the words of a shell.
+type layer struct {
+	Seconds  int
+	Services []string
+}
+
+func factsOf(u UserData) hostFacts {
+	facts := hostFacts{
+		UserData: u, DataDir: hostspec.DataDir, GuardFile: hostspec.GuardFile, EtcDir: hostspec.EtcDir,
+		ReadyFile: hostspec.ReadyFile, Metadata: hostspec.MetadataAddress, SwarmPool: hostspec.SwarmAddressPool,
+		DataMount:  strings.ReplaceAll(strings.TrimPrefix(hostspec.DataDir, "/"), "/", "-") + ".mount", // systemd-escape(1)
+		VolumeFile: hostspec.VolumeFile, FilesystemSize: hostspec.FilesystemSizeFile,
+		DataVolumeCommand: hostspec.DataVolumeCommand, TasksCommand: hostspec.TasksCommand,
+		GroupBytes: hostspec.BlockGroupBytes,
+	}
+	for _, l := range hostspec.StopOrder() {
+		facts.Layers = append(facts.Layers, layer{int(l.Grace.Seconds()), l.Services})
+	}
+	return facts
 }
 
 type cloudConfig struct {
@@ -72,11 +97,11 @@ type cloudFile struct {
 // volume, the closed metadata address); everything later is host-apply's. Hetzner's limit of
 // 32 KiB is checked.
 func CloudInit(u UserData) (string, error) {
-	facts := hostFacts{
-		UserData: u, DataDir: hostspec.DataDir, GuardFile: hostspec.GuardFile, EtcDir: hostspec.EtcDir,
-		ReadyFile: hostspec.ReadyFile, Metadata: hostspec.MetadataAddress, SwarmPool: hostspec.SwarmAddressPool,
+	files, err := BootFiles()
+	if err != nil {
+		return "", err
 	}
-	daemon, err := DaemonJSON()
+	bootstrap, err := fill("bootstrap.sh", factsOf(u))
 	if err != nil {
 		return "", err
 	}
@@ -85,22 +110,14 @@ func CloudInit(u UserData) (string, error) {
 		SSHGenKeyTypes: []string{"ed25519"},
 		SSHKeys:        map[string]string{"ed25519_private": u.BootstrapKeyPEM, "ed25519_public": u.BootstrapKeyPublic},
 		Users:          []cloudUser{{Name: "root"}}, // and so not the image's default user
-		WriteFiles:     []cloudFile{{Path: "/etc/docker/daemon.json", Permissions: "0644", Content: daemon}},
-		RunCmd:         [][]string{{"/usr/local/sbin/momentstudio-bootstrap"}},
+		WriteFiles: []cloudFile{
+			{Path: hostspec.VolumeFile, Permissions: "0400", Content: u.VolumeID},
+			{Path: bootstrapCommand, Permissions: "0755", Content: bootstrap},
+		},
+		RunCmd: [][]string{{bootstrapCommand}},
 	}
-	for _, f := range []struct{ template, path, mode string }{
-		{"sshd.conf", "/etc/ssh/sshd_config.d/10-momentstudio.conf", "0644"},
-		{"metadata.service", "/etc/systemd/system/momentstudio-metadata.service", "0644"},
-		{"data.service", "/etc/systemd/system/momentstudio-data.service", "0644"},
-		{"docker-dropin.conf", "/etc/systemd/system/docker.service.d/10-momentstudio.conf", "0644"},
-		{"data-volume.sh", "/usr/local/sbin/momentstudio-data-volume", "0755"},
-		{"bootstrap.sh", "/usr/local/sbin/momentstudio-bootstrap", "0755"},
-	} {
-		text, err := fill(f.template, facts)
-		if err != nil {
-			return "", err
-		}
-		cfg.WriteFiles = append(cfg.WriteFiles, cloudFile{Path: f.path, Permissions: f.mode, Content: text})
+	for _, f := range files {
+		cfg.WriteFiles = append(cfg.WriteFiles, cloudFile{f.Path, fmt.Sprintf("%04o", f.Mode), f.Content})
 	}
 	var b bytes.Buffer
 	b.WriteString("#cloud-config\n")
@@ -113,6 +130,37 @@ func CloudInit(u UserData) (string, error) {
 		return "", fmt.Errorf("user data has %d bytes, more than Hetzner's limit of %d", b.Len(), 32<<10)
 	}
 	return b.String(), nil
+}
+
+// bootstrapCommand runs once, at the first boot.
+const bootstrapCommand = "/usr/local/sbin/momentstudio-bootstrap"
+
+// BootFiles are the files of the first boot that host-apply keeps from then on: what mounts the data volume, Docker's
+// configuration, sshd's, and the rule that closes the metadata address. hostspec.VolumeFile belongs to them too.
+func BootFiles() ([]hostspec.File, error) {
+	daemon, err := DaemonJSON()
+	if err != nil {
+		return nil, err
+	}
+	files := []hostspec.File{{Path: "/etc/docker/daemon.json", Mode: 0o644, Content: daemon}}
+	for _, f := range []struct {
+		template, path string
+		mode           uint32
+	}{
+		{"sshd.conf", "/etc/ssh/sshd_config.d/10-momentstudio.conf", 0o644},
+		{"metadata.service", "/etc/systemd/system/" + hostspec.MetadataService, 0o644},
+		{"data.service", "/etc/systemd/system/" + hostspec.DataService, 0o644},
+		{"docker-dropin.conf", "/etc/systemd/system/docker.service.d/10-momentstudio.conf", 0o644},
+		{"data-volume.sh", hostspec.DataVolumeCommand, 0o755},
+		{"tasks.sh", hostspec.TasksCommand, 0o755},
+	} {
+		text, err := fill(f.template, factsOf(UserData{}))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, hostspec.File{Path: f.path, Mode: f.mode, Content: text})
+	}
+	return files, nil
 }
 
 // DaemonJSON renders Docker's configuration. Swarm services have no fields for an init process

@@ -65,12 +65,20 @@ func problems(r hostspec.HostReport) (bad []error) {
 		case h.BackupError != "":
 			say("%s", h.BackupError)
 		}
+		for _, d := range h.Disks {
+			if err := hostssh.JudgeDisk(d); err != nil {
+				bad = append(bad, err)
+			}
+		}
 		for _, unit := range h.FailedUnits {
 			say("unit %s failed", unit)
 		}
 	}
 	if r.Restore.HalfSwitched() {
 		say("the restore of %s is in the middle of its cutover", r.Restore.Source)
+	}
+	if err := hostssh.JudgeVolume(r.Volume); err != nil {
+		bad = append(bad, err)
 	}
 	for _, s := range r.Services {
 		if s.Replicas == 0 || s.Running < s.Replicas {

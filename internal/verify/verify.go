@@ -89,7 +89,7 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 		case <-ctx.Done():
 		case <-time.After(2 * time.Second):
 		}
-		final := rolledBackError{}
+		final := finalError{}
 		if !checked && !errors.As(inside, &final) {
 			return fault.Hint(fmt.Errorf("the stack could not be checked within %s:\n%w", limit, errors.Join(outside, inside)),
 				"look at the host's load and run `studio verify` again, with a longer --limit")
@@ -125,21 +125,24 @@ func checkHost(ctx context.Context, c engine.Stack, o engine.Outputs, compatible
 		}
 		err = errors.New("the host does not run what was asked for:\n" + swarm.Describe(differences, logs.Logs))
 		if swarm.Final(differences) {
-			return rolledBackError{err}
+			return finalError{err}
 		}
 		return err
 	}
 	if report.Application == nil {
 		return errors.New("the host does not report what the API says")
 	}
+	if report.Volume.Grows() { // which no waiting changes
+		return finalError{hostssh.JudgeVolume(report.Volume)}
+	}
 	return errors.Join(judgeSchema(report.Application.Schema, compatible), judgeMedia(report.Application.Media),
 		judgeReleases(report.Application.Releases, o.Release))
 }
 
-// rolledBackError is a state of the host that no waiting changes.
-type rolledBackError struct{ error }
+// finalError is a state of the host that no waiting changes.
+type finalError struct{ error }
 
-func (e rolledBackError) Unwrap() error { return e.error }
+func (e finalError) Unwrap() error { return e.error }
 
 // judgeReleases checks that every healthy task of the API is of the release.
 func judgeReleases(answers []hostspec.Answer, release string) error {

@@ -17,6 +17,7 @@ import (
 type Mount struct {
 	Source, Target string
 	ReadOnly       bool
+	TmpfsMB        int // above 0: a file system in memory, without a source; it counts as the task's memory
 }
 
 // SecretFile mounts a Swarm secret as a file of mode 0400.
@@ -135,6 +136,13 @@ func containerSpec(ctx *pulumi.Context, s Service) *docker.ServiceTaskSpecContai
 	}
 	mounts := docker.ServiceTaskSpecContainerSpecMountArray{}
 	for _, m := range s.Mounts {
+		if m.TmpfsMB > 0 {
+			mounts = append(mounts, &docker.ServiceTaskSpecContainerSpecMountArgs{
+				Type: pulumi.String("tmpfs"), Target: pulumi.String(m.Target),
+				TmpfsOptions: &docker.ServiceTaskSpecContainerSpecMountTmpfsOptionsArgs{SizeBytes: pulumi.Int(m.TmpfsMB << 20)},
+			})
+			continue
+		}
 		mounts = append(mounts, &docker.ServiceTaskSpecContainerSpecMountArgs{
 			Type: pulumi.String("bind"), Source: pulumi.String(m.Source), Target: pulumi.String(m.Target),
 			ReadOnly: pulumi.Bool(m.ReadOnly),

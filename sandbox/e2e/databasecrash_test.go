@@ -77,6 +77,15 @@ func databaseCrash(t *testing.T, w *env) {
 			}
 		})
 
+	limit := w.inBackend(`from sqlalchemy import text
+from app.db.session import engine
+async def work():
+    async with engine.connect() as c:
+        print((await c.execute(text("SHOW idle_in_transaction_session_timeout"))).scalar())`)
+	if strings.TrimSpace(limit) != "10min" {
+		t.Errorf("a session of the application may stay idle in a transaction for %q", limit)
+	}
+
 	if !full {
 		return
 	}

@@ -99,6 +99,8 @@ func (w *env) byHand() map[string]string {
 	w.host("docker service update --quiet --detach --args /bin/false --replicas 0 momentstudio-redis")
 	w.host("sed -i 's/OnCalendar=.*/OnCalendar=yearly/' /etc/systemd/system/momentstudio-backup.timer && systemctl " +
 		"daemon-reload && systemctl disable --now momentstudio-prune.timer")
+	w.host("rm /etc/systemd/system/docker.service.d/10-momentstudio.conf && sed -i 's/MaxSessions 100/MaxSessions 10/' " +
+		"/etc/ssh/sshd_config.d/10-momentstudio.conf && echo '{}' > /etc/docker/daemon.json && systemctl daemon-reload")
 	caddyfile := w.host("ls /mnt/momentstudio/caddy/config/Caddyfile.*")
 	w.host("echo '# by hand' >> " + caddyfile + "; chmod 444 " + backupSecret +
 		"; echo 'ssh-ed25519 AAAA by-hand' >> $(sed -n 's/^AuthorizedKeysFile //p' " +
@@ -109,7 +111,9 @@ func (w *env) byHand() map[string]string {
 		"service momentstudio-redis": "0 replicas", "service by-hand": "nobody asked for it",
 		"file /etc/systemd/system/momentstudio-backup.timer": "content", "timer momentstudio-prune.timer": "disabled",
 		"file " + caddyfile: "content", "file " + backupSecret: "444",
-		"file /etc/momentstudio/ssh/authorized_keys": "content",
+		"file /etc/momentstudio/ssh/authorized_keys": "content", "file /etc/docker/daemon.json": "content",
+		"file /etc/systemd/system/docker.service.d/10-momentstudio.conf": "gone",
+		"file /etc/ssh/sshd_config.d/10-momentstudio.conf":               "content",
 	}
 }
 

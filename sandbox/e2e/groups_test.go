@@ -63,6 +63,7 @@ var groups = []group{
 		{name: "lost data are restored, and a restore can be undone", run: restores},
 		{name: "a killed restore is continued", run: restoreKilled, full: true},
 		{name: "archives of the old scripts are restored", run: restoreArchives, full: true},
+		{name: "a restart of Docker and a reboot lose no request that was taken", run: hostStops},
 		{name: "a drill proves the newest backup and leaves nothing", run: drills},
 		{name: "a full-size shop is backed up, verified and drilled", run: scale, full: true},
 		{name: "an unreachable or full destination fails its own backup only", run: badDestinations, full: true},

@@ -29,7 +29,8 @@ awk '{split($2,a,"/"); print $1, a[2]} END {exit NR < 6}' | while read -r name w
   of="--filter label=com.docker.swarm.service.name=$name --filter status=running"
   [ "$(docker ps -q $of | wc -l)" -ge "$want" ] || exit 1
   [ -z "$(docker ps -q $of --filter health=starting; docker ps -q $of --filter health=unhealthy)" ] || exit 1
-done && [ "$(docker service ls -q | wc -l)" -ge 6 ]`
+done && docker exec $(docker ps -q --filter label=com.docker.swarm.service.name=momentstudio-postgres |
+  head -1) pg_isready -q && [ "$(docker service ls -q | wc -l)" -ge 6 ]`
 	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(2 * time.Second) {
 		if exec.CommandContext(w.ctx, "docker", "exec", w.hostID(), "sh", "-c", wants).Run() == nil {
 			return

@@ -570,10 +570,7 @@ func reboot(t *testing.T, w *env) {
 	case err := <-ended:
 		t.Fatalf("the update ended before its backend's turn: %v\n%s", err, tail(out.String(), 40))
 	}
-	if text, err := exec.CommandContext(w.ctx, "docker", "restart", "--time", "20",
-		w.hostID()).CombinedOutput(); err != nil {
-		t.Fatalf("restart the host: %v\n%s", err, text)
-	}
+	w.reboot()
 	err := <-ended
 	t.Logf("the update that met the reboot ended with: %v", err)
 	deadline := time.Now().Add(4 * time.Minute)

@@ -13,7 +13,7 @@ import (
 )
 
 // stopSeconds is how long a clean shutdown may take before the power goes.
-const stopSeconds = "45"
+const stopSeconds = "180"
 
 // CreateServer writes the seed and creates the container without starting it.
 func (d *Docker) CreateServer(ctx context.Context, s hetzner.Server) error {

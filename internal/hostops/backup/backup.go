@@ -219,7 +219,7 @@ func store(ctx context.Context, r restic.Repository, spec hostspec.Backup, files
 	if err != nil {
 		return at, err
 	}
-	if err := fits(ctx, r, spec, files.dir); err != nil {
+	if err := roomFor(ctx, r, spec, files.dir, fsutil.FreeMB, out); err != nil {
 		return at, err
 	}
 	if _, err := files.measure(m); err != nil { // since the destination before
@@ -276,11 +276,31 @@ func summaryOf(out []byte) *summary {
 	return nil
 }
 
-// fits checks that a repository on the data volume leaves room for the database and the uploads there.
-func fits(ctx context.Context, r restic.Repository, spec hostspec.Backup, staging string) error {
+// errTooLittle is a copy that does not fit on the data volume.
+var errTooLittle = errors.New("the copy does not fit")
+
+// roomFor checks that a repository on the data volume leaves room for the database and the uploads there. When it does
+// not, old snapshots go before the new one is stored: otherwise a full repository would never be thinned.
+func roomFor(ctx context.Context, r restic.Repository, spec hostspec.Backup, staging string,
+	free func(string) (int64, error), out io.Writer,
+) error {
 	if !strings.HasPrefix(r.Repository, "/") {
 		return nil
 	}
+	err := fits(ctx, r, spec, staging, free)
+	if !errors.Is(err, errTooLittle) || !r.Prune {
+		return err
+	}
+	fmt.Fprintf(out, "%s: %v; old snapshots are removed first\n", r.Name, err)
+	if errForget := forget(ctx, r, spec, out); errForget != nil {
+		return errors.Join(err, errForget)
+	}
+	return fits(ctx, r, spec, staging, free)
+}
+
+func fits(ctx context.Context, r restic.Repository, spec hostspec.Backup, staging string,
+	free func(string) (int64, error),
+) error {
 	var out bytes.Buffer
 	if err := r.Run(ctx, &out, "backup", "--dry-run", "--json", "--quiet", "--ignore-ctime", "--host", spec.Stack, "--tag",
 		"momentstudio", staging); err != nil {
@@ -291,11 +311,11 @@ func fits(ctx context.Context, r restic.Repository, spec hostspec.Backup, stagin
 		return errors.New("restic does not tell how much it would add")
 	}
 	need := s.Added>>20 + fsutil.ReserveMB
-	if free, err := fsutil.FreeMB(staging); err != nil {
+	if have, err := free(staging); err != nil {
 		return err
-	} else if free < need {
-		return fmt.Errorf("the data volume has %d MB free, and this copy needs %d MB; raise host.volumeSizeGB, or switch "+
-			"backup.local off", free, need)
+	} else if have < need {
+		return fmt.Errorf("%w: the data volume has %d MB free, and this copy needs %d MB; raise host.volumeSizeGB, or lower "+
+			"backup.keepDays", errTooLittle, have, need)
 	}
 	return nil
 }

@@ -2,9 +2,11 @@ package backup
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic/restictest"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
@@ -176,6 +179,64 @@ func TestWhatStaysOverTheMonths(t *testing.T) {
 	}
 	if err := r.Run(t.Context(), io.Discard, "check", "--read-data"); err != nil {
 		t.Errorf("what is left: %v", err)
+	}
+}
+
+// A repository that fills the volume is thinned before the next copy is stored, not only after it.
+func TestOldSnapshotsGoWhenTheNextCopyDoesNotFit(t *testing.T) {
+	r := newRepository(t)
+	if _, err := r.Open(t.Context(), nil, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	staging := t.TempDir()
+	for _, days := range []int{3, 2, 1} {
+		noise := make([]byte, 4<<20)
+		_, _ = rand.Read(noise)
+		if err := os.WriteFile(filepath.Join(staging, "file"), noise, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().AddDate(0, 0, -days)
+		if err := r.Run(t.Context(), io.Discard, "backup", "--quiet", "--host", "shop", "--time",
+			at.Format("2006-01-02 15:04:05"), "--tag", "momentstudio", "--tag", at.UTC().Format(hostspec.BackupIDLayout),
+			staging); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size := func() (bytes int64) {
+		err := filepath.WalkDir(r.Repository, func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				info, errInfo := d.Info()
+				bytes, err = bytes+info.Size(), errInfo
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes
+	}
+	full := size()
+	// A volume on which the three fit, and nothing else.
+	free := func(string) (int64, error) { return (full - size() + fsutil.ReserveMB<<20) >> 20, nil }
+	rewrite(t, filepath.Join(staging, "new"), strings.Repeat("new text ", 200_000))
+	spec := hostspec.Backup{Stack: "shop", KeepDays: 1}
+	var out bytes.Buffer
+	r.Prune = false
+	if err := roomFor(t.Context(), r, spec, staging, free, &out); !errors.Is(err, errTooLittle) || size() < full {
+		t.Errorf("where others prune: %v, %d bytes", err, size())
+	}
+	r.Prune = true
+	noise := make([]byte, 4<<20)
+	_, _ = rand.Read(noise)
+	if err := os.WriteFile(filepath.Join(staging, "new"), noise, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := roomFor(t.Context(), r, spec, staging, free, &out); err != nil || size() >= full {
+		t.Errorf("%v, %d bytes of %d:\n%s", err, size(), full, out.String())
+	}
+	all, err := r.Snapshots(t.Context())
+	if err != nil || len(all) == 0 {
+		t.Errorf("%d snapshots are left, %v", len(all), err)
 	}
 }
 

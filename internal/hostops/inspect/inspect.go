@@ -49,6 +49,9 @@ func Run(ctx context.Context, q hostspec.Inspection, root string, units Units) (
 	if r.Paths, err = paths(root, q.Paths); err != nil {
 		return r, err
 	}
+	if r.Volume, err = volume(root, "/sys"); err != nil {
+		return r, err
+	}
 	if len(q.Timers) > 0 {
 		if r.Timers, err = units.Timers(ctx, q.Timers); err != nil {
 			return r, err
@@ -70,6 +73,37 @@ func Run(ctx context.Context, q hostspec.Inspection, root string, units Units) (
 		r.Health, err = health(ctx, root, units)
 	}
 	return r, err
+}
+
+// volume compares the data volume with its file system, whose size the host's own command noted. sys is where the
+// kernel shows devices.
+func volume(root, sys string) (*hostspec.Volume, error) {
+	text, err := os.ReadFile(root + hostspec.FilesystemSizeFile)
+	if missing(err) {
+		return nil, nil //nolint:nilnil // a host of an older program
+	}
+	if err != nil {
+		return nil, err
+	}
+	var v hostspec.Volume
+	if v.Filesystem, err = strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err != nil {
+		return nil, fmt.Errorf("read %s: %w", hostspec.FilesystemSizeFile, err)
+	}
+	var on unix.Stat_t
+	if err := unix.Stat(root+hostspec.DataDir, &on); err != nil {
+		return nil, fmt.Errorf("look at %s: %w", hostspec.DataDir, err)
+	}
+	device := fmt.Sprintf("%s/dev/block/%d:%d/size", sys, unix.Major(on.Dev), unix.Minor(on.Dev))
+	sectors, err := os.ReadFile(device)
+	if err != nil {
+		return nil, fmt.Errorf("read the data volume's size: %w", err)
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(sectors)), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", device, err)
+	}
+	v.Bytes = n * 512 // the kernel's unit, whatever the device's sectors are
+	return &v, nil
 }
 
 // paths reads files and directories below root; those that do not exist are left out.
@@ -231,6 +265,7 @@ func health(ctx context.Context, root string, units Units) (*hostspec.Health, er
 			Path:   path,
 			SizeMB: int64(s.Blocks) * s.Bsize >> 20, //nolint:gosec // far from its limit
 			FreeMB: int64(s.Bavail) * s.Bsize >> 20, //nolint:gosec // far from its limit
+			Inodes: s.Files, FreeInodes: s.Ffree,
 		})
 	}
 	slices.Sort(h.FailedUnits)

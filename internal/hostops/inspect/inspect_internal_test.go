@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,7 +10,9 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/swarm"
+	"golang.org/x/sys/unix"
 
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/filetest"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
@@ -94,5 +97,28 @@ func TestTheSchemaIsReadFromAlembic(t *testing.T) {
 		if got := current(output); got != want {
 			t.Errorf("%q: got %+v, want %+v", output, got, want)
 		}
+	}
+}
+
+func TestTheVolumeIsComparedWithItsFileSystem(t *testing.T) {
+	root, sys := t.TempDir(), t.TempDir()
+	if err := os.MkdirAll(root+hostspec.DataDir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := volume(root, sys); err != nil || v != nil {
+		t.Errorf("on a host of an older program: %v, %v", v, err)
+	}
+	filetest.Put(t, root+hostspec.FilesystemSizeFile, "10737418240\n")
+	if _, err := volume(root, sys); err == nil {
+		t.Error("a device whose size is not known is no error")
+	}
+	var on unix.Stat_t
+	if err := unix.Stat(root+hostspec.DataDir, &on); err != nil {
+		t.Fatal(err)
+	}
+	filetest.Put(t, fmt.Sprintf("%s/dev/block/%d:%d/size", sys, unix.Major(on.Dev), unix.Minor(on.Dev)), "25165824\n")
+	v, err := volume(root, sys)
+	if err != nil || *v != (hostspec.Volume{Bytes: 12 << 30, Filesystem: 10 << 30}) || !v.Grows() {
+		t.Errorf("got %+v, %v", v, err)
 	}
 }

@@ -19,6 +19,9 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 )
 
+// clientMemory holds the longest row that pg_dump reads, and its description of every table.
+const clientMemory = 512 << 20
+
 // Dump is one dump of the database to a file.
 type Dump struct {
 	Container    string // name of its container, one for each kind of dump
@@ -79,8 +82,11 @@ func (d Dump) Make(ctx context.Context, engine *client.Client, conn *pgx.Conn) (
 			Env: ClientEnv(config),
 		},
 		Host: container.HostConfig{
-			Mounts:    []mount.Mount{{Type: mount.TypeBind, Source: d.Dir, Target: "/backup"}},
-			Resources: container.Resources{Ulimits: []*container.Ulimit{{Name: "fsize", Soft: most, Hard: most}}},
+			Mounts: []mount.Mount{{Type: mount.TypeBind, Source: d.Dir, Target: "/backup"}},
+			Resources: container.Resources{
+				Ulimits: []*container.Ulimit{{Name: "fsize", Soft: most, Hard: most}}, Memory: clientMemory,
+			},
+			OomScoreAdj: 500, // ended before the database when the host runs out of memory
 		},
 		Files: map[string]string{PassFilePath: PassFile(config.Password)},
 	}, &log)

@@ -34,7 +34,7 @@ import (
 // Writers are the services that write into the database or the files; the frontend is one of them, because a
 // rendering one asks the API for what it then keeps.
 var Writers = []string{
-	hostspec.BackendService, "momentstudio-media-worker", hostspec.SchedulersService, "momentstudio-frontend",
+	hostspec.BackendService, hostspec.WorkerService, hostspec.SchedulersService, hostspec.FrontendService,
 }
 
 // settleTime is how long services may take to stop or to become healthy.

@@ -1,8 +1,9 @@
 #!/bin/bash
-# Mounts the data volume at {{.DataDir}} and refuses a volume that is not ours. The guard
-# file is written only on a volume that is still empty.
+# Rendered by the infrastructure program; a change on the host is overwritten by the next update.
+# Mounts the data volume at {{.DataDir}}, grows its file system to the volume's size, and refuses a volume that is not
+# ours. The guard file is written only on a volume that is still empty. A reload of the unit grows a mounted file system.
 set -euo pipefail
-volume={{.VolumeID}}
+volume=$(cat {{.VolumeFile}})
 device=/dev/disk/by-id/scsi-0HC_Volume_$volume
 
 for _ in $(seq 300); do
@@ -11,9 +12,25 @@ for _ in $(seq 300); do
 done
 [ -e "$device" ] || { echo "data volume $volume is not attached: $device is missing" >&2; exit 1; }
 
+filesystem() {
+  dumpe2fs -h "$device" 2>/dev/null |
+    awk '/^Block count:/ {blocks = $3} /^Block size:/ {size = $3} END {printf "%.0f\n", blocks * size}'
+}
+# A file system may end before its device by less than a block group, which has 128 MB.
+is_smaller() { [ $(($(filesystem) + {{.GroupBytes}})) -lt "$(blockdev --getsize64 "$device")" ]; }
+check() { e2fsck -f -p "$device" || [ $? -eq 1 ]; } # 1: errors were corrected
+
 mkdir -p {{.DataDir}}
-mountpoint -q {{.DataDir}} || mount -o noatime,nodev,nosuid "$device" {{.DataDir}}
-resize2fs "$device" 2>/dev/null || true # after the volume has grown; no-op otherwise
+if mountpoint -q {{.DataDir}}; then
+  if is_smaller; then
+    resize2fs "$device" || echo "the file system cannot grow while it is mounted: it grows when the host reboots" >&2
+  fi
+else
+  if is_smaller; then
+    { check && resize2fs "$device"; } || echo "the file system could not grow to the size of its volume" >&2
+  fi
+  mount -o noatime,nodev,nosuid "$device" {{.DataDir}}
+fi
 
 if [ -e {{.GuardFile}} ]; then
   found=$(cat {{.GuardFile}})
@@ -24,3 +41,4 @@ else
   echo "{{.DataDir}} holds files but no guard file: not a momentstudio data volume" >&2
   exit 1
 fi
+filesystem > {{.FilesystemSize}} || true # only reported
