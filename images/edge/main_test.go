@@ -181,6 +181,12 @@ const port = "8080"
 // start runs the rendered file in this process.
 func start(t *testing.T, name string) *site {
 	t.Helper()
+	return startWith(t, name, func(map[string]any, []byte) {})
+}
+
+// startWith runs the rendered file in this process, after a change of its configuration.
+func startWith(t *testing.T, name string, change func(config map[string]any, rendered []byte)) *site {
+	t.Helper()
 	s := &site{address: "127.0.0.1:" + port}
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -190,7 +196,17 @@ func start(t *testing.T, name string) *site {
 	}))
 	t.Cleanup(upstream.Close)
 	// Without an address it listens for IPv4 and IPv6 on one socket, as it does on the host.
-	config := rewrite(t, adapt(t, goldens(t)[name]), ":"+port, strings.TrimPrefix(upstream.URL, "http://"), t.TempDir())
+	rendered := adapt(t, goldens(t)[name])
+	config := rewrite(t, rendered, ":"+port, strings.TrimPrefix(upstream.URL, "http://"), t.TempDir())
+	var changed map[string]any
+	if err := json.Unmarshal(config, &changed); err != nil {
+		t.Fatal(err)
+	}
+	change(changed, rendered)
+	config, err := json.Marshal(changed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatalf("Caddy does not start: %v", err)
 	}

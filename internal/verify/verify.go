@@ -89,6 +89,9 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 		case <-ctx.Done():
 		case <-time.After(2 * time.Second):
 		}
+		if small := (smallError{}); errors.As(inside, &small) {
+			return errors.Join(outside, small.error) // it has a fix of its own
+		}
 		final := finalError{}
 		if !checked && !errors.As(inside, &final) {
 			return fault.Hint(fmt.Errorf("the stack could not be checked within %s:\n%w", limit, errors.Join(outside, inside)),
@@ -132,8 +135,8 @@ func checkHost(ctx context.Context, c engine.Stack, o engine.Outputs, compatible
 	if report.Application == nil {
 		return errors.New("the host does not report what the API says")
 	}
-	if report.Volume.Grows() { // which no waiting changes
-		return finalError{hostssh.JudgeVolume(report.Volume)}
+	if err := hostssh.JudgeVolume(report.Volume); err != nil {
+		return smallError{err}
 	}
 	return errors.Join(judgeSchema(report.Application.Schema, compatible), judgeMedia(report.Application.Media),
 		judgeReleases(report.Application.Releases, o.Release))
@@ -143,6 +146,11 @@ func checkHost(ctx context.Context, c engine.Stack, o engine.Outputs, compatible
 type finalError struct{ error }
 
 func (e finalError) Unwrap() error { return e.error }
+
+// smallError is a file system that did not grow with its volume.
+type smallError struct{ error }
+
+func (e smallError) Unwrap() error { return e.error }
 
 // judgeReleases checks that every healthy task of the API is of the release.
 func judgeReleases(answers []hostspec.Answer, release string) error {
