@@ -139,7 +139,7 @@ func (s *stack) hostPart(h *machine) (workload.HostPart, error) {
 				Content: "AuthorizedKeysFile " + hostspec.AuthorizedKeys + "\n",
 			},
 		},
-		Timers: []render.Timer{s.prune()},
+		Timers: []render.Timer{s.prune(), s.mediaJobs()},
 		Secrets: map[string]workload.HostSecret{
 			hostspec.AppEnvSecret:        {Content: h.settings},
 			hostspec.SSHHostKey:          {Content: h.HostKey},
@@ -182,6 +182,20 @@ func (s *stack) prune() render.Timer {
 			"type=bind,source=/run/lock,target=/run/lock",
 			"type=bind,source=" + hostspec.ReleasesDir + ",target=" + hostspec.ReleasesDir + ",readonly",
 		},
+	}
+}
+
+// mediaJobs queues what the worker's queue lost.
+func (s *stack) mediaJobs() render.Timer {
+	longest := time.Duration(s.config.Worker.LongestJobSeconds) * time.Second
+	return render.Timer{
+		Name: "media-jobs", Description: "Queue media jobs again that were lost", Image: s.config.Images.Ops,
+		Calendar: "*-*-* *:40:00", RandomDelay: 5 * time.Minute, Limit: 5 * time.Minute, MemoryMB: 256,
+		Command: []string{
+			"media-jobs", "--contract", strconv.Itoa(hostspec.ContractVersion), "--longest", longest.String(),
+		},
+		Network: hostspec.AppNetwork,
+		Mounts:  []string{"type=bind,source=" + hostspec.SecretsDir + ",target=" + hostspec.SecretsDir + ",readonly"},
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/backup"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/lock"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/media"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/postgres"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/release"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
@@ -143,7 +144,7 @@ func command() *cobra.Command {
 	root.PersistentFlags().IntVar(&contract, "contract", 0, "version of the host contract that the caller speaks")
 	root.AddCommand(versionCommand(), hostApplyCommand(), dbRolesCommand(), dbRetireCommand(), prepareCommand(),
 		migrateCommand(), caddyLoadCommand(), pullCommand(), pruneCommand(), backupCommand(), backupAgeCommand(),
-		backupCheckCommand(), notifyCommand(),
+		backupCheckCommand(), notifyCommand(), mediaJobsCommand(),
 		restoreCommand(), proveCommand(), sftpCommand(), inspectCommand())
 	return root
 }
@@ -273,6 +274,34 @@ func pruneCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringSliceVar(&keep, "keep", nil, "images that stay although nothing runs them")
+	return cmd
+}
+
+// mediaJobsCommand runs every hour: it never fails for a database or a Redis that is away, which others report.
+func mediaJobsCommand() *cobra.Command {
+	var longest time.Duration
+	cmd := &cobra.Command{
+		Use: "media-jobs", Short: "Queue media jobs again that Redis lost, or that a task left in the middle",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Minute)
+			defer cancel()
+			url, err := postgres.ReadURL("")
+			if err != nil {
+				return err
+			}
+			jobs, err := media.Open(ctx, url, "")
+			if err == nil {
+				defer jobs.Close(ctx)
+				err = jobs.QueueLost(ctx, longest, cmd.OutOrStdout())
+			}
+			if err != nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "media jobs are looked at again in an hour: %v\n", err)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().DurationVar(&longest, "longest", 0, "how long one job may take")
 	return cmd
 }
 

@@ -31,6 +31,22 @@ type Redis struct {
 	Service pulumi.Resource
 }
 
+// repair looks at the append-only file before the server reads it, which would refuse a damaged one for good, or one of
+// a newer version. Everything in it can be made again: the queue from the database, and the limits of requests. So what
+// follows the damage is cut off, or all of it is set aside, and the worker's jobs are queued again within the hour
+// (hostops media-jobs).
+// https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/
+const repair = `file=/data/appendonlydir/appendonly.aof.manifest
+if [ -e "$file" ] && ! redis-check-aof "$file" >/dev/null 2>&1; then
+  if echo y | redis-check-aof --fix "$file" >/dev/null 2>&1 && redis-check-aof "$file" >/dev/null 2>&1; then
+    echo "the append-only file was damaged: what followed the damage is cut off"
+  else
+    rm -rf /data/damaged && mkdir /data/damaged && mv /data/appendonlydir /data/damaged
+    echo "the append-only file cannot be read: it is set aside in /data/damaged, and Redis starts empty"
+  fi
+fi
+exec "$@"`
+
 // New deploys Redis.
 func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOption) (*Redis, error) {
 	r := &Redis{}
@@ -40,7 +56,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	service, err := workload.NewService(ctx, name+"-service", "redis", workload.Service{
 		Image: pulumi.String(args.Image),
 		Args: []string{
-			"redis-server", "--appendonly", "yes", "--maxmemory", strconv.Itoa(args.MemoryMB*3/4) + "mb",
+			"sh", "-c", repair, "sh", "docker-entrypoint.sh", "redis-server", "--appendonly", "yes",
+			"--maxmemory", strconv.Itoa(args.MemoryMB*3/4) + "mb",
 			"--maxmemory-policy", "noeviction",
 		},
 		Mounts:  []workload.Mount{{Source: hostspec.RedisDir, Target: "/data"}},

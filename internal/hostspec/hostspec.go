@@ -5,7 +5,7 @@ package hostspec
 
 // ContractVersion is raised when hostops and the program stop understanding each other's files
 // or flags. Every job passes it; hostops refuses another one.
-const ContractVersion = 6
+const ContractVersion = 7
 
 // The data volume and what lies on it. Everything that must survive the server is below DataDir.
 const (

@@ -60,6 +60,38 @@ func (w *env) inBackend(text string) string {
 	return w.host("docker exec -i " + container("backend") + " python - <<'P'\n" + program + "P")
 }
 
+// damagedRedis ends Redis and damages its file, which it would refuse for good. It starts again, and the jobs that its
+// queue lost are done: one that waits, and one that somebody left in the middle.
+func (w *env) damagedRedis() {
+	w.t.Helper()
+	ids := strings.Fields(w.sql("SELECT id FROM media_jobs WHERE status = 'completed' ORDER BY created_at DESC LIMIT 2"))
+	if len(ids) == 0 {
+		w.t.Fatal("there is no media job")
+	}
+	for what, damage := range map[string]string{
+		"has junk at its end": "for f in *.incr.aof; do dd if=/dev/zero bs=4k count=1 status=none >> $f; echo junk >> $f; done",
+		"is of a newer Redis": "for f in *.aof *.rdb; do echo REDIS9999 > $f; done",
+	} {
+		w.crash("Redis's file "+what, []string{"redis"}, func() {
+			w.host("docker kill " + container("redis") + "; cd /mnt/momentstudio/redis/appendonlydir; " + damage + "; sleep 5")
+		})
+	}
+	w.sql("UPDATE media_jobs SET status = 'queued', attempt = 0, created_at = now() - interval '3 hours' WHERE id = '" +
+		ids[0] + "'")
+	w.sql("UPDATE media_jobs SET status = 'processing', attempt = 1, started_at = now() - interval '3 hours' WHERE id = '" +
+		ids[len(ids)-1] + "'")
+	w.host("systemctl start momentstudio-media-jobs.service")
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+		open := w.sql("SELECT count(*) FROM media_jobs WHERE status IN ('queued', 'processing')")
+		if open == "0" {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%s media jobs are not done:\n%s", open, w.host("journalctl -n 20 -u momentstudio-media-jobs"))
+		}
+	}
+}
+
 // databaseCrash kills the database, which kills no other part.
 func databaseCrash(t *testing.T, w *env) {
 	w.giveUpload()
@@ -76,6 +108,8 @@ func databaseCrash(t *testing.T, w *env) {
 				}
 			}
 		})
+
+	w.damagedRedis()
 
 	limit := w.inBackend(`from sqlalchemy import text
 from app.db.session import engine

@@ -200,7 +200,11 @@ func redisImage() definition {
 		files: func() ([]file, error) {
 			files, err := tree(standin.Files, "redis/rootfs")
 			return slices.Concat(files, hideAll(python, servers[Postgres], servers[Frontend], busybox),
-				[]file{dir("/data", 0o755, 999, 1000)}), err
+				[]file{
+					dir("/data", 0o755, 999, 1000),
+					// One program under several names, as in the official image.
+					{path: "/usr/bin/redis-check-aof", link: "redis-server", mode: 0o777},
+				}), err
 		},
 	}
 }

@@ -189,8 +189,9 @@ func TestOldSnapshotsGoWhenTheNextCopyDoesNotFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	staging := t.TempDir()
-	for _, days := range []int{3, 2, 1} {
-		noise := make([]byte, 4<<20)
+	// Of eight in a row, those that end a week or a month stay, the oldest, and the newest two.
+	for days := 8; days > 0; days-- {
+		noise := make([]byte, 2<<20)
 		_, _ = rand.Read(noise)
 		if err := os.WriteFile(filepath.Join(staging, "file"), noise, 0o600); err != nil {
 			t.Fatal(err)
@@ -216,7 +217,7 @@ func TestOldSnapshotsGoWhenTheNextCopyDoesNotFit(t *testing.T) {
 		return bytes
 	}
 	full := size()
-	// A volume on which the three fit, and nothing else.
+	// A volume on which they fit, and nothing else.
 	free := func(string) (int64, error) { return (full - size() + fsutil.ReserveMB<<20) >> 20, nil }
 	rewrite(t, filepath.Join(staging, "new"), strings.Repeat("new text ", 200_000))
 	spec := hostspec.Backup{Stack: "shop", KeepDays: 1}
@@ -226,7 +227,7 @@ func TestOldSnapshotsGoWhenTheNextCopyDoesNotFit(t *testing.T) {
 		t.Errorf("where others prune: %v, %d bytes", err, size())
 	}
 	r.Prune = true
-	noise := make([]byte, 4<<20)
+	noise := make([]byte, 2<<20)
 	_, _ = rand.Read(noise)
 	if err := os.WriteFile(filepath.Join(staging, "new"), noise, 0o600); err != nil {
 		t.Fatal(err)

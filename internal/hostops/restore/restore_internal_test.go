@@ -2,12 +2,10 @@ package restore
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"errors"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -261,37 +259,5 @@ func TestTasksThatHaveEndedDoNotCount(t *testing.T) {
 	})
 	if alive != 3 || running != 1 {
 		t.Errorf("%d alive, %d running; want 3 and 1", alive, running)
-	}
-}
-
-func TestRedisIsToldAndItsRefusalIsAnError(t *testing.T) {
-	server, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	heard := make(chan string, 8)
-	go func() {
-		for {
-			conn, err := server.Accept()
-			if err != nil {
-				return
-			}
-			for lines := bufio.NewScanner(conn); lines.Scan(); {
-				heard <- lines.Text()
-				reply := "+OK\r\n"
-				if strings.HasPrefix(lines.Text(), "RPUSH") {
-					reply = "-OOM command not allowed\r\n"
-				}
-				_ = fsutil.WriteAll(conn, reply)
-			}
-		}
-	}()
-	if err := tellRedis(t.Context(), server.Addr().String(), []string{"FLUSHDB"}); err != nil || <-heard != "FLUSHDB" {
-		t.Errorf("flush: %v", err)
-	}
-	if err := tellRedis(t.Context(), server.Addr().String(), []string{"RPUSH q 1"}); err == nil ||
-		!strings.Contains(err.Error(), "OOM") {
-		t.Errorf("a full Redis: %v", err)
 	}
 }

@@ -1,32 +1,26 @@
 package restore
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/jackc/pgx/v5"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
 	"github.com/prekzursil/momentstudio-infra/internal/atomicfile"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
-	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
-	"github.com/prekzursil/momentstudio-infra/internal/hostops/postgres"
+	"github.com/prekzursil/momentstudio-infra/internal/hostops/media"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/release"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
@@ -285,60 +279,14 @@ func syncAll() error {
 	return nil
 }
 
-// requeue empties Redis, whose queue and limits belong to the other state, and hands the worker what the
-// database says is to be done: it takes IDs from the queue only (app-contract §5).
+// requeue starts the queue of media jobs again from what the database says.
 func requeue(ctx context.Context, urlLive string) error {
-	conn, err := postgres.ConnectURL(ctx, urlLive)
+	jobs, err := media.Open(ctx, urlLive, "")
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	commands := []string{"FLUSHDB"}
-	var known bool
-	if err := conn.QueryRow(ctx, "SELECT to_regclass('media_jobs') IS NOT NULL").Scan(&known); err != nil {
-		return fmt.Errorf("look for media jobs: %w", err)
-	}
-	if known {
-		if _, err := conn.Exec(ctx, "UPDATE media_jobs SET status = 'queued' WHERE status = 'processing'"); err != nil {
-			return fmt.Errorf("reset the media jobs: %w", err)
-		}
-		rows, err := conn.Query(ctx, "SELECT id::text FROM media_jobs WHERE status = 'queued' ORDER BY created_at")
-		if err != nil {
-			return fmt.Errorf("list the media jobs: %w", err)
-		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return fmt.Errorf("list the media jobs: %w", err)
-		}
-		for _, id := range ids {
-			commands = append(commands, "RPUSH "+hostspec.MediaQueue+" "+id)
-		}
-	}
-	return tellRedis(ctx, net.JoinHostPort(hostspec.RedisHost, strconv.Itoa(hostspec.RedisPort)), commands)
-}
-
-// tellRedis sends commands without arguments that would need quoting.
-func tellRedis(ctx context.Context, address string, commands []string) error {
-	dialer := net.Dialer{Timeout: 10 * time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("reach Redis: %w", err)
-	}
-	defer conn.Close()
-	replies := bufio.NewReader(conn)
-	for _, c := range commands {
-		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-			return err
-		}
-		if err := fsutil.WriteAll(conn, c+"\r\n"); err != nil {
-			return fmt.Errorf("tell Redis %s: %w", strings.Fields(c)[0], err)
-		}
-		reply, err := replies.ReadString('\n')
-		if err != nil || strings.HasPrefix(reply, "-") {
-			return errors.Join(fmt.Errorf("tell Redis %s: it answers %q", strings.Fields(c)[0], strings.TrimSpace(reply)), err)
-		}
-	}
-	return nil
+	defer jobs.Close(ctx)
+	return jobs.Reset(ctx)
 }
 
 // ready asks the API whether it can serve.
