@@ -69,17 +69,16 @@ func (w *env) damagedRedis() {
 		w.t.Fatal("there is no media job")
 	}
 	for what, damage := range map[string]string{
-		"has junk at its end": "for f in *.incr.aof; do dd if=/dev/zero bs=4k count=1 status=none >> $f; echo junk >> $f; done",
+		"has junk at its end": "for f in *.incr.aof; do head -c 4096 /dev/zero >> $f; echo junk >> $f; done",
 		"is of a newer Redis": "for f in *.aof *.rdb; do echo REDIS9999 > $f; done",
 	} {
 		w.crash("Redis's file "+what, []string{"redis"}, func() {
 			w.host("docker kill " + container("redis") + "; cd /mnt/momentstudio/redis/appendonlydir; " + damage + "; sleep 5")
 		})
 	}
-	w.sql("UPDATE media_jobs SET status = 'queued', attempt = 0, created_at = now() - interval '3 hours' WHERE id = '" +
-		ids[0] + "'")
-	w.sql("UPDATE media_jobs SET status = 'processing', attempt = 1, started_at = now() - interval '3 hours' WHERE id = '" +
-		ids[len(ids)-1] + "'")
+	const set, ago = "UPDATE media_jobs SET status = ", " = now() - interval '3 hours' WHERE id = '"
+	w.sql(set + "'queued', attempt = 0, created_at" + ago + ids[0] + "'")
+	w.sql(set + "'processing', attempt = 1, started_at" + ago + ids[len(ids)-1] + "'")
 	w.host("systemctl start momentstudio-media-jobs.service")
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
 		open := w.sql("SELECT count(*) FROM media_jobs WHERE status IN ('queued', 'processing')")
@@ -89,6 +88,19 @@ func (w *env) damagedRedis() {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("%s media jobs are not done:\n%s", open, w.host("journalctl -n 20 -u momentstudio-media-jobs"))
 		}
+	}
+}
+
+// idleSessionsEnd asks, as the application, how long a session may do nothing inside a transaction.
+func (w *env) idleSessionsEnd() {
+	w.t.Helper()
+	limit := w.inBackend(`from sqlalchemy import text
+from app.db.session import engine
+async def work():
+    async with engine.connect() as c:
+        print((await c.execute(text("SHOW idle_in_transaction_session_timeout"))).scalar())`)
+	if strings.TrimSpace(limit) != "10min" {
+		w.t.Errorf("a session of the application may stay idle in a transaction for %q", limit)
 	}
 }
 
@@ -111,14 +123,7 @@ func databaseCrash(t *testing.T, w *env) {
 
 	w.damagedRedis()
 
-	limit := w.inBackend(`from sqlalchemy import text
-from app.db.session import engine
-async def work():
-    async with engine.connect() as c:
-        print((await c.execute(text("SHOW idle_in_transaction_session_timeout"))).scalar())`)
-	if strings.TrimSpace(limit) != "10min" {
-		t.Errorf("a session of the application may stay idle in a transaction for %q", limit)
-	}
+	w.idleSessionsEnd()
 
 	if !full {
 		return
