@@ -325,6 +325,18 @@ func TestEveryServiceEndsInOrderWhenDockerStops(t *testing.T) {
 	})
 }
 
+// Whoever may write the zone of staging could point production's names elsewhere.
+func TestNoTwoStacksShareAZone(t *testing.T) {
+	owner := map[string]string{}
+	for _, stack := range []string{"prod", "staging"} {
+		zone := load(t, stack).DNS.ZoneID
+		if other, taken := owner[zone]; taken || zone == "" {
+			t.Errorf("%s and %s have the zone %q", stack, other, zone)
+		}
+		owner[zone] = stack
+	}
+}
+
 func TestOnlyWebAndAllowedSSHAreOpen(t *testing.T) {
 	each(t, func(t *testing.T, c config.Config, g graphtest.Graph) {
 		var open []string

@@ -701,6 +701,16 @@ var rules = []struct {
 		"tls.mode", `"self"`,
 		"one of acme, file, internal", true,
 	},
+	{
+		"a directive in an address", "",
+		[]edit{set("tls.email", "a@shop.example\n\tadmin :2019")},
+		"tls.email", `"a@shop.example\n\tadmin :2019"`, "one mail address", true,
+	},
+	{
+		"a block in an address", "",
+		[]edit{set("tls.email", `a{env.HOME}@shop.example`)},
+		"tls.email", `"a{env.HOME}@shop.example"`, "one mail address", true,
+	},
 	{"ACME without an account", "", []edit{set("tls.email", "")}, "tls.email", `""`, "ACME account", true},
 	{
 		"ACME in clear", "",

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -344,6 +345,11 @@ func (c *Config) validateTLS(p *problems) {
 	oneOf(p, "tls.mode", c.TLS.Mode, "acme", "file", "internal")
 	if c.TLS.Mode == "acme" {
 		required(p, "tls.email", c.TLS.Email, "an address for the ACME account", "admin@"+c.Domain.Apex())
+		// It is a word of the Caddyfile: a second line in it would be a directive.
+		if a, err := mail.ParseAddress(c.TLS.Email); c.TLS.Email != "" && (err != nil || a.Address != c.TLS.Email ||
+			strings.ContainsAny(c.TLS.Email, "\"{}` ")) {
+			p.set("tls.email", c.TLS.Email, "one mail address without spaces, quotes and braces", "admin@"+c.Domain.Apex())
+		}
 		if u, err := url.Parse(c.TLS.ACMEDirectory); err != nil || u.Scheme != "https" {
 			p.set("tls.acmeDirectory", c.TLS.ACMEDirectory, "an https URL", "https://acme-v02.api.letsencrypt.org/directory")
 		}
