@@ -12,6 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/hetznercloud/hcloud-go/v2/hcloud"
 
 	"github.com/prekzursil/momentstudio-infra/internal/clouds"
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
@@ -23,7 +26,7 @@ import (
 
 // Finding is one thing that is not what the last update left. It names resources and properties, never a value.
 type Finding struct {
-	Where  string `json:"where"` // cloud, service, task, network, secret, file, directory, timer
+	Where  string `json:"where"` // cloud, service, task, network, secret, file, directory, timer, volume
 	Name   string `json:"name"`
 	What   string `json:"what"`
 	Revert string `json:"revert"` // how to make it what the stack says
@@ -145,15 +148,21 @@ func ofFirewalls(ctx context.Context, c engine.Stack, records []engine.Resource)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the openings of the SSH port: %w", err)
 	}
-	open := map[string]bool{}
+	return judgeFirewalls(server, own, found.PublicNet.Firewalls, openings, time.Now()), nil
+}
+
+// judgeFirewalls compares the firewalls that a server has with the program's own, by ID, and with the openings.
+func judgeFirewalls(server engine.Resource, own map[string]string, applied []*hcloud.ServerFirewallStatus,
+	openings []*hcloud.Firewall, now time.Time,
+) (out []Finding) {
+	opening := map[string]*hcloud.Firewall{}
 	for _, f := range openings {
-		open[strconv.FormatInt(f.ID, 10)] = true
+		opening[strconv.FormatInt(f.ID, 10)] = f
 	}
 	has := map[string]bool{}
-	for _, f := range found.PublicNet.Firewalls {
+	for _, f := range applied {
 		has[strconv.FormatInt(f.Firewall.ID, 10)] = true
 	}
-	var out []Finding
 	for _, id := range slices.Sorted(maps.Keys(own)) {
 		if !has[id] {
 			out = append(out, Finding{
@@ -164,14 +173,21 @@ func ofFirewalls(ctx context.Context, c engine.Stack, records []engine.Resource)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(has)) {
-		if own[id] == "" && !open[id] {
-			out = append(out, Finding{
-				Where: "cloud", Name: server.Name(), What: "firewall " + id + ", which nobody asked for, is applied to it",
-				Revert: "remove it from server " + server.ID + " in Hetzner's console", Adopt: "declare it in the program",
-			})
+		f := Finding{
+			Where: "cloud", Name: server.Name(), Revert: "remove it from server " + server.ID + " in Hetzner's console",
+			Adopt: "declare it in the program",
 		}
+		switch open := opening[id]; {
+		case own[id] != "", open != nil && !sshallow.Expired(open, now):
+			continue
+		case open != nil:
+			f.What = "firewall " + open.Name + " still opens the SSH port, although its time is over"
+		default:
+			f.What = "firewall " + id + ", which nobody asked for, is applied to it"
+		}
+		out = append(out, f)
 	}
-	return out, nil
+	return out
 }
 
 // computed are properties that their cloud changes by itself.

@@ -92,6 +92,12 @@ func Openings(ctx context.Context, api *hcloud.Client, stack string) ([]*hcloud.
 		Component)}})
 }
 
+// Expired reports whether an opening's time is over, or not known.
+func Expired(f *hcloud.Firewall, now time.Time) bool {
+	end, err := strconv.ParseInt(f.Labels[expiresLabel], 10, 64)
+	return err != nil || !now.Before(time.Unix(end, 0))
+}
+
 func selector(stack, part string) string {
 	labels := naming.Labels(stack, part)
 	terms := make([]string, 0, len(labels))
@@ -110,8 +116,7 @@ func (d Door) sweep(ctx context.Context) error {
 		return fmt.Errorf("look for openings that were left behind: %w", err)
 	}
 	for _, f := range list {
-		end, err := strconv.ParseInt(f.Labels[expiresLabel], 10, 64)
-		if err == nil && d.Now().Before(time.Unix(end, 0)) {
+		if !Expired(f, d.Now()) {
 			continue // somebody else's, at work
 		}
 		if err := RemoveFirewall(ctx, d.API, f.Name); err != nil {
