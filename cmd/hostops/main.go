@@ -277,11 +277,11 @@ func pruneCommand() *cobra.Command {
 	return cmd
 }
 
-// mediaJobsCommand runs every hour: it never fails for a database or a Redis that is away, which others report.
+// mediaJobsCommand runs every hour. A database or a Redis that is away is no failure of it: their services report that.
 func mediaJobsCommand() *cobra.Command {
 	var longest time.Duration
 	cmd := &cobra.Command{
-		Use: "media-jobs", Short: "Queue media jobs again that Redis lost, or that a task left in the middle",
+		Use: "media-jobs", Short: "Queue media jobs again that Redis lost, or that were interrupted",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Minute)
@@ -291,17 +291,15 @@ func mediaJobsCommand() *cobra.Command {
 				return err
 			}
 			jobs, err := media.Open(ctx, url, "")
-			if err == nil {
-				defer jobs.Close(ctx)
-				err = jobs.QueueLost(ctx, longest, cmd.OutOrStdout())
-			}
 			if err != nil {
-				fmt.Fprintf(cmd.OutOrStdout(), "media jobs are looked at again in an hour: %v\n", err)
+				fmt.Fprintf(cmd.OutOrStdout(), "%v; media jobs are looked at again in an hour\n", err)
+				return nil
 			}
-			return nil
+			defer jobs.Close(ctx)
+			return jobs.QueueLost(ctx, longest, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().DurationVar(&longest, "longest", 0, "how long one job may take")
+	cmd.Flags().DurationVar(&longest, "longest", 0, "longest time that one job may take")
 	return cmd
 }
 

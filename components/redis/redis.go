@@ -31,14 +31,16 @@ type Redis struct {
 	Service pulumi.Resource
 }
 
-// repair looks at the append-only file before the server reads it, which would refuse a damaged one for good, or one of
-// a newer version. Everything in it can be made again: the queue from the database, and the limits of requests. So what
-// follows the damage is cut off, or all of it is set aside, and the worker's jobs are queued again within the hour
-// (hostops media-jobs).
+// repair checks the append-only file before Redis starts. Redis never starts with a damaged file, or with one of a
+// newer version. All that is in it can be made again: the queue from the database (hostops media-jobs), and the limits
+// from new requests. So what follows the damage is cut off, or the whole file is set aside. redis-check-aof takes a
+// damaged manifest for a file of an older format and empties it, which Redis refuses, too: so it is looked at first.
 // https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/
 const repair = `file=/data/appendonlydir/appendonly.aof.manifest
-if [ -e "$file" ] && ! redis-check-aof "$file" >/dev/null 2>&1; then
-  if echo y | redis-check-aof --fix "$file" >/dev/null 2>&1 && redis-check-aof "$file" >/dev/null 2>&1; then
+check() { redis-check-aof "$@" "$file" >/dev/null 2>&1; }
+manifest() { grep -q '^file ' "$file"; }
+if [ -e "$file" ] && ! { manifest && check; }; then
+  if manifest && echo y | check --fix && check; then
     echo "the append-only file was damaged: what followed the damage is cut off"
   else
     rm -rf /data/damaged && mkdir /data/damaged && mv /data/appendonlydir /data/damaged

@@ -145,7 +145,7 @@ type Turnstile struct {
 // Postgres is the database, in a container on the data volume or elsewhere.
 type Postgres struct {
 	Mode           string `json:"mode"`            // "container" (default) or "external"
-	MaxConnections int    `json:"maxConnections"`  // default 100; a change restarts Postgres
+	MaxConnections int    `json:"maxConnections"`  // default 120; a change restarts Postgres
 	MemoryMB       int    `json:"memoryMB"`        // limit; default 1024
 	SharedBuffers  int    `json:"sharedBuffersMB"` // default 256
 	// seconds that a statement of a migration may wait for a lock, while everybody else waits behind it; default 5;

@@ -26,16 +26,16 @@ const PostgresService = "momentstudio-postgres"
 
 // StopLayer are services that end together when the Docker engine stops.
 type StopLayer struct {
-	Grace    time.Duration // for a task to end by itself
+	Grace    time.Duration // for each task to end by itself; the longest of its services
 	Services []string
 }
 
-// Grace periods of services, for every stop.
+// Grace periods of services, for updates. When the Docker engine stops, a layer has that of StopOrder.
 const (
-	// EdgeGrace holds a load that is under way, the handover's delay and the grace of render's Caddyfile: 5, 5 and 30
-	// seconds.
+	// EdgeGrace covers a configuration that is being loaded (5 s), the Caddyfile's shutdown_delay (5 s) and its
+	// grace_period (30 s).
 	EdgeGrace = 60 * time.Second
-	// AppGrace is for the requests of the API, and for a job of the worker.
+	// AppGrace is for the requests of the API. A media job that ends with its worker is queued again later.
 	AppGrace = 45 * time.Second
 	// FrontendGrace is for pages that are being rendered.
 	FrontendGrace = 30 * time.Second
@@ -45,8 +45,8 @@ const (
 	PostgresGrace = 2 * time.Minute
 )
 
-// StopOrder is the order in which services end when the Docker engine stops: what sends requests ends before what
-// answers them.
+// StopOrder is the order in which services end when the Docker engine stops: the edge takes no more requests, then what
+// answers them ends, then the databases. All services of a layer end together.
 func StopOrder() []StopLayer {
 	return []StopLayer{
 		{EdgeGrace, []string{EdgeService}},

@@ -35,7 +35,7 @@ func TestADiskIsNamedBeforeItIsFull(t *testing.T) {
 		"the system disk": {hostspec.Disk{Path: "/", SizeMB: 40_000, FreeMB: 4_000}, "docker system df"},
 		"the data volume": {hostspec.Disk{Path: "/mnt/momentstudio", SizeMB: 10_000, FreeMB: 10}, "host.volumeSizeGB"},
 		"inodes": {
-			hostspec.Disk{Path: "/", SizeMB: 9000, FreeMB: 8000, Inodes: 1000, FreeInodes: 99}, "99 more files",
+			hostspec.Disk{Path: "/", SizeMB: 9000, FreeMB: 8000, Inodes: 1000, FreeInodes: 99}, "99 of 1000 inodes",
 		},
 		"no limit for inodes": {hostspec.Disk{Path: "/", SizeMB: 9000, FreeMB: 8000}, ""},
 	} {

@@ -87,7 +87,7 @@ esac
 
 func TestTasksEndFromTheEdgeInwards(t *testing.T) {
 	needs.Program(t, "timeout")
-	asked, err := runTasks(t, "stop", "active\n")
+	asked, err := runTasks(t, "stop", "active\nx\n")
 	want := []string{
 		"pause",
 		"stop --time 60 task-of-momentstudio-caddy",
@@ -98,8 +98,11 @@ func TestTasksEndFromTheEdgeInwards(t *testing.T) {
 	if err != nil || !slices.Equal(asked, want) {
 		t.Errorf("asked for %q (%v), want %q", asked, err, want)
 	}
-	if asked, err := runTasks(t, "stop", ""); err != nil || len(asked) > 0 {
+	if asked, err := runTasks(t, "stop", "inactive\n"); err != nil || len(asked) > 0 {
 		t.Errorf("without a Swarm: %q, %v", asked, err)
+	}
+	if asked, err := runTasks(t, "stop", "active\n"); err != nil || !slices.Equal(asked, want[1:]) {
+		t.Errorf("with a Swarm that takes no command: %q, %v", asked, err)
 	}
 }
 

@@ -50,7 +50,7 @@ type hostFacts struct {
 	Layers                                                                []layer
 }
 
-// layer is a hostspec.StopLayer in the words of a shell.
+// layer is a hostspec.StopLayer with its grace period in seconds.
 type layer struct {
 	Seconds  int
 	Services []string

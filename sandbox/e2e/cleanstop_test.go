@@ -42,7 +42,7 @@ func hostStops(t *testing.T, w *env) {
 		restart func()
 	}{
 		{"a restart of Docker", func() { w.host("systemctl restart docker.service") }},
-		// Which a grown volume's file system needs where the kernel does not grow a mounted one.
+		// Where the kernel cannot grow a mounted file system, it grows now.
 		{"a reboot", w.reboot},
 	} {
 		t.Run(stop.name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func hostStops(t *testing.T, w *env) {
 	}
 }
 
-// growVolume raises the volume's size in place. `up` does not call a file system that did not follow a success.
+// growVolume raises the volume's size in place. `up` fails when the file system did not grow with it.
 func (w *env) growVolume() {
 	w.t.Helper()
 	w.configure("host", "volumeSizeGB", 12)

@@ -60,16 +60,21 @@ func (w *env) inBackend(text string) string {
 	return w.host("docker exec -i " + container("backend") + " python - <<'P'\n" + program + "P")
 }
 
-// damagedRedis ends Redis and damages its file, which it would refuse for good. It starts again, and the jobs that its
-// queue lost are done: one that waits, and one that somebody left in the middle.
+// damagedRedis kills Redis and damages its append-only file, with which Redis alone would never start. Redis starts, and
+// jobs that its queue lost are done: one that waits, and one that was interrupted.
 func (w *env) damagedRedis() {
 	w.t.Helper()
 	ids := strings.Fields(w.sql("SELECT id FROM media_jobs WHERE status = 'completed' ORDER BY created_at DESC LIMIT 2"))
-	if len(ids) == 0 {
-		w.t.Fatal("there is no media job")
+	if len(ids) < 2 {
+		newSite(w.t, w).upload(w)
+		ids = strings.Fields(w.sql("SELECT id FROM media_jobs WHERE status = 'completed' ORDER BY created_at DESC LIMIT 2"))
+	}
+	if len(ids) != 2 {
+		w.t.Fatalf("there are %d media jobs, want two", len(ids))
 	}
 	for what, damage := range map[string]string{
 		"has junk at its end": "for f in *.incr.aof; do head -c 4096 /dev/zero >> $f; echo junk >> $f; done",
+		"has no manifest":     "head -c 4096 /dev/zero > appendonly.aof.manifest",
 		"is of a newer Redis": "for f in *.aof *.rdb; do echo REDIS9999 > $f; done",
 	} {
 		w.crash("Redis's file "+what, []string{"redis"}, func() {
@@ -78,7 +83,7 @@ func (w *env) damagedRedis() {
 	}
 	const set, ago = "UPDATE media_jobs SET status = ", " = now() - interval '3 hours' WHERE id = '"
 	w.sql(set + "'queued', attempt = 0, created_at" + ago + ids[0] + "'")
-	w.sql(set + "'processing', attempt = 1, started_at" + ago + ids[len(ids)-1] + "'")
+	w.sql(set + "'processing', attempt = 1, started_at" + ago + ids[1] + "'")
 	w.host("systemctl start momentstudio-media-jobs.service")
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
 		open := w.sql("SELECT count(*) FROM media_jobs WHERE status IN ('queued', 'processing')")
@@ -91,8 +96,8 @@ func (w *env) damagedRedis() {
 	}
 }
 
-// idleSessionsEnd asks, as the application, how long a session may do nothing inside a transaction.
-func (w *env) idleSessionsEnd() {
+// idleLimit asks, as the application, how long a session may do nothing inside a transaction.
+func (w *env) idleLimit() {
 	w.t.Helper()
 	limit := w.inBackend(`from sqlalchemy import text
 from app.db.session import engine
@@ -123,7 +128,7 @@ func databaseCrash(t *testing.T, w *env) {
 
 	w.damagedRedis()
 
-	w.idleSessionsEnd()
+	w.idleLimit()
 
 	if !full {
 		return

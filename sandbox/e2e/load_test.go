@@ -184,7 +184,7 @@ func (l *load) stop(t testing.TB, w *env, least int) {
 }
 
 // answered ends the visits and fails the test for every request that was taken and not answered, and for every row that
-// is missing. A connection that nobody took, and an answer that there is no server now, are no loss.
+// is missing. Refused connections and the edge's own answers (502, 503, 504) are not counted as lost.
 func (l *load) answered(t testing.TB, w *env) {
 	t.Helper()
 	l.end()

@@ -1,5 +1,5 @@
 // Package media hands the worker the media jobs that its queue lost. The truth is a table; the worker takes IDs from a
-// list in Redis only, and nothing of the application puts one there again (application.md §5).
+// list in Redis only, and the application puts none there again that is queued or being processed (application.md §5).
 package media
 
 import (
@@ -18,12 +18,11 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
-// leastQuiet is how long a job may at least wait or work before its place in the queue counts as lost: an upload writes
-// the row first and the list then.
+// leastQuiet is the least age at which a job that is not in the list counts as lost: an upload writes the row before it
+// adds the ID to the list.
 const leastQuiet = 30 * time.Minute
 
-// mostAttempts is after how many attempts a job that was left in the middle is not begun again: it may be what ends the
-// worker.
+// mostAttempts is how often a job is begun. After that, the job itself may be what ends the worker.
 const mostAttempts = 5
 
 // Jobs are the shop's media jobs.
@@ -43,6 +42,10 @@ func Open(ctx context.Context, url, address string) (*Jobs, error) {
 		return nil, err
 	}
 	j := &Jobs{db: db, redis: redis.NewClient(&redis.Options{Addr: address, DialTimeout: 10 * time.Second})}
+	if err := j.redis.Ping(ctx).Err(); err != nil {
+		j.Close(ctx)
+		return nil, fmt.Errorf("reach Redis: %w", err)
+	}
 	if err := db.QueryRow(ctx, "SELECT to_regclass('media_jobs') IS NOT NULL").Scan(&j.known); err != nil {
 		j.Close(ctx)
 		return nil, fmt.Errorf("look for media jobs: %w", err)
@@ -75,14 +78,14 @@ func (j *Jobs) Reset(ctx context.Context) error {
 	return j.push(ctx, ids)
 }
 
-// QueueLost queues the jobs that wait for longer than an upload takes and are not in the queue, and those that somebody
-// began and did not end. longest is how long one job may take. It says how many there were on out.
+// QueueLost queues old jobs that are missing in the list, and jobs whose worker ended before they did. longest is how
+// long one job may take; a job counts as old after twice that. It writes the counts to out.
 func (j *Jobs) QueueLost(ctx context.Context, longest time.Duration, out io.Writer) error {
 	if !j.known {
 		return nil
 	}
 	quiet := max(leastQuiet, 2*longest)
-	// The columns of attempts and times are the application's own and may be missing in another release.
+	// Another release may lack the columns attempt and started_at.
 	left, err := j.ids(ctx, `UPDATE media_jobs j SET status = 'queued' WHERE status = 'processing'
 AND coalesce((to_jsonb(j)->>'started_at')::timestamptz, created_at) < now() - $1::interval
 AND coalesce((to_jsonb(j)->>'attempt')::int, 0) < $2 RETURNING id::text`, quiet, mostAttempts)
@@ -102,7 +105,8 @@ AND coalesce((to_jsonb(j)->>'attempt')::int, 0) < $2 RETURNING id::text`, quiet,
 	if err := j.push(ctx, lost); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "media jobs: %d wait in the queue, %d were lost and are queued again\n", len(queued), len(lost))
+	fmt.Fprintf(out, "media jobs: %d wait in the queue, %d were lost or interrupted and are queued again\n", len(queued),
+		len(lost))
 	return nil
 }
 

@@ -27,7 +27,7 @@ if mountpoint -q {{.DataDir}}; then
   fi
 else
   if is_smaller; then
-    { check && resize2fs "$device"; } || echo "the file system could not grow to the size of its volume" >&2
+    { check && resize2fs "$device"; } || echo "e2fsck or resize2fs failed: the file system keeps its size" >&2
   fi
   mount -o noatime,nodev,nosuid "$device" {{.DataDir}}
 fi
@@ -41,4 +41,9 @@ else
   echo "{{.DataDir}} holds files but no guard file: not a momentstudio data volume" >&2
   exit 1
 fi
-filesystem > {{.FilesystemSize}} || true # only reported
+# A size that cannot be read stops nothing: `studio verify` compares it with the volume's.
+size=$(filesystem) || size=0
+if [ "$size" -gt 0 ]; then
+  echo "$size" > {{.FilesystemSize}}.new
+  mv {{.FilesystemSize}}.new {{.FilesystemSize}}
+fi

@@ -4,6 +4,7 @@
 # grace period is (https://github.com/moby/moby/issues/36955). The edge ends first and the databases last, so that what
 # was accepted is still answered. `start` lets the Swarm start tasks again.
 set -u
+swarm() { timeout 20 docker info --format '{{"{{.Swarm.LocalNodeState}}"}}'; }
 available() { # NODE-AVAILABILITY
   timeout 20 docker node update --availability "$1" "$(timeout 20 docker info --format '{{"{{.Swarm.NodeID}}"}}')" >/dev/null 2>&1
 }
@@ -18,7 +19,8 @@ end() { # SECONDS SERVICE...
 }
 case $1 in
 stop)
-  available pause || exit 0 # no Swarm, so no tasks
+  [ "$(swarm)" = active ] || exit 0
+  available pause || echo "the Swarm does not answer: it may start tasks again while Docker stops" >&2
 {{- range .Layers}}
   end {{.Seconds}}{{range .Services}} {{.}}{{end}}
 {{- end}}
@@ -26,14 +28,15 @@ stop)
 start)
   # The Swarm elects its manager first.
   for _ in $(seq 600); do
-    case $(timeout 20 docker info --format '{{"{{.Swarm.LocalNodeState}}"}}') in
+    case $(swarm) in
     active) available active && exit 0 ;;
     inactive) exit 0 ;;
     error) break ;;
     esac
     sleep 1
   done
-  echo "the Swarm does not answer, so it may start no task: docker node update --availability active" >&2
+  echo "the Swarm did not become ready, and starts no task. Fix: docker node update --availability active" \
+    "$(hostname)" >&2
   exit 1
   ;;
 esac
