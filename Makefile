@@ -36,6 +36,7 @@ TEST_ENV = GOCACHE="$$(go env GOCACHE)" XDG_CACHE_HOME=/var/cache
 AS_BUILT = GOFLAGS=-trimpath
 # The linter, which go tool builds once; its build must not see the flags of a module that it looks at.
 LINT = "$$(env -u GOFLAGS -u CGO_ENABLED go tool -modfile="$(CURDIR)/tools/go.mod" -n golangci-lint)" run
+VULN = "$$(env -u GOFLAGS -u CGO_ENABLED go tool -modfile="$(CURDIR)/tools/govulncheck/go.mod" -n govulncheck)"
 # The parts of the sandbox whose tests need neither root nor Docker.
 UNIT_PARTS = ./cloudflare ./dns ./hetzner ./offhost
 # Where a test leaves what is worth keeping of its run: the drill's report.
@@ -105,6 +106,12 @@ lint: ## the linters of .golangci.yml in all modules, and of the workflows (whic
 	cd sandbox/s3store && $(LINT) ./...
 	cd sandbox/engine && $(AS_BUILT) $(LINT) --build-tags no_compose ./...
 	cd sandbox/engine/cli && $(AS_BUILT) $(LINT) --build-tags no_compose ./...
+
+.PHONY: vulnerabilities
+vulnerabilities: ## known vulnerabilities in code that this repository's modules call (asks vuln.go.dev; nightly)
+	$(VULN) ./...
+	cd images/edge && $(VULN) ./...
+	cd sandbox && $(VULN) -test ./...
 
 .PHONY: vet-darwin
 vet-darwin: ## vet what runs at a desk for macOS: everything but hostops (nightly; it compiles the providers' SDKs once more)

@@ -60,8 +60,8 @@ func (w *env) inBackend(text string) string {
 	return w.host("docker exec -i " + container("backend") + " python - <<'P'\n" + program + "P")
 }
 
-// damagedRedis kills Redis and damages its append-only file, with which Redis alone would never start. Redis starts, and
-// jobs that its queue lost are done: one that waits, and one that was interrupted.
+// damagedRedis kills Redis and damages its append-only file, with which Redis alone would never start. Redis starts,
+// and jobs that its queue lost are done: one that waits, and one that was interrupted.
 func (w *env) damagedRedis() {
 	w.t.Helper()
 	ids := strings.Fields(w.sql("SELECT id FROM media_jobs WHERE status = 'completed' ORDER BY created_at DESC LIMIT 2"))
