@@ -96,19 +96,6 @@ func (w *env) damagedRedis() {
 	}
 }
 
-// idleLimit asks, as the application, how long a session may do nothing inside a transaction.
-func (w *env) idleLimit() {
-	w.t.Helper()
-	limit := w.inBackend(`from sqlalchemy import text
-from app.db.session import engine
-async def work():
-    async with engine.connect() as c:
-        print((await c.execute(text("SHOW idle_in_transaction_session_timeout"))).scalar())`)
-	if strings.TrimSpace(limit) != "10min" {
-		w.t.Errorf("a session of the application may stay idle in a transaction for %q", limit)
-	}
-}
-
 // databaseCrash kills the database, which kills no other part.
 func databaseCrash(t *testing.T, w *env) {
 	w.giveUpload()
@@ -127,8 +114,6 @@ func databaseCrash(t *testing.T, w *env) {
 		})
 
 	w.damagedRedis()
-
-	w.idleLimit()
 
 	if !full {
 		return

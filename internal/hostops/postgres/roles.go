@@ -26,10 +26,6 @@ type Roles struct {
 	ConnectionLimit int    // of a login role
 }
 
-// idleTransaction is how many seconds a session of the application may do nothing inside a transaction, which keeps its
-// locks and what vacuum could free. It is far above what a request or a job takes.
-const idleTransaction = 600
-
 // login is one of the two login roles.
 type login struct{ role, password string }
 
@@ -162,7 +158,6 @@ func ApplyRoles(ctx context.Context, conn *pgx.Conn, r Roles, out io.Writer) err
 	for _, statement := range []string{
 		fmt.Sprintf("GRANT %s TO %s", owner, name),
 		fmt.Sprintf("ALTER ROLE %s SET role TO %s", name, owner),
-		fmt.Sprintf("ALTER ROLE %s SET idle_in_transaction_session_timeout TO '%d s'", name, idleTransaction),
 		fmt.Sprintf("ALTER ROLE %s LOGIN CONNECTION LIMIT %d", name, r.ConnectionLimit),
 	} {
 		if _, err := conn.Exec(ctx, statement); err != nil {

@@ -55,8 +55,6 @@ func ConnectURL(ctx context.Context, raw string) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, errors.New("the database's URL names no usable host")
 	}
-	// A backup's transaction holds the snapshot for pg_dump, however long that takes.
-	config.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
 	config.User = u.User.Username()
 	config.Password, _ = u.User.Password()
 	config.Database = strings.TrimPrefix(u.Path, "/")
