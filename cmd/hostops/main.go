@@ -240,7 +240,7 @@ func prepareCommand() *cobra.Command {
 func pullCommand() *cobra.Command {
 	var images []string
 	cmd := &cobra.Command{
-		Use: "pull", Short: "Pull images before anything stops that they replace", Args: cobra.NoArgs,
+		Use: "pull", Short: "Pull new images before the running services stop", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 20*time.Minute)
 			defer cancel()
@@ -290,7 +290,7 @@ func mediaJobsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			jobs, err := media.Open(ctx, url, "")
+			jobs, err := media.Open(ctx, url)
 			if err != nil {
 				fmt.Fprintf(cmd.OutOrStdout(), "%v; media jobs are looked at again in an hour\n", err)
 				return nil

@@ -76,8 +76,8 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	return h, ctx.RegisterResourceOutputs(h, pulumi.Map{"done": h.Job.Done})
 }
 
-// pull makes the images present. With one that the registry does not have, the database would be stopped first, and
-// the shop away until Swarm goes back.
+// pull pulls the images. Otherwise, if the registry did not have one, the database would stop first, and the shop would
+// be down until Swarm rolls back.
 func pull(ctx *pulumi.Context, name string, args Args, h *HostApply) (*workload.Ran, error) {
 	command := []string{"pull", "--contract", strconv.Itoa(hostspec.ContractVersion)}
 	for _, image := range args.Images {

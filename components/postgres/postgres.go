@@ -100,9 +100,9 @@ func New(ctx *pulumi.Context, name string, args Args, opts ...pulumi.ResourceOpt
 	return p, ctx.RegisterResourceOutputs(p, pulumi.Map{"ready": p.Ready})
 }
 
-// Alive is the health check. A server that is recovering from a crash lives, although it takes no connection yet
-// (pg_isready exits 1): one that is killed for it begins again. Over TCP, because the server listens on its socket only
-// during the first initialisation.
+// Alive is the health check. A server that recovers from a crash is alive, although it takes no connection yet
+// (pg_isready exits 1). If Swarm killed it, the recovery would start from the beginning. Over TCP, because the
+// server listens on its socket only during the first initialisation.
 func Alive() []string {
 	return []string{"sh", "-c", "pg_isready -q -h 127.0.0.1 -U " + hostspec.SuperuserName + "; [ $? -le 1 ]"}
 }

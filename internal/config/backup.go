@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/mail"
 	"net/url"
 	"regexp"
 	"strings"
@@ -131,7 +130,7 @@ func (c *Config) validateNotices(p *problems) {
 	if c.Backup.NotifyMail == "" {
 		return
 	}
-	if a, err := mail.ParseAddress(c.Backup.NotifyMail); err != nil || a.Address != c.Backup.NotifyMail {
+	if !isMailAddress(c.Backup.NotifyMail) {
 		p.set("backup.notifyMail", c.Backup.NotifyMail, "a mail address", "ops@"+c.Domain.Apex())
 	}
 	if !c.App.SMTP.Enabled {

@@ -115,7 +115,7 @@ type Host struct {
 	PrivateNetwork      string   `json:"privateNetwork"`      // default "10.77.0.0/16"; a change replaces the network
 	PrivateSubnet       string   `json:"privateSubnet"`       // inside privateNetwork; default "10.77.1.0/24"
 	PrivateAddress      string   `json:"privateAddress"`      // the first node's address; default "10.77.1.2"
-	VolumeSizeGB        int      `json:"volumeSizeGB"`        // 10 to 10240; required; grows in place or with a reboot, cannot shrink
+	VolumeSizeGB        int      `json:"volumeSizeGB"`        // 10 to 10240; required; grows in place or at a reboot
 	ReadyTimeoutSeconds int      `json:"readyTimeoutSeconds"` // limit of the readiness gate; default 600
 	// time of day in UTC at which a security upgrade may reboot the host; default "03:30"; "" never; upgrades, which may
 	// restart Docker, come half an hour before

@@ -341,13 +341,18 @@ func (c *Config) missingSecret(p *problems, key, want string) {
 	p.addFix(key, "nothing", want, fmt.Sprintf("pulumi config set --secret %s:%s --stack %s", Namespace, key, c.Stack))
 }
 
+// isMailAddress reports whether a text is one address without a name.
+func isMailAddress(text string) bool {
+	a, err := mail.ParseAddress(text)
+	return err == nil && a.Address == text
+}
+
 func (c *Config) validateTLS(p *problems) {
 	oneOf(p, "tls.mode", c.TLS.Mode, "acme", "file", "internal")
 	if c.TLS.Mode == "acme" {
 		required(p, "tls.email", c.TLS.Email, "an address for the ACME account", "admin@"+c.Domain.Apex())
 		// It is a word of the Caddyfile: a second line in it would be a directive.
-		if a, err := mail.ParseAddress(c.TLS.Email); c.TLS.Email != "" && (err != nil || a.Address != c.TLS.Email ||
-			strings.ContainsAny(c.TLS.Email, "\"{}` ")) {
+		if c.TLS.Email != "" && (!isMailAddress(c.TLS.Email) || strings.ContainsAny(c.TLS.Email, "\"{}` ")) {
 			p.set("tls.email", c.TLS.Email, "one mail address without spaces, quotes and braces", "admin@"+c.Domain.Apex())
 		}
 		if u, err := url.Parse(c.TLS.ACMEDirectory); err != nil || u.Scheme != "https" {

@@ -25,7 +25,7 @@ type HostReport struct {
 	Networks    []Object              `json:"networks"`
 	Containers  []Object              `json:"containers"` // of one-shot jobs
 	Paths       map[string]PathState  `json:"paths,omitempty"`
-	Volume      *Volume               `json:"volume,omitempty"` // nil: the host is older, and does not know its file system's size
+	Volume      *Volume               `json:"volume,omitempty"` // nil: of an older program
 	Timers      []TimerState          `json:"timers,omitempty"`
 	Logs        map[string]ServiceLog `json:"logs,omitempty"`
 	Application *Application          `json:"application,omitempty"`

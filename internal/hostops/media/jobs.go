@@ -32,11 +32,9 @@ type Jobs struct {
 	known bool // the table exists: not before the first migration
 }
 
-// Open connects to the database by the application's URL, and to Redis at an address, by default the stack's own.
-func Open(ctx context.Context, url, address string) (*Jobs, error) {
-	if address == "" {
-		address = net.JoinHostPort(hostspec.RedisHost, strconv.Itoa(hostspec.RedisPort))
-	}
+// Open connects to the database by the application's URL, and to the stack's Redis.
+func Open(ctx context.Context, url string) (*Jobs, error) {
+	address := net.JoinHostPort(hostspec.RedisHost, strconv.Itoa(hostspec.RedisPort))
 	db, err := postgres.ConnectURL(ctx, url)
 	if err != nil {
 		return nil, err
@@ -110,7 +108,7 @@ AND coalesce((to_jsonb(j)->>'attempt')::int, 0) < $2 RETURNING id::text`, quiet,
 	return nil
 }
 
-// missing are the jobs that are to be queued and are not.
+// missing returns the jobs that belong in the queue and are not in it.
 func missing(waiting, left, queued []string) (lost []string) {
 	for _, id := range slices.Concat(waiting, left) {
 		if !slices.Contains(queued, id) && !slices.Contains(lost, id) {

@@ -10,8 +10,8 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 )
 
-// PullAll makes images present, for the host's own platform, before anything that runs is stopped for them. It reports
-// all that cannot be pulled at once.
+// PullAll pulls images for the host's own platform, before the running services stop. It reports every image that
+// cannot be pulled.
 func PullAll(ctx context.Context, images []string, registryAuth string, out io.Writer) error {
 	engine, err := docker.Connect()
 	if err != nil {

@@ -281,7 +281,7 @@ func syncAll() error {
 
 // requeue starts the queue of media jobs again from what the database says.
 func requeue(ctx context.Context, urlLive string) error {
-	jobs, err := media.Open(ctx, urlLive, "")
+	jobs, err := media.Open(ctx, urlLive)
 	if err != nil {
 		return err
 	}
