@@ -41,7 +41,7 @@ func (s *stack) shop(h *machine, d stores) ([]pulumi.Resource, error) {
 		FrontendEnv:        s.frontendEnv(facts), SSR: facts.SSR,
 		BackendReplicas: c.Backend.Replicas, BackendMemoryMB: c.Backend.MemoryMB, WorkerMemoryMB: c.Worker.MemoryMB,
 		FrontendReplicas: c.Frontend.Replicas, FrontendMemoryMB: c.Frontend.MemoryMB,
-		LongestJob:    time.Duration(c.Worker.LongestJobSeconds) * time.Second,
+		UploadMB: c.Edge.MaxUploadMB, LongestJob: time.Duration(c.Worker.LongestJobSeconds) * time.Second,
 		DatabaseReady: d.database.Ready, DependsOn: d.declared,
 	}, h.afterApply...)
 	if err != nil {

@@ -45,6 +45,8 @@ type Args struct {
 
 	BackendReplicas, BackendMemoryMB, WorkerMemoryMB, FrontendReplicas, FrontendMemoryMB, SchedulersMemoryMB int
 	LongestJob                                                                                               time.Duration
+	// UploadMB is the largest body that the edge lets through; the API keeps it in /tmp until it has read all of it.
+	UploadMB int
 
 	Applied       *workload.Ran      // the host's configuration: directories and the jobs' secrets; required
 	DatabaseReady pulumi.StringInput // resolves when the database accepts the application's role
@@ -201,6 +203,13 @@ func media() []workload.Mount {
 	}
 }
 
+// tmp is the only place of a task that grows without limit: the API keeps the bodies of requests there, the worker its
+// pictures. In memory, and limited, so that no visitor fills the host's disk. It counts as the task's memory, of which it
+// takes at most half; the largest upload fits when the memory is twice its size.
+func (b *builder) tmp(memoryMB int) workload.Mount {
+	return workload.Mount{Target: "/tmp", TmpfsMB: min(b.args.UploadMB+64, memoryMB/2)}
+}
+
 // backend runs the API.
 func (b *builder) backend() error {
 	args := b.args
@@ -217,7 +226,7 @@ func (b *builder) backend() error {
 			"--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "30",
 		},
 		Env: args.BackendEnv, Secrets: append([]workload.SecretFile{b.env()}, args.KeyFiles...),
-		Mounts: append(media(), workload.Mount{
+		Mounts: append(media(), b.tmp(args.BackendMemoryMB), workload.Mount{
 			Source: hostspec.BackupPublic, Target: backupStatus,
 			ReadOnly: true,
 		}),
@@ -238,8 +247,8 @@ func (b *builder) worker() error {
 	args := b.args
 	_, err := workload.NewService(b.ctx, b.name+"-worker", "media-worker", workload.Service{
 		Image: pulumi.String(args.BackendImage), Args: []string{"python", "-m", "app.workers.media_worker"},
-		Env: args.WorkerEnv, Secrets: []workload.SecretFile{b.env()}, Mounts: media(), Network: args.Network,
-		Alias: "media-worker",
+		Env: args.WorkerEnv, Secrets: []workload.SecretFile{b.env()},
+		Mounts: append(media(), b.tmp(args.WorkerMemoryMB)), Network: args.Network, Alias: "media-worker",
 		Health: &workload.Health{
 			Command:  []string{"python", "-c", fmt.Sprintf(workerHealth, int(args.LongestJob.Seconds()))},
 			Interval: 15 * time.Second, Timeout: 10 * time.Second, Retries: 4, StartPeriod: 2 * time.Minute,

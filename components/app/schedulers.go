@@ -31,7 +31,8 @@ func (b *builder) schedulers() error {
 	_, err := workload.NewService(b.ctx, b.name+"-schedulers", "schedulers", workload.Service{
 		Image: pulumi.String(args.BackendImage),
 		Args:  []string{"python", "-c", schedulersProgram, strconv.Itoa(args.Schedulers)},
-		Env:   args.SchedulersEnv, Secrets: append([]workload.SecretFile{b.env()}, args.KeyFiles...), Mounts: media(),
+		Env:   args.SchedulersEnv, Secrets: append([]workload.SecretFile{b.env()}, args.KeyFiles...),
+		Mounts:  append(media(), workload.Mount{Target: "/tmp", TmpfsMB: 64}),
 		Network: args.Network, Alias: "schedulers",
 		Health: &workload.Health{
 			Command:  []string{"python", "-c", fmt.Sprintf(schedulersHealth, args.Schedulers)},

@@ -383,6 +383,10 @@ func TestRoutesAndCaching(t *testing.T) {
 				{"the manifest lives an hour", "/manifest.webmanifest", 200, hour, golden.frontend, "", true},
 				{"an asset lives a month, without a promise", "/assets/i18n/ro.css", 200, month, golden.frontend, "", true},
 				{"a missing asset is not remembered", "/assets/missing.png", 404, noStore, golden.frontend, "", true},
+				{
+					"a page in place of an asset is a 404", "/assets/missing-page.png", 404, noStore, golden.frontend, "",
+					true,
+				},
 				{"a hashed script never changes", "/" + bundle + ".js", 200, yearImmutable, golden.frontend, "", true},
 				{"a hashed style never changes", "/styles.0123456789abcdef.css", 200, yearImmutable, golden.frontend, "", true},
 				{"a missing bundle is not remembered", "/missing.0123456789abcdef.js", 404, noStore, golden.frontend, "", true},
@@ -448,6 +452,32 @@ func checkHeaders(t *testing.T, r *http.Response, page bool) {
 	} {
 		if got := r.Header.Values(name); len(got) != 1 || !strings.HasPrefix(got[0], want) {
 			t.Errorf("%s is %q, want one value that begins with %q", name, got, want)
+		}
+	}
+}
+
+func TestThePolicyAllowsTheScriptsOfTheKeptReleases(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "page-scripts")
+	s := startWith(t, "static-acme", func(config map[string]any, _ []byte) {
+		text, err := json.Marshal(config["apps"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var apps any
+		if err := json.Unmarshal([]byte(strings.ReplaceAll(string(text), "/srv/bundles/page-scripts", list)),
+			&apps); err != nil {
+			t.Fatal(err)
+		}
+		config["apps"] = apps
+	})
+	for _, hashes := range []string{"'sha256-first'", "'sha256-second' 'sha256-first'", ""} { // each at once, without a reload
+		if err := os.WriteFile(list, []byte(hashes), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		response, _ := s.do(t, request{path: "/"})
+		policy := response.Header.Get("Content-Security-Policy")
+		if want := "tCcEYc=' " + hashes + ";"; !strings.Contains(policy, want) || strings.Contains(policy, "{") {
+			t.Errorf("the policy is %q, want %q in it", policy, want)
 		}
 	}
 }
@@ -543,6 +573,36 @@ func TestLoginAttemptsAreLimitedPerClient(t *testing.T) {
 	}
 	if r := post("127.0.0.22", "/api/v1/auth/login"); r.StatusCode != http.StatusOK {
 		t.Errorf("another client got %d, want 200", r.StatusCode)
+	}
+}
+
+func TestAServerRenderedShopLimitsPagesPerClient(t *testing.T) {
+	s := start(t, "ssr-proxied-file")
+	get := func(from, path string) int {
+		response, _ := s.do(t, request{path: path, from: from})
+		return response.StatusCode
+	}
+	allowed := func(path string) (n int) {
+		for n <= 1000 && get("127.0.0.31", fmt.Sprintf(path, n)) != http.StatusTooManyRequests {
+			n++
+		}
+		return n
+	}
+	if n := allowed("/produse/%d"); n != 120 {
+		t.Errorf("a client got %d pages in a minute, want 120", n)
+	}
+	if n := allowed("/assets/missing-page-%d.png"); n != 600 {
+		t.Errorf("a client got %d files in a minute, want 600", n)
+	}
+	for path, want := range map[string]int{
+		"/": 429, "/missing-page.0123456789abcdef.js": 429, "/api/v1/health": 200, "/media/a.webp": 200, "/sitemap.xml": 200,
+	} {
+		if status := get("127.0.0.31", path); status != want {
+			t.Errorf("after that %s answers %d, want %d", path, status, want)
+		}
+	}
+	if status := get("127.0.0.32", "/"); status != http.StatusOK {
+		t.Errorf("another client got %d, want 200", status)
 	}
 }
 

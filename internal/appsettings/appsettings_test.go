@@ -121,8 +121,8 @@ func TestDefaultsAreSafeForProduction(t *testing.T) {
 		"CAPTCHA_ENABLED": "1",
 		"COOKIE_SAMESITE": "lax", "RUN_DB_MIGRATIONS": "0", "SMTP_ENABLED": "0", "SMTP_USE_TLS": "1", "LOG_JSON": "1",
 		"FRONTEND_ORIGIN": "https://momentstudio.ro", "CORS_ORIGINS": "[]", "ADMIN_IP_HEADER": "X-Momentstudio-Client-IP",
-		"SENTRY_SEND_DEFAULT_PII": "1", "SENTRY_TRACES_SAMPLE_RATE": "1", "SENTRY_PROFILES_SAMPLE_RATE": "1",
-		"SENTRY_ENABLE_LOGS": "1", "SENTRY_LOG_LEVEL": "info",
+		"SENTRY_SEND_DEFAULT_PII": "1", "SENTRY_TRACES_SAMPLE_RATE": "0.05", "SENTRY_PROFILES_SAMPLE_RATE": "0",
+		"SENTRY_ENABLE_LOGS": "0", "SENTRY_LOG_LEVEL": "error", "SAMEDAY_MIRROR_PLAYWRIGHT_ENABLED": "0",
 		"APP_VERSION": strings.Repeat("a", 40), "REDIS_URL": "redis://redis:6379/0",
 	} {
 		if env[name] != want {
@@ -132,8 +132,8 @@ func TestDefaultsAreSafeForProduction(t *testing.T) {
 	web := appsettings.Web(s, facts)
 	for name, want := range map[string]string{
 		"APP_ENV": "production", "API_BASE_URL": "/api/v1", "STRIPE_ENABLED": "0", "SENTRY_ENABLED": "1",
-		"SENTRY_TRACES_SAMPLE_RATE":         "1",
-		"SENTRY_REPLAY_SESSION_SAMPLE_RATE": "0.25", "SENTRY_REPLAY_ON_ERROR_SAMPLE_RATE": "1",
+		"SENTRY_TRACES_SAMPLE_RATE":         "0.05",
+		"SENTRY_REPLAY_SESSION_SAMPLE_RATE": "0", "SENTRY_REPLAY_ON_ERROR_SAMPLE_RATE": "1",
 		"PUBLIC_BASE_URL": "https://momentstudio.ro",
 	} {
 		if web[name] != want {

@@ -499,9 +499,9 @@ func (k *checker) warnings() []string {
 	if k.c.Public && !k.s.SMTP.Enabled {
 		out = append(out, "app.smtp.enabled is off: mail is dropped silently, and new customers cannot verify their address")
 	}
-	if k.s.Sentry.LogLevel == "info" && k.s.Sentry.Logs && k.c.Production {
-		out = append(out, "app.sentry.logLevel is info: every request becomes a Sentry event; watch the quota, or set "+
-			"warning")
+	if level := k.s.Sentry.LogLevel; (level == "info" || level == "debug") && k.c.Public {
+		out = append(out, "app.sentry.logLevel is "+level+": every request becomes a Sentry event, 56000 a day without "+
+			"visitors; watch the quota, or set error")
 	}
 	return out
 }

@@ -285,7 +285,7 @@ func TestLegacyNamesAreAcceptedWithAWarning(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	c, err := config.Load(source(t, "prod"))
+	c, err := config.Load(source(t, "prod", set("app.sentry.logLevel", "info")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,6 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	quiet, err := config.Load(source(t, "prod", set("backend.replicas", 5), set("postgres.maxConnections", 300),
-		set("app.sentry.logLevel", "warning"),
 		set("app.smtp", map[string]any{"enabled": true, "host": "mx", "from": "a@b.ro"}),
 		set("backup.rest", map[string]any{
 			"url":      "https://b.example/momentstudio",

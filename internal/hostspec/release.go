@@ -4,6 +4,9 @@ package hostspec
 const (
 	ReleasesDir = DataDir + "/releases"
 	BundlesDir  = ReleasesDir + "/bundles" // hashed bundles of the newest KeptReleases releases, served by Caddy
+	// PageScripts is a file in BundlesDir: the hashes of the scripts that stand in the pages of those releases, as a
+	// Content-Security-Policy names them.
+	PageScripts = "page-scripts"
 	// what `studio verify` has seen serving, one "backend frontend name" a line, newest last
 	VerifiedFile = ReleasesDir + "/verified"
 	BackupsDir   = DataDir + "/backups"

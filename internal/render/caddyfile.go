@@ -18,11 +18,14 @@ const (
 	BundlesDir      = "/srv/bundles" // hostspec.BundlesDir of the host
 )
 
-// contentSecurityPolicy is production's own (app-contract §7).
+// contentSecurityPolicy is production's own (app-contract §7), with two additions: the hashes of the scripts that stand
+// in the pages of the kept releases, which Caddy reads with each answer, because they change with a release; and the
+// worker with which Sentry packs a replay.
 const contentSecurityPolicy = "default-src 'self'; base-uri 'self'; object-src 'none'; frame-ancestors 'none'; " +
 	"img-src 'self' data: https:; style-src 'self' 'unsafe-inline'; " +
 	"script-src 'self' https://challenges.cloudflare.com https://www.clarity.ms 'unsafe-hashes' " +
-	"'sha256-MhtPZXr7+LpJUY5qtMutB+qWfQtMaPccfe7QXtCcEYc='; " +
+	"'sha256-MhtPZXr7+LpJUY5qtMutB+qWfQtMaPccfe7QXtCcEYc=' {file." + BundlesDir + "/" + hostspec.PageScripts + "}; " +
+	"worker-src 'self' blob:; " +
 	"connect-src 'self' https://www.clarity.ms https://c.clarity.ms https:; frame-src " +
 	"https://challenges.cloudflare.com; " +
 	"manifest-src 'self'; font-src 'self' data:;"

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/prekzursil/momentstudio-infra/internal/config"
+	"github.com/prekzursil/momentstudio-infra/internal/csp"
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/fault"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
@@ -57,13 +58,13 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 	if err != nil {
 		return err
 	}
+	var shop *site
 	visit := func(context.Context) error { return nil }
 	if wanted.Kind != config.Drill { // which no visitor reaches; `hostops prove` looks at that from inside
-		site, err := newSite(o, roots, wanted.Frontend.Mode == "ssr")
-		if err != nil {
+		if shop, err = newSite(o, roots, wanted.Frontend.Mode == "ssr"); err != nil {
 			return err
 		}
-		visit = site.check
+		visit = shop.check
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -80,8 +81,11 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool, limit time.D
 			}
 			if wanted.Kind == config.Drill {
 				fmt.Fprintln(c.Out, "verified on the host:", "release", o.Release)
-			} else {
-				fmt.Fprintln(c.Out, "verified:", o.URL, "serves release", o.Release)
+				return nil
+			}
+			fmt.Fprintln(c.Out, "verified:", o.URL, "serves release", o.Release)
+			for _, note := range shop.notes {
+				fmt.Fprintln(c.Out, "warning:", note)
 			}
 			return nil
 		}
@@ -204,6 +208,7 @@ type site struct {
 	domain  hostspec.Domain
 	release string
 	ssr     bool
+	notes   []string // what the last check saw that deserves attention and is no defect of the stack
 }
 
 func newSite(o engine.Outputs, roots *x509.CertPool, ssr bool) (*site, error) {
@@ -233,6 +238,9 @@ func newSite(o engine.Outputs, roots *x509.CertPool, ssr bool) (*site, error) {
 
 // bundle is a script whose name holds the hash of its content.
 var bundle = regexp.MustCompile(`[^"'/ ]+\.[0-9a-f]{16}\.js`)
+
+// insecureCanonical is a link to the page's own address that is no https address.
+var insecureCanonical = regexp.MustCompile(`<link rel="canonical" href="http://[^"]*">`)
 
 // check makes the post-deployment checks that mean something (app-contract §12) and reports every one
 // that fails.
@@ -264,9 +272,16 @@ func (s *site) check(ctx context.Context) error {
 			failed("/assets/app-config.js may be stored (Cache-Control %q): browsers would keep an old release", cache)
 		}
 	}
+	s.notes = nil
 	if p, ok := expect("/", http.StatusOK); ok {
 		if n := len(p.header.Values("Content-Security-Policy")); n != 1 {
 			failed("the page has %d Content-Security-Policy headers, want 1", n)
+		}
+		for _, what := range csp.Blocked([]byte(p.body), s.url, p.header.Get("Content-Security-Policy")) {
+			failed("the page's Content-Security-Policy makes browsers refuse %s", what)
+		}
+		if m := insecureCanonical.FindString(p.body); m != "" {
+			s.notes = append(s.notes, "the page tells search engines an address that begins with http://: "+m)
 		}
 		if s.ssr && !strings.Contains(p.body, `ng-server-context="ssr"`) {
 			failed("the page is not rendered on the server: NG_ALLOWED_HOSTS does not name the domain")
@@ -283,6 +298,7 @@ func (s *site) check(ctx context.Context) error {
 		failed("/manifest.webmanifest is served as %q", p.header.Get("Content-Type"))
 	}
 	expect("/media/private/verify", http.StatusNotFound)
+	expect("/assets/verify-missing.png", http.StatusNotFound)
 	if p, err := s.ask(ctx, http.MethodGet, "https://"+s.domain.WWW()+"/verify"); err != nil {
 		failed("GET https://%s/verify: %w", s.domain.WWW(), err)
 	} else if want := s.url + "/verify"; p.status != http.StatusMovedPermanently || p.header.Get("Location") != want {

@@ -94,6 +94,7 @@ func shop(t *testing.T, path string, defect http.HandlerFunc) *site {
 	serve("/main.0123456789abcdef.js", answer(200, "x", "Content-Type", "text/javascript"))
 	serve("/manifest.webmanifest", answer(200, "{}", "Content-Type", "application/manifest+json"))
 	serve("/media/private/verify", answer(404, ""))
+	serve("/assets/verify-missing.png", answer(404, ""))
 	serve("www.example.com/", answer(301, "", "Location", "https://example.com/verify"))
 	serve("/api/v1/payments/webhook", answer(500, ""))
 	serve("/api/v1/payments/paypal/webhook", answer(400, ""))
@@ -131,7 +132,8 @@ func TestEachDefectOfAShopIsFound(t *testing.T) {
 			_, _ = w.Write([]byte(text))
 		}
 	}
-	const page, csp = `<html ng-server-context="ssr"><script src="/main.0123456789abcdef.js">`, "Content-Security-Policy"
+	const page, csp = `<html ng-server-context="ssr"><script src="/main.0123456789abcdef.js"></script>`,
+		"Content-Security-Policy"
 	for _, c := range []struct {
 		what, path string
 		defect     http.HandlerFunc
@@ -153,6 +155,15 @@ func TestEachDefectOfAShopIsFound(t *testing.T) {
 		},
 		{"a page without its script", "/{$}", body(`<html ng-server-context="ssr">`, csp, "a"), "names no hashed bundle"},
 		{
+			"a script that browsers refuse", "/{$}",
+			body(page+"<script>boot()</script>", csp, "script-src 'self' 'sha256-of-another-release'"),
+			"makes browsers refuse the inline script with the hash 'sha256-",
+		},
+		{
+			"an asset that is a page", "/assets/verify-missing.png", status(200),
+			"GET /assets/verify-missing.png: status 200, want 404",
+		},
+		{
 			"a page in place of a script", "/main.0123456789abcdef.js", body("<html>", "Content-Type", "text/html"),
 			`/main.0123456789abcdef.js is served as "text/html"`,
 		},
@@ -172,6 +183,19 @@ func TestEachDefectOfAShopIsFound(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", c.what, err, c.want)
 		} else if strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s is reported as more than one problem: %v", c.what, err)
+		}
+	}
+}
+
+func TestAnInsecureCanonicalIsAWarning(t *testing.T) {
+	s := shop(t, "/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Security-Policy", "default-src 'self'")
+		_, _ = w.Write([]byte(`<link rel="canonical" href="http://example.com/"><html ng-server-context="ssr">` +
+			`<script src="/main.0123456789abcdef.js"></script>`))
+	})
+	for range 2 {
+		if err := s.check(t.Context()); err != nil || len(s.notes) != 1 || !strings.Contains(s.notes[0], "http://example.com/") {
+			t.Errorf("got %v and the warnings %q", err, s.notes)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func NewService(ctx *pulumi.Context, name, part string, s Service, opts ...pulum
 			NetworksAdvanceds: docker.ServiceTaskSpecNetworksAdvancedArray{
 				&docker.ServiceTaskSpecNetworksAdvancedArgs{Name: s.Network, Aliases: stringArray([]string{s.Alias})},
 			},
-			LogDriver: &docker.ServiceTaskSpecLogDriverArgs{Name: pulumi.String(logDriver), Options: logOptions()},
+			LogDriver: &docker.ServiceTaskSpecLogDriverArgs{Name: pulumi.String(logDriver), Options: serviceLog()},
 			RestartPolicy: &docker.ServiceTaskSpecRestartPolicyArgs{
 				Condition: pulumi.String("any"), Delay: pulumi.String("2s"), Window: pulumi.String("10s"),
 			},

@@ -34,7 +34,8 @@ func webFiles(source fs.FS, root, release string) (files []file, template []byte
 		add(hashed, content)
 		return hashed
 	}
-	names := strings.NewReplacer("@MAIN@", bundle("main", ".js"), "@STYLES@", bundle("styles", ".css"))
+	names := strings.NewReplacer("@MAIN@", bundle("main", ".js"), "@STYLES@", bundle("styles", ".css"), "@RELEASE@",
+		release)
 	page := names.Replace(read("index.html"))
 	add("index.html", strings.NewReplacer("@SERVER_CONTEXT@", "", "@CANONICAL@", csrCanonical, "@CONTENT@",
 		"").Replace(page))

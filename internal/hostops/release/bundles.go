@@ -23,6 +23,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
+	"github.com/prekzursil/momentstudio-infra/internal/csp"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
@@ -34,13 +35,17 @@ type keptRelease struct {
 	Backend  string    `json:"backend"`
 	Frontend string    `json:"frontend"`
 	Bundles  []string  `json:"bundles"`
+	Scripts  []string  `json:"scripts"` // hashes of the scripts in its pages, as a Content-Security-Policy names them
 	Prepared time.Time `json:"prepared"`
 }
 
 var hashedBundle = regexp.MustCompile("^" + hostspec.HashedBundle + "$")
 
-// keepBundles copies the hashed bundles out of the frontend's image, records the release and drops
-// the bundles of releases older than the newest five. It returns how many bundles the release has.
+// page is a page of the frontend: that of the static one, and those from which the other kind renders.
+var page = regexp.MustCompile(`^index[a-z.]*\.html$`)
+
+// keepBundles copies the hashed bundles out of the frontend's image, notes the scripts that its pages hold, records the
+// release and drops the bundles of releases older than the newest five. It returns how many bundles the release has.
 func keepBundles(ctx context.Context, engine *client.Client, p Preparation) (int, error) {
 	id, err := docker.Create(ctx, engine, docker.Task{
 		Name: "momentstudio-bundles", Image: p.Frontend,
@@ -57,7 +62,7 @@ func keepBundles(ctx context.Context, engine *client.Client, p Preparation) (int
 			p.Frontend, p.WebRoot)
 	}
 	defer found.Content.Close()
-	names, err := unpackBundles(found.Content, filepath.Join(p.ReleasesDir, filepath.Base(hostspec.BundlesDir)))
+	names, hashes, err := unpackBundles(found.Content, filepath.Join(p.ReleasesDir, filepath.Base(hostspec.BundlesDir)))
 	if err != nil {
 		return 0, fmt.Errorf("keep the bundles of %s: %w", p.Frontend, err)
 	}
@@ -67,38 +72,42 @@ func keepBundles(ctx context.Context, engine *client.Client, p Preparation) (int
 	}
 	record := keptRelease{
 		Release: p.Release, Backend: p.Backend, Frontend: p.Frontend, Bundles: names,
-		Prepared: time.Now().UTC(),
+		Scripts: hashes, Prepared: time.Now().UTC(),
 	}
 	return len(names), recordRelease(p.ReleasesDir, record)
 }
 
-// unpackBundles writes the hashed files of the archive's top directory and returns their names. A
-// file that is there already has that content: its name says so.
-func unpackBundles(archive io.Reader, dir string) ([]string, error) {
-	var names []string
+// unpackBundles writes the hashed files of the archive's top directory and returns their names, and the hashes of the
+// scripts in its pages. A file that is there already has that content: its name says so.
+func unpackBundles(archive io.Reader, dir string) (names, hashes []string, err error) {
 	for r := tar.NewReader(archive); ; {
 		head, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			slices.Sort(names)
-			return names, nil
+			return names, hashes, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		base := path.Base(head.Name)
-		if head.Typeflag != tar.TypeReg || strings.Count(head.Name, "/") != 1 || !hashedBundle.MatchString(base) {
+		if head.Typeflag != tar.TypeReg || strings.Count(head.Name, "/") != 1 {
 			continue
 		}
-		names = append(names, base)
-		if info, err := os.Stat(filepath.Join(dir, base)); err == nil && info.Size() == head.Size {
+		isPage := page.MatchString(base)
+		if !isPage && !hashedBundle.MatchString(base) {
 			continue
 		}
 		content, err := io.ReadAll(r)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		if isPage {
+			hashes = append(hashes, csp.Hashes(content)...)
+			continue
+		}
+		names = append(names, base)
 		if _, err := fsutil.EnsureFile(filepath.Join(dir, base), content, 0o644); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 }
@@ -119,7 +128,7 @@ func recordRelease(dir string, record keptRelease) error {
 	if err != nil {
 		return err
 	}
-	needed := map[string]bool{}
+	needed, scripts := map[string]bool{hostspec.PageScripts: true}, []string{}
 	for i, r := range records {
 		if i >= hostspec.KeptReleases {
 			if err := os.Remove(paths[i]); err != nil {
@@ -130,8 +139,17 @@ func recordRelease(dir string, record keptRelease) error {
 		for _, name := range r.Bundles {
 			needed[name] = true
 		}
+		for _, hash := range r.Scripts {
+			if !slices.Contains(scripts, hash) {
+				scripts = append(scripts, hash)
+			}
+		}
 	}
 	bundles := filepath.Join(dir, filepath.Base(hostspec.BundlesDir))
+	if _, err := fsutil.EnsureFile(filepath.Join(bundles, hostspec.PageScripts), []byte(strings.Join(scripts, " ")),
+		0o644); err != nil {
+		return fmt.Errorf("note the scripts of the pages: %w", err)
+	}
 	files, err := os.ReadDir(bundles)
 	if err != nil {
 		return fmt.Errorf("list the kept bundles: %w", err)

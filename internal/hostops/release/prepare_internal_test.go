@@ -14,7 +14,9 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/swarm"
 
+	"github.com/prekzursil/momentstudio-infra/internal/csp"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
+	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
 )
 
 func TestRoomOfTheHost(t *testing.T) {
@@ -100,17 +102,20 @@ func TestBundlesOfTheNewestFiveReleasesAreKept(t *testing.T) {
 	prepare := func(n int) {
 		t.Helper()
 		own := fmt.Sprintf("main.%016x.js", n)
-		names, err := unpackBundles(webRoot(t, map[string]string{
-			own: fmt.Sprint("release ", n), shared: "same", "index.html": "<html", "assets/deep.0123456789abcdef.js": "deep",
+		names, scripts, err := unpackBundles(webRoot(t, map[string]string{
+			own: fmt.Sprint("release ", n), shared: "same", "assets/deep.0123456789abcdef.js": "deep",
 			"main.js":                     "no hash",
 			"../main.aaaaaaaaaaaaaaaa.js": "outside",
+			"index.html":                  fmt.Sprintf("<script>release(%d)</script><script>same()</script>", n),
+			"index.csr.html":              "<script>same()</script>",
+			"help.html":                   "<script>other()</script>",
 		}), bundles)
 		if err != nil || !slices.Equal(names, []string{own, shared}) {
 			t.Fatalf("got %q, %v", names, err)
 		}
 		record := keptRelease{
 			Release: fmt.Sprint(n), Backend: fmt.Sprint("b", n), Frontend: fmt.Sprint("f", n),
-			Bundles: names, Prepared: time.Now(),
+			Bundles: names, Scripts: scripts, Prepared: time.Now(),
 		}
 		if err := recordRelease(dir, record); err != nil {
 			t.Fatal(err)
@@ -124,6 +129,9 @@ func TestBundlesOfTheNewestFiveReleasesAreKept(t *testing.T) {
 		}
 		var names []string
 		for _, e := range entries {
+			if e.Name() == hostspec.PageScripts {
+				continue
+			}
 			names = append(names, strings.TrimPrefix(strings.TrimSuffix(e.Name(), ".js"), "main.000000000000000"))
 		}
 		return names
@@ -142,6 +150,12 @@ func TestBundlesOfTheNewestFiveReleasesAreKept(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(bundles, shared)); err != nil || info.Mode().Perm() != 0o644 {
 		t.Errorf("Caddy could not read %s: %v", shared, err)
 	}
+	hashes := csp.Hashes([]byte("<script>release(7)</script><script>same()</script><script>release(2)</script>" +
+		"<script>release(6)</script><script>release(5)</script><script>release(4)</script>"))
+	if text, err := os.ReadFile(filepath.Join(bundles, hostspec.PageScripts)); err != nil ||
+		!slices.Equal(slices.Sorted(slices.Values(strings.Fields(string(text)))), slices.Sorted(slices.Values(hashes))) {
+		t.Errorf("the pages' scripts are %q, %v; want %q", text, err, hashes)
+	}
 	releases, _, err := keptReleases(dir)
 	if err != nil || len(releases) != 5 || releases[0].Backend != "b7" || releases[1].Backend != "b2" {
 		t.Errorf("the records say %+v, %v", releases, err)
@@ -154,7 +168,7 @@ func TestATruncatedBundleIsWrittenAnew(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, name), []byte("hal"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := unpackBundles(webRoot(t, map[string]string{name: "half"}), dir); err != nil {
+	if _, _, err := unpackBundles(webRoot(t, map[string]string{name: "half"}), dir); err != nil {
 		t.Fatal(err)
 	}
 	if text, _ := os.ReadFile(filepath.Join(dir, name)); string(text) != "half" {
