@@ -6,6 +6,7 @@ declare -A package=(
   [dockerd]=docker.io [iptables]=iptables [mmdebstrap]=mmdebstrap [mkfs.ext4]=e2fsprogs [losetup]=mount
   [ip]=iproute2 [nsenter]=util-linux [ssh-keygen]=openssh-client [curl]=curl [git]=git [tar]=tar
   [shellcheck]=shellcheck [systemd-analyze]=systemd
+  [chromium]=chromium [certutil]=libnss3-tools
 )
 missing=()
 for program in "${!package[@]}"; do

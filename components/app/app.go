@@ -203,9 +203,9 @@ func media() []workload.Mount {
 	}
 }
 
-// tmp is the only place of a task that grows without limit: the API keeps the bodies of requests there, the worker its
-// pictures. In memory, and limited, so that no visitor fills the host's disk. It counts as the task's memory, of which it
-// takes at most half; the largest upload fits when the memory is twice its size.
+// tmp is where the API keeps the bodies of requests, and the worker its pictures. It lies in memory and is limited, so
+// that no visitor fills the host's disk. It counts as the task's memory, of which it takes at most half: the largest
+// upload fits when the memory is twice its size.
 func (b *builder) tmp(memoryMB int) workload.Mount {
 	return workload.Mount{Target: "/tmp", TmpfsMB: min(b.args.UploadMB+64, memoryMB/2)}
 }

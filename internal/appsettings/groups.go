@@ -184,9 +184,10 @@ type SMTP struct {
 	PerRecipientMinute *int `json:"perRecipientMinute" env:"EMAIL_RATE_LIMIT_PER_RECIPIENT_PER_MINUTE" in:"aw" app:"10" min:"1" max:"100000"`
 }
 
-// Sentry collects errors of backend and browsers. The defaults keep the quota of a small plan for a month: an API process
-// without visitors sends no event, and of the checks of its health about 860 transactions a day. With the application's
-// own defaults (everything is traced and profiled, and each log record is an event) it sends 56000 events a day.
+// Sentry collects errors of backend and browsers. The defaults keep the quota of a small plan for a month: an API
+// process without visitors sends no event, and of the checks of its health about 860 transactions a day. With the
+// application's own defaults (everything is traced and profiled, and each log record is an event) it sends 56000 events
+// a day.
 type Sentry struct {
 	// the project's policy
 	PII bool `json:"sendDefaultPii" env:"SENTRY_SEND_DEFAULT_PII" in:"aw" default:"true"`

@@ -187,6 +187,9 @@ func draw(t *rapid.T) *generated {
 	}
 	g.secret("stripeSecretKey"+mode[0], "sk_"+mode[1]+"_x")
 	g.secret("stripeWebhookSecret"+mode[0], "whsec_x")
+	g.secret("backupS3AccessKey", "id")
+	g.secret("backupS3SecretKey", "key")
+	g.secret("backupWebhook", "https://told.example/x")
 	g.told = []string{"stack " + stack}
 
 	var plain, secrets []appsettings.Setting

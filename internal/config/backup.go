@@ -28,10 +28,14 @@ type Backup struct {
 	// you know that fewer than 30 days break the shop's own baseline; default false
 	KeepDaysAcknowledged bool `json:"keepDaysAcknowledged"`
 	// also keeps a copy on the data volume; default true: quick to restore, and gone with the volume
-	Local bool       `json:"local"`
-	Rest  BackupRest `json:"rest"`
-	S3    BackupS3   `json:"s3"`
-	SFTP  BackupSFTP `json:"sftp"`
+	Local bool `json:"local"`
+	// why production has no backup elsewhere, in three words or more; it is refused without such a reason
+	LocalOnlyBecause string `json:"localOnlyBecause"`
+	// why nobody is told of production's failed backups, in three words or more; that is refused without such a reason
+	NobodyToldBecause string     `json:"nobodyToldBecause"`
+	Rest              BackupRest `json:"rest"`
+	S3                BackupS3   `json:"s3"`
+	SFTP              BackupSFTP `json:"sftp"`
 }
 
 // BackupRest is a restic rest-server.
@@ -99,7 +103,7 @@ func (c *Config) validateBackup(p *problems) {
 	c.validateNotices(p)
 	if !b.Enabled {
 		if c.Kind == Production {
-			c.warn(p, "momentstudio:backup.enabled: nothing backs the shop up")
+			p.set("backup.enabled", false, "true: nothing would back the shop up", "true")
 		}
 		return
 	}
@@ -108,19 +112,31 @@ func (c *Config) validateBackup(p *problems) {
 	case !b.Local:
 		p.set("backup.local", false, "true, or a destination in backup.rest, backup.s3 or backup.sftp: without any there "+
 			"is no backup", "true")
-	case c.Kind == Production:
-		c.warn(p, "momentstudio:backup: the only backup lies on the disk that it is to save; set backup.rest, backup.s3 or "+
-			"backup.sftp")
+	case c.Kind != Production:
+	case b.S3.Bucket != "" || b.Rest.Username != "" || b.SFTP.User != "": // what is missing there is told already
+	case isReason(b.LocalOnlyBecause):
+		c.warn(p, "momentstudio:backup: the only backup lies on the disk that it is to save: "+b.LocalOnlyBecause)
+	default:
+		p.set("backup.s3.endpoint", nil, "a destination in backup.s3, backup.rest or backup.sftp: the only backup would lie "+
+			"on the disk that it is to save; or backup.localOnlyBecause with your reason",
+			"https://fsn1.your-objectstorage.com")
 	}
-	if c.Kind == Production && b.NotifyMail == "" && !c.BackupWebhook.Set() && !c.BackupCheckIn.Set() {
-		c.warn(p, "momentstudio:backup: nobody is told when a backup fails; set backup.notifyMail, backupWebhook or "+
-			"backupCheckIn")
+	switch {
+	case c.Kind != Production || b.NotifyMail != "" || c.BackupWebhook.Set() || c.BackupCheckIn.Set():
+	case isReason(b.NobodyToldBecause):
+		c.warn(p, "momentstudio:backup: nobody is told when a backup fails: "+b.NobodyToldBecause)
+	default:
+		c.missingSecret(p, "backupWebhook", "an https URL that is told of failed backups (or backup.notifyMail, or "+
+			"backupCheckIn): nobody would notice; or backup.nobodyToldBecause with your reason")
 	}
 }
 
+// isReason reports whether a text is more than a word that gets a rule out of the way.
+func isReason(text string) bool { return len(strings.Fields(text)) >= 3 }
+
 func (c *Config) validateNotices(p *problems) {
 	for key, value := range map[string]secret.Value{"backupWebhook": c.BackupWebhook, "backupCheckIn": c.BackupCheckIn} {
-		if !value.Set() {
+		if !value.Set() || value.IsPlaceholder() {
 			continue
 		}
 		if u, err := url.Parse(value.Reveal()); err != nil || u.Scheme != "https" || u.Host == "" {

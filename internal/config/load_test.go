@@ -264,9 +264,32 @@ var rules = []struct {
 	{"backups kept for no time", "", []edit{set("backup.keepDays", 0)}, "backup.keepDays", "0", "from 1 to 3650", false},
 	{
 		"no destination at all", "",
-		[]edit{set("backup.local", false)},
+		[]edit{
+			set("backup.local", false), set("backup.s3", map[string]any{}), set("backup.localOnlyBecause", "a test of rules"),
+		},
 		"backup.local", "false",
 		"without any there is no backup", true,
+	},
+	{
+		"production with its only backup beside the data", "",
+		[]edit{set("backup.s3", map[string]any{})},
+		"backup.s3.endpoint", "nothing",
+		"on the disk that it is to save; or backup.localOnlyBecause with your reason", false,
+	},
+	{
+		"a reason of one word", "",
+		[]edit{set("backup.s3", map[string]any{}), set("backup.localOnlyBecause", "later")},
+		"backup.s3.endpoint", "nothing", "or backup.localOnlyBecause", false,
+	},
+	{
+		"production that nothing backs up", "",
+		[]edit{set("backup.enabled", false)},
+		"backup.enabled", "false", "nothing would back the shop up", true,
+	},
+	{
+		"production that tells nobody", "",
+		[]edit{remove("backupWebhook")},
+		"backupWebhook", "nothing", "or backup.nobodyToldBecause with your reason", false,
 	},
 	{
 		"a rest-server without TLS", "",
@@ -378,14 +401,12 @@ var rules = []struct {
 	},
 	{
 		"a store without its access key", "",
-		[]edit{set("backup.s3",
-			map[string]any{"endpoint": "https://s3.example", "bucket": "abc"}), secretKey("backupS3SecretKey", canary)},
+		[]edit{remove("backupS3AccessKey")},
 		"backupS3AccessKey", "nothing", "access key's ID", false,
 	},
 	{
 		"a store without its secret key", "",
-		[]edit{set("backup.s3",
-			map[string]any{"endpoint": "https://s3.example", "bucket": "abc"}), secretKey("backupS3AccessKey", canary)},
+		[]edit{remove("backupS3SecretKey")},
 		"backupS3SecretKey", "nothing", "secret of the access key", false,
 	},
 	{
@@ -966,6 +987,7 @@ func TestPlaceholdersServePreviewsOnly(t *testing.T) {
 	for key, value := range map[string]string{
 		"sentryDsn":           "https://k@sentry.example/1",
 		"stripeSecretKeyLive": "sk_live_x", "stripeWebhookSecretLive": "whsec_x",
+		"backupS3AccessKey": "id", "backupS3SecretKey": "key", "backupWebhook": "https://told.example/x",
 	} {
 		secretKey(key, value)(t, &s)
 	}
@@ -987,7 +1009,7 @@ func TestProtectionFollowsTheKindUnlessTheFileSaysOtherwise(t *testing.T) {
 		{"so does an explicit true", "sandbox", true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			edits := []edit{set("kind", c.kind), remove("protect")}
+			edits := []edit{set("kind", c.kind), remove("protect"), set("backup.nobodyToldBecause", "a test of rules")}
 			if c.given != nil {
 				edits = append(edits, set("protect", c.given))
 			}

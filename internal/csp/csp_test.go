@@ -25,7 +25,8 @@ func TestTheHashesOfAPage(t *testing.T) {
 	if got, want := csp.Hashes([]byte(page)), []string{ofScript, ofHandler}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := csp.Hashes([]byte("<script>\r\nx\r\n</script>")); !slices.Equal(got, csp.Hashes([]byte("<script>\nx\n</script>"))) {
+	unix, windows := csp.Hashes([]byte("<script>\nx\n</script>")), csp.Hashes([]byte("<script>\r\nx\r\n</script>"))
+	if !slices.Equal(unix, windows) {
 		t.Error("line ends count, which browsers read as one kind")
 	}
 	for _, none := range []string{"", "no page", "<script>", "<script></script>", "<!-- <script>x</script> -->"} {
@@ -42,21 +43,31 @@ func TestWhatABrowserRefuses(t *testing.T) {
 		refused            []string
 	}{
 		{"all is allowed", page, "script-src " + others + " 'unsafe-hashes' " + ofScript + " " + ofHandler, nil},
-		{"the hash of the inline script is missing", page, "script-src 'self' 'unsafe-hashes' " + ofHandler,
-			[]string{ofScript, ofScript}},
+		{
+			"the hash of the inline script is missing", page, "script-src 'self' 'unsafe-hashes' " + ofHandler,
+			[]string{ofScript, ofScript},
+		},
 		{"a handler needs unsafe-hashes", page, "script-src 'self' " + ofScript + " " + ofHandler, []string{"onload"}},
-		{"default-src counts without script-src", page, "default-src 'none'; img-src 'self'",
-			[]string{ofScript, "assets/app-config.js", "onload", "main.js", ofScript}},
-		{"script-src counts before default-src", `<script src="a.js"></script>`, "default-src 'none'; script-src 'self'", nil},
+		{
+			"default-src counts without script-src", page, "default-src 'none'; img-src 'self'",
+			[]string{ofScript, "assets/app-config.js", "onload", "main.js", ofScript},
+		},
+		{"script-src counts first", `<script src="a.js"></script>`, "default-src 'none'; script-src 'self'", nil},
 		{"a policy without scripts", page, "frame-ancestors 'none'", nil},
 		{"no policy", page, "", nil},
-		{"another origin", `<script src="https://cdn.example/a.js"></script>`, "script-src " + others,
-			[]string{"https://cdn.example/a.js"}},
-		{"a listed origin", `<script src="https://challenges.cloudflare.com/turnstile/v0/api.js"></script>`,
-			"script-src " + others, nil},
+		{
+			"another origin", `<script src="https://cdn.example/a.js"></script>`, "script-src " + others,
+			[]string{"https://cdn.example/a.js"},
+		},
+		{
+			"a listed origin", `<script src="https://challenges.cloudflare.com/turnstile/v0/api.js"></script>`,
+			"script-src " + others, nil,
+		},
 		{"a whole scheme", `<script src="https://cdn.example/a.js"></script>`, "script-src https:", nil},
-		{"a script over http", `<script src="http://shop.example/a.js"></script>`, "script-src 'self'",
-			[]string{"http://shop.example/a.js"}},
+		{
+			"a script over http", `<script src="http://shop.example/a.js"></script>`, "script-src 'self'",
+			[]string{"http://shop.example/a.js"},
+		},
 	} {
 		got := csp.Blocked([]byte(c.page), "https://shop.example", c.policy)
 		if len(got) != len(c.refused) {

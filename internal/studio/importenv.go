@@ -41,9 +41,9 @@ func ImportEnv(ctx context.Context, c engine.Stack, files importenv.Files) error
 		return err
 	}
 	src.Dir = c.Root
-	for key := range secrets {
-		src.Values[config.Namespace+":"+key] = secret.Placeholder(key) // the file holds it encrypted
-		src.SecretKeys = append(src.SecretKeys, config.Namespace+":"+key)
+	for _, key := range src.Encrypted { // those of before, too
+		src.Values[key] = secret.Placeholder(strings.TrimPrefix(key, config.Namespace+":"))
+		src.SecretKeys = append(src.SecretKeys, key)
 	}
 	if _, err := config.Load(src); err != nil {
 		fmt.Fprintf(c.Out, "\nThe values are in %s. Before the first preview:\n%v\n", filepath.Base(target), err)

@@ -194,7 +194,8 @@ func TestAnInsecureCanonicalIsAWarning(t *testing.T) {
 			`<script src="/main.0123456789abcdef.js"></script>`))
 	})
 	for range 2 {
-		if err := s.check(t.Context()); err != nil || len(s.notes) != 1 || !strings.Contains(s.notes[0], "http://example.com/") {
+		err := s.check(t.Context())
+		if err != nil || len(s.notes) != 1 || !strings.Contains(s.notes[0], "http://example.com/") {
 			t.Errorf("got %v and the warnings %q", err, s.notes)
 		}
 	}

@@ -205,7 +205,7 @@ func BenchmarkDesk(b *testing.B) {
 	trivial := newProject(w, "trivial", trivialProgram)
 	trivial.settings = append(trivial.settings, fmt.Sprint("RESOURCES=", number))
 	trivial.run("up", "--yes", "--skip-preview", "--stack", "trivial")
-	stack := project{w: w, dir: w.s.Project, program: filepath.Join(w.s.Cache, "bin", "momentstudio-infra")}
+	stack := project{w: w, dir: w.s.Project, program: w.s.Program("momentstudio-infra")}
 	file := []string{"--stack", w.s.Stack, "--config-file", w.s.ConfigFile()}
 	for range b.N {
 		var ours, least, oursUp, leastUp, studio []time.Duration

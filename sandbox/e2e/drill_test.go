@@ -68,7 +68,7 @@ func (w *env) drillFile() string {
 
 // drill runs `studio drill` as a terminal or a workflow does.
 func (w *env) drillCommand(args ...string) (*exec.Cmd, *bytes.Buffer) {
-	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), append([]string{"drill"}, args...)...)
+	cmd := exec.CommandContext(w.ctx, w.s.Program("studio"), append([]string{"drill"}, args...)...)
 	cmd.Dir, cmd.Env = w.s.Project, w.s.Env(w.tools)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -61,7 +61,7 @@ func newEnv(t testing.TB, n int) *env {
 	s.Subnet = netip.MustParsePrefix(fmt.Sprintf("10.201.%d.0/24", 65+n))
 	s.PrivateNetwork = netip.MustParsePrefix(fmt.Sprintf("10.%d.0.0/16", 78+2*n))
 	w := &env{t: t, group: t, ctx: t.Context(), s: s}
-	built := filepath.Join(s.Cache, "bin", "momentstudio-infra")
+	built := s.Program("momentstudio-infra")
 	if record != "" {
 		built = filepath.Join(s.Project, "bin", "edited") // a program of its own: some plans are of edited ones
 	}
@@ -184,7 +184,7 @@ func (w *env) mustPulumi(args ...string) string {
 
 // studio runs our own command in the current clone.
 func (w *env) studio(args ...string) (string, error) {
-	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), append(args, "--stack", w.s.Stack)...)
+	cmd := exec.CommandContext(w.ctx, w.s.Program("studio"), append(args, "--stack", w.s.Stack)...)
 	cmd.Dir, cmd.Env = w.s.Project, w.s.Env(w.tools)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

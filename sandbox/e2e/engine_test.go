@@ -57,7 +57,7 @@ exec %[3]s "$@"
 	if err := os.WriteFile(filepath.Join(dir, "pulumi"), []byte(script), 0o700); err != nil {
 		w.t.Fatal(err)
 	}
-	name, args := filepath.Join(w.s.Cache, "bin", "studio"), []string{
+	name, args := w.s.Program("studio"), []string{
 		"up", "--stack", w.s.Stack, "--config-file",
 		w.s.ConfigFile(), "--ca", w.s.CAFile(),
 	}

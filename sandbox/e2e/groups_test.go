@@ -30,6 +30,7 @@ var groups = []group{
 		{name: "the edge limits each visitor, whatever headers say", run: limits},
 		{name: "all schedulers of the application run", run: allSchedulers},
 		{name: "large bodies are taken only where staff uploads files", run: largeBodies},
+		{name: "a browser opens the pages without a complaint", run: browse},
 		{name: "containers cannot reach the metadata service", run: metadata},
 		{name: "the TLS mode is changed and changed back", run: tlsModes},
 		{name: "a second up changes nothing", run: secondUp},

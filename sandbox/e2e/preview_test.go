@@ -60,6 +60,11 @@ func (d *desk) run(t *testing.T, name string, args ...string) string {
 func TestImportedSettingsPreview(t *testing.T) {
 	d := newDesk(t)
 	d.run(t, d.cli, "stack", "init", "prod", "--secrets-provider", "passphrase", "--non-interactive")
+	for key, value := range map[string]string{ // of the destination of backups, which the hand-made deployment lacks
+		"backupS3AccessKey": "id", "backupS3SecretKey": "key", "backupWebhook": "https://told.example/x",
+	} {
+		d.run(t, d.cli, "config", "set", "--secret", "momentstudio:"+key, value, "--stack", "prod", "--non-interactive")
+	}
 	from := filepath.Join(d.root, "internal", "importenv", "testdata")
 	file := filepath.Join(d.root, "Pulumi.prod.yaml")
 	out := d.run(t, d.studio, "import-env", "--stack", "prod", "--backend", filepath.Join(from, "backend.env"),

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -554,7 +553,7 @@ func reboot(t *testing.T, w *env) {
 	first := w.configured("release")
 	backend, frontend := w.releaseImages(images.Options{Release: "seventh"}, nil)
 	w.release(7, backend, frontend)
-	cmd := exec.CommandContext(w.ctx, filepath.Join(w.s.Cache, "bin", "studio"), "up", "--stack", w.s.Stack,
+	cmd := exec.CommandContext(w.ctx, w.s.Program("studio"), "up", "--stack", w.s.Stack,
 		"--config-file", w.s.ConfigFile(), "--ca", w.s.CAFile())
 	cmd.Dir, cmd.Env = w.s.Project, w.s.Env(w.tools)
 	var out bytes.Buffer

@@ -215,7 +215,7 @@ func (w *env) refusedWithout(t *testing.T, reason, variable string) {
 	version, services := w.stateVersion(), w.host("docker service ls --format '{{.ID}} {{.Image}}' | sort")
 	file := []string{"--stack", w.s.Stack, "--config-file", w.s.ConfigFile()}
 	for _, command := range [][]string{
-		append([]string{filepath.Join(w.s.Cache, "bin", "studio"), "up", "--ca", w.s.CAFile()}, file...),
+		append([]string{w.s.Program("studio"), "up", "--ca", w.s.CAFile()}, file...),
 		append([]string{w.tools.CLI, "up", "--yes", "--skip-preview", "--non-interactive"}, file...),
 		append([]string{w.tools.CLI, "preview", "--non-interactive"}, file...),
 	} {

@@ -72,9 +72,7 @@ func (s Settings) writeConfig(ctx context.Context, env []string, images map[stri
 		{"release", "frontend", frontend},
 	} {
 		m, _ := file.Config["momentstudio:"+i.group].(map[string]any)
-		// A reference to another registry is an operator's own: the real application, for example.
-		if now, _ := m[i.field].(string); now == "" || strings.HasPrefix(now, "registry.invalid/") || strings.HasPrefix(now,
-			s.address(registryPort)+"/") {
+		if now, _ := m[i.field].(string); builtHere(now, images) {
 			set(i.group, i.field, images[i.image])
 		}
 	}
@@ -105,6 +103,21 @@ func (s Settings) writeConfig(ctx context.Context, env []string, images map[stri
 		return fmt.Errorf("write the sandbox's stack file: %w", err)
 	}
 	return nil
+}
+
+// builtHere reports whether a reference is none yet, or that of an image which an earlier run has built. Any other is an
+// operator's own and stays: the real application, from another registry or pushed to the sandbox's.
+func builtHere(reference string, built map[string]string) bool {
+	repository, _, _ := strings.Cut(reference, "@")
+	if repository == "" || strings.HasPrefix(repository, "registry.invalid/") {
+		return true
+	}
+	for _, b := range built {
+		if own, _, _ := strings.Cut(b, "@"); own == repository {
+			return true
+		}
+	}
+	return false
 }
 
 // initStack makes the stack in the file backend and sets its secrets. It works in a directory of

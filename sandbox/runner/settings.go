@@ -15,7 +15,7 @@ import (
 type Settings struct {
 	Name           string       // part of the names of everything that is made; default "sandbox"
 	Home           string       // state, keys and logs; removed by Down
-	Cache          string       // built programs and images, shared by all sandboxes; kept by Down
+	Cache          string       // engine, host image and shop images, shared by all sandboxes; kept by Down
 	Subnet         netip.Prefix // the sandbox's internet; its first address is this machine
 	PrivateNetwork netip.Prefix // the stack's private network; the engine refuses overlapping ones
 	Project        string       // the clone: where Pulumi.yaml lies
@@ -84,6 +84,12 @@ func (s Settings) Gateway() netip.Addr { return s.Subnet.Addr().Next() }
 
 func (s Settings) path(parts ...string) string {
 	return filepath.Join(append([]string{s.Home}, parts...)...)
+}
+
+// Program is the path of a program of this repository, built for the sandbox. It belongs to the clone: sandboxes of two
+// clones, of other commits perhaps, must not replace each other's programs.
+func (s Settings) Program(name string) string {
+	return filepath.Join(s.Project, ".momentstudio", "sandbox") + "/" + name
 }
 
 // ConfigFile is the copy of Pulumi.sandbox.yaml with what only this run knows.

@@ -68,7 +68,7 @@ func (s Settings) Prepare(ctx context.Context, log io.Writer) (Result, error) {
 		phase("prepare the machine", func() error { return s.prepare(ctx, log) }),
 		phase("build the Pulumi engine and its plugins", func() (err error) { r.Tools, err = s.tools(ctx, log); return err }),
 		phase("build the program", func() error {
-			bin := filepath.Join(s.Cache, "bin") + "/"
+			bin := s.Program("")
 			return errors.Join(
 				s.run(ctx, os.Environ(), log, "go", "build", "-o", bin, ".", "./cmd/studio", "./cmd/images"),
 				s.run(ctx, os.Environ(), log, "go", "build", "-C", "sandbox", "-o", bin, "./cmd/sandbox"),
@@ -106,7 +106,7 @@ func (s Settings) Up(ctx context.Context, log io.Writer) (Result, error) {
 	fmt.Fprintln(log, "== studio up")
 	start := time.Now()
 	result := s.path("run", "update.json")
-	if err := s.run(ctx, s.Env(r.Tools), log, filepath.Join(s.Cache, "bin", "studio"), "up", "--json", result,
+	if err := s.run(ctx, s.Env(r.Tools), log, s.Program("studio"), "up", "--json", result,
 		"--stack", s.Stack, "--config-file", s.ConfigFile(), "--ca", s.CAFile()); err != nil {
 		return r, err
 	}
@@ -132,7 +132,7 @@ func (s Settings) ensureServing(ctx context.Context, hostImage string) error {
 	}
 	// Copies: the next build replaces the programs, and these processes outlive it.
 	for _, name := range []string{"sandbox", "s3store"} {
-		text, err := os.ReadFile(filepath.Join(s.Cache, "bin", name))
+		text, err := os.ReadFile(s.Program(name))
 		if err != nil {
 			return err
 		}
@@ -179,7 +179,7 @@ func (s Settings) pushImages(ctx context.Context, log io.Writer, refs map[string
 		return err
 	}
 	maps.Copy(refs, pushed)
-	cmd := exec.CommandContext(ctx, filepath.Join(s.Cache, "bin", "images"), "-push", s.address(registryPort))
+	cmd := exec.CommandContext(ctx, s.Program("images"), "-push", s.address(registryPort))
 	cmd.Dir = s.Project
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.path("ca", "bundle.pem"))
 	var out, errOut bytes.Buffer
