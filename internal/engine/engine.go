@@ -85,9 +85,12 @@ func (c Stack) Run(ctx context.Context, args ...string) error {
 func (c Stack) run(ctx context.Context, command func() *exec.Cmd, out io.Writer) error {
 	return c.unlocking(ctx, func() (string, error) {
 		cmd := command()
-		errOut := &tee{to: c.Err}
-		cmd.Stdout, cmd.Stderr = out, errOut
+		shown, shownErr := &taskLogFilter{to: out}, &taskLogFilter{to: c.Err}
+		errOut := &tee{to: shownErr}
+		cmd.Stdout, cmd.Stderr = shown, errOut
 		err := c.Exec(cmd)
+		shown.flush()
+		shownErr.flush()
 		if err != nil {
 			err = fmt.Errorf("pulumi %s: %w", cmd.Args[1], err)
 		}

@@ -85,6 +85,7 @@ func readEvents(path string) (Events, error) {
 		}
 		switch {
 		case event.Diagnostic != nil && !event.Diagnostic.Ephemeral:
+			event.Diagnostic.Message = withoutTaskLogs(event.Diagnostic.Message)
 			e.Diagnostics = append(e.Diagnostics, event.Diagnostic.Diagnostic)
 		case event.Done != nil && !event.Done.Planning:
 			e.Steps = append(e.Steps, event.Done.Metadata)

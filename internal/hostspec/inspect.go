@@ -102,7 +102,7 @@ type EndedTask struct {
 // ServiceLog is what is known of the failures of a service.
 type ServiceLog struct {
 	Errors []string `json:"errors,omitempty"` // of its newest tasks
-	Lines  []string `json:"lines,omitempty"`  // the end of its log
+	Tail   []string `json:"tail,omitempty"`   // the end of its log, without values
 }
 
 // Volume is the data volume.

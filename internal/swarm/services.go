@@ -255,8 +255,9 @@ func Describe(all []Difference, logs map[string]hostspec.ServiceLog) string {
 		if l := logs[d.Service]; len(l.Errors) > 0 {
 			b.WriteString("\n    tasks: " + strings.Join(l.Errors, "\n           "))
 		}
-		if l := logs[d.Service]; len(l.Lines) > 0 {
-			b.WriteString("\n    the end of its log:\n      " + strings.Join(l.Lines, "\n      "))
+		if l := logs[d.Service]; len(l.Tail) > 0 {
+			b.WriteString("\n    the end of its log, without values (`docker service logs " + d.Service +
+				"` on the host shows all of it):\n      " + strings.Join(l.Tail, "\n      "))
 		}
 	}
 	return b.String()

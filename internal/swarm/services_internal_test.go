@@ -126,8 +126,9 @@ func TestADamagedRecordIsRefused(t *testing.T) {
 
 func TestDifferencesAreDescribedWithTheTasksErrorsAndTheLog(t *testing.T) {
 	all := []Difference{{Service: "a", Why: []string{"x", "y"}}, {Service: "b", Why: []string{"z"}, final: true}}
-	got := Describe(all, map[string]hostspec.ServiceLog{"a": {Errors: []string{"failed: 1"}, Lines: []string{"l1", "l2"}}})
-	const want = "  - a: x; y\n    tasks: failed: 1\n    the end of its log:\n      l1\n      l2\n  - b: z"
+	got := Describe(all, map[string]hostspec.ServiceLog{"a": {Errors: []string{"failed: 1"}, Tail: []string{"l1", "l2"}}})
+	const want = "  - a: x; y\n    tasks: failed: 1\n    the end of its log, without values (`docker service logs a` on " +
+		"the host shows all of it):\n      l1\n      l2\n  - b: z"
 	if got != want || !Final(all) || Final(all[:1]) || len(Names(all)) != 2 {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

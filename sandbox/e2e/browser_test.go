@@ -98,7 +98,8 @@ func installable(ctx context.Context, t *testing.T) {
 			_, complaints, manifest, _, err = page.GetAppManifest().Do(ctx)
 			return err
 		}),
-		chromedp.Evaluate(`navigator.serviceWorker.register("/ngsw-worker.js").then(() => navigator.serviceWorker.ready).then(r => r.active.scriptURL)`, &worker, awaited),
+		chromedp.Evaluate(`navigator.serviceWorker.register("/ngsw-worker.js")
+			.then(() => navigator.serviceWorker.ready).then(r => r.active.scriptURL)`, &worker, awaited),
 	); err != nil {
 		t.Fatalf("%v", err)
 	}

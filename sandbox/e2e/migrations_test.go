@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/prekzursil/momentstudio-infra/sandbox/images"
 )
 
 // migrationThatWaits releases with a migration of a table on which somebody has an open transaction. The update ends
@@ -37,4 +41,26 @@ func (w *env) migrationThatWaits(t *testing.T, release int, backend, frontend st
 		"SELECT count(*) FROM pg_stat_activity WHERE pid = %d", pid)) != "0" {
 		t.Errorf("session %s is still there", end[1])
 	}
+}
+
+// migrationThatFails is a release whose migration quotes a setting and a customer's row. They stay on the host. It
+// returns the image.
+func (w *env) migrationThatFails(t *testing.T, number int, frontend string) (failing string) {
+	failing, _ = w.releaseImages(images.Options{Release: "failing"}, map[string]func(*v1.ConfigFile){
+		images.Backend: instead(`if [ "$1 $2" = "alembic upgrade" ]; then word=printed
+printf '%s\n' "app.core.config.SettingsError: 1 validation error for Settings" stripe_webhook_secret \
+"  Extra inputs are not permitted [type=extra_forbidden, input_value='whsec_canary-$word', input_type=str]" \
+"DETAIL:  Key (email)=(canary-$word) already exists." "canary-$word"
+exit 3; fi
+exec /docker-entrypoint.sh "$@"`),
+	})
+	w.release(number, failing, frontend)
+	w.refuseSilently("a migration that fails", "canary-printed", "app-migrate", "exited with code 3",
+		"1 validation error for Settings", "stripe_webhook_secret", "[type=extra_forbidden]", "2 lines are withheld",
+		"the whole output is on the host", "the old release keeps serving")
+	raw := w.host("grep -l canary-printed /mnt/momentstudio/backups/before-migration/*.log | xargs stat -c '%a %U'")
+	if raw != "600 root" {
+		t.Errorf("the whole output is in files with modes and owners %q, want one of 600 root", raw)
+	}
+	return failing
 }

@@ -69,6 +69,21 @@ func (w *env) refuse(fault string, wants ...string) {
 	explains(w.t, fault, finalMessage("studio", w.refused(wants...)), w.secretValues()...)
 }
 
+// refuseSilently is refuse for a program that printed a canary: that stays on the host.
+func (w *env) refuseSilently(fault, canary string, wants ...string) {
+	w.t.Helper()
+	out := w.refused(wants...)
+	explains(w.t, fault, finalMessage("studio", out), append(w.secretValues(), canary)...)
+	jobs := w.host("for c in $(docker ps -aq --filter name=app-); do docker logs $c 2>&1; done")
+	for where, text := range map[string]string{
+		"the update's output": out, "the state": w.mustPulumi("stack", "export", "--show-secrets"), "the jobs' logs": jobs,
+	} {
+		if strings.Contains(text, canary) {
+			w.t.Errorf("%s: %s shows what the application printed", fault, where)
+		}
+	}
+}
+
 // releaseImages pushes the images of a release, changed by what is between their build and their
 // push, and returns the references of backend and frontend.
 func (w *env) releaseImages(o images.Options, changes map[string]func(*v1.ConfigFile)) (backend, frontend string) {
@@ -262,9 +277,9 @@ func failures(t *testing.T, w *env) {
 		})
 		w.release(3, backend, image)
 	}
-	broken("crashes", "echo canary-crash; sleep 5; exit 7")
-	w.refuse("a frontend that crashes after five seconds", "momentstudio-frontend", "rollback",
-		"the end of its log", "canary-crash")
+	broken("crashes", "word=printed; echo canary-$word; echo KeyError: canary-$word; sleep 5; exit 7")
+	w.refuseSilently("a frontend that crashes after five seconds", "canary-printed", "momentstudio-frontend", "rollback",
+		"the end of its log, without values", "KeyError", "lines are withheld")
 	w.serves(1)
 	if full {
 		broken("deaf", "echo canary-deaf; sleep 1000")
@@ -498,13 +513,7 @@ func migrations(t *testing.T, w *env) {
 	w.migrationThatWaits(t, 6, backend, frontend)
 	w.serves(5)
 	had := dumps()
-	failing, _ := w.releaseImages(images.Options{Release: "failing"}, map[string]func(*v1.ConfigFile){
-		images.Backend: instead(`if [ "$1 $2" = "alembic upgrade" ]; then echo "canary: relation exists"; exit 3; fi
-exec /docker-entrypoint.sh "$@"`),
-	})
-	w.release(6, failing, frontend)
-	w.refuse("a migration that fails", "app-migrate",
-		"exited with code 3", "canary: relation exists", "the old release keeps serving")
+	failing := w.migrationThatFails(t, 6, frontend)
 	w.serves(5)
 	if got := dumps(); got != had+1 {
 		t.Errorf("%d dumps, want one more than %d", got, had)

@@ -120,7 +120,8 @@ func TestSettingsAreReadAsTheApplicationReadsThem(t *testing.T) {
 		{name: "boolean word", env: []string{"SECURE_COOKIES=Yes"}, show: show("secure_cookies"), want: "True"},
 		{
 			name: "empty boolean", env: []string{"SECURE_COOKIES="}, show: show("secure_cookies"),
-			want: "secure_cookies: bool_parsing", fails: true,
+			want:  "valid boolean, unable to interpret input [type=bool_parsing, input_value=''",
+			fails: true,
 		},
 		{
 			name: "odd boolean", env: []string{"SECURE_COOKIES=enabled"}, show: show("secure_cookies"), want: "bool_parsing",

@@ -105,8 +105,8 @@ func (s Settings) writeConfig(ctx context.Context, env []string, images map[stri
 	return nil
 }
 
-// builtHere reports whether a reference is none yet, or that of an image which an earlier run has built. Any other is an
-// operator's own and stays: the real application, from another registry or pushed to the sandbox's.
+// builtHere reports whether a reference is none yet, or that of an image which an earlier run has built. Any other is
+// an operator's own and stays: the real application, from another registry or pushed to the sandbox's.
 func builtHere(reference string, built map[string]string) bool {
 	repository, _, _ := strings.Cut(reference, "@")
 	if repository == "" || strings.HasPrefix(repository, "registry.invalid/") {

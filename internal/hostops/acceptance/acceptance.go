@@ -22,6 +22,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/postgres"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restore"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/redact"
 )
 
 // errNothingThere is a check's answer when the backup has nothing that it could be made with.
@@ -146,7 +147,8 @@ func (p *checker) schema(ctx context.Context) (string, error) {
 	}
 	at := lines.Last(strings.TrimSpace(out), 1)
 	if !strings.HasSuffix(at, "(head)") {
-		return "", fmt.Errorf("it is at %q, and not at the head of the release's migrations", at)
+		return "", fmt.Errorf("it is at %q, and not at the head of the release's migrations",
+			redact.Revision(strings.Fields(at + " ?")[0]))
 	}
 	return fmt.Sprintf("%s; the backup had %s", strings.TrimSuffix(at, " (head)"), p.state.Manifest.Revision), nil
 }
@@ -194,10 +196,19 @@ func fileOf(root string, a asset) (string, error) {
 		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
 			return path, nil
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
+			return "", unreadable(a, err)
 		}
 	}
 	return "", fmt.Errorf("the original of %s is under neither root", a.ID) // a key has what a person called the file
+}
+
+// unreadable names the asset and not its path, which has what a person called the file.
+func unreadable(a asset, err error) error {
+	var reason *fs.PathError
+	if errors.As(err, &reason) {
+		err = reason.Err
+	}
+	return fmt.Errorf("the original of %s cannot be read: %w", a.ID, err)
 }
 
 func (p *checker) pictures(ctx context.Context) (string, error) {
@@ -216,7 +227,9 @@ func comparePictures(root string, all []asset) (string, error) {
 		if err == nil && hashed < hashedAssets && a.Checksum != "" {
 			hashed++
 			var sum string
-			if sum, _, err = fsutil.HashFile(path); err == nil && sum != a.Checksum {
+			if sum, _, err = fsutil.HashFile(path); err != nil {
+				err = unreadable(a, err)
+			} else if sum != a.Checksum {
 				err = fmt.Errorf("the original of %s has another content than the database says", a.ID)
 			}
 		}

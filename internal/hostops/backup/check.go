@@ -20,7 +20,6 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
-	"github.com/prekzursil/momentstudio-infra/internal/hostops/lines"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/lock"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
@@ -200,7 +199,7 @@ func countInThrowAway(ctx context.Context, engine *client.Client, image, dir str
 	}
 	if code != 0 {
 		return 0, fmt.Errorf("%w: a new Postgres does not take its dump (exit code %d):\n%s",
-			restic.OrNoRoom(restic.ErrDamaged), code, lines.Last(log.String(), 20))
+			restic.OrNoRoom(restic.ErrDamaged), code, docker.Keep("momentstudio-backup-check-postgres", log.String()))
 	}
 	have := map[string]int64{}
 	for line := range strings.Lines(log.String()) {

@@ -16,6 +16,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/lines"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/release"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/redact"
 )
 
 // ours selects what the program created.
@@ -135,10 +136,10 @@ func containerOf(c *swarm.ContainerSpec, out *hostspec.Service) {
 }
 
 const (
-	logTime   = 20 * time.Second // for the log of one service
-	logLines  = "50"
-	logColumn = 400 // a longer line is cut
-	mostSaid  = 3   // errors of tasks
+	logTime  = 20 * time.Second // for the log of one service
+	logLines = "200"            // read of each task
+	logShown = 30               // of those, the lines that may leave the host
+	mostSaid = 3                // errors of tasks
 )
 
 // logs reads why the tasks of services ended, and the end of their logs. What cannot be read is left out.
@@ -158,7 +159,7 @@ func logs(ctx context.Context, engine *client.Client, all []hostspec.Service,
 			if err == nil {
 				l.Errors = taskErrors(tasks.Items)
 			}
-			l.Lines = logOf(ctx, engine, s.ID)
+			l.Tail = logOf(ctx, engine, s.ID)
 			lock.Lock()
 			defer lock.Unlock()
 			found[s.Name] = l
@@ -192,12 +193,10 @@ func logOf(ctx context.Context, engine *client.Client, id string) []string {
 	defer stream.Close()
 	var text bytes.Buffer
 	_, _ = stdcopy.StdCopy(&text, &text, stream) // what came before a failure is shown
-	var out []string
-	for line := range strings.Lines(text.String()) {
-		line = strings.TrimRight(line, "\n")
-		out = append(out, line[:min(len(line), logColumn)])
+	if said := redact.Tail(text.String(), logShown); said != "" {
+		return strings.Split(said, "\n")
 	}
-	return out
+	return nil
 }
 
 // schema asks the API of a task where the database is, as its own migrations see it.
@@ -210,7 +209,7 @@ func schema(ctx context.Context, engine *client.Client, id string) hostspec.Sche
 		return hostspec.Schema{Revision: revision, Unknown: true}
 	}
 	if done.Code != 0 {
-		return hostspec.Schema{Error: "alembic current failed: " + lastLine(done.Stderr)}
+		return hostspec.Schema{Error: "alembic current failed: " + redact.Tail(done.Stderr, 3)}
 	}
 	return current(done.Stdout)
 }
@@ -219,5 +218,5 @@ func schema(ctx context.Context, engine *client.Client, id string) hostspec.Sche
 // (mergepoint)".
 func current(output string) hostspec.Schema {
 	revision, kinds, _ := strings.Cut(lines.Last(strings.TrimSpace(output), 1), " ")
-	return hostspec.Schema{Revision: revision, Head: strings.Contains(kinds, "(head)")}
+	return hostspec.Schema{Revision: redact.Revision(revision), Head: strings.Contains(kinds, "(head)")}
 }

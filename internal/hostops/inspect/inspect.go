@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/redact"
 )
 
 // Units is the host's systemd.
@@ -215,7 +217,7 @@ func media(ctx context.Context, engine *client.Client, id string) (m hostspec.Me
 		return hostspec.Media{Error: err.Error()}
 	}
 	if done.Code != 0 || json.Unmarshal([]byte(done.Stdout), &m.Unwritable) != nil {
-		return hostspec.Media{Error: fmt.Sprintf("the test exited with code %d: %s", done.Code, lastLine(done.Stderr))}
+		return hostspec.Media{Error: fmt.Sprintf("the test exited with code %d: %s", done.Code, redact.Tail(done.Stderr, 3))}
 	}
 	return m
 }
@@ -228,15 +230,16 @@ func version(ctx context.Context, engine *client.Client, id string) hostspec.Ans
 	var answer string
 	if done.Code != 0 || json.Unmarshal([]byte(done.Stdout), &answer) != nil {
 		return hostspec.Answer{Error: fmt.Sprintf("the API does not tell its version (exit code %d): %s", done.Code,
-			lastLine(done.Stderr))}
+			redact.Tail(done.Stderr, 3))}
+	}
+	if !versions.MatchString(answer) {
+		return hostspec.Answer{Error: "the API's version is not a version"}
 	}
 	return hostspec.Answer{Value: answer}
 }
 
-func lastLine(text string) string {
-	text = strings.TrimSpace(text)
-	return text[strings.LastIndexByte(text, '\n')+1:]
-}
+// versions are what a release may be called; an answer is text of the application.
+var versions = regexp.MustCompile(`^[0-9A-Za-z._+-]{1,64}$`)
 
 // health reads what status reports.
 func health(ctx context.Context, root string, units Units) (*hostspec.Health, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/atomicfile"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/fsutil"
+	"github.com/prekzursil/momentstudio-infra/internal/redact"
 )
 
 // clientMemory holds the longest row that pg_dump reads, and its description of every table.
@@ -95,7 +96,7 @@ func (d Dump) Make(ctx context.Context, engine *client.Client, conn *pgx.Conn) (
 			"volume; raise host.volumeSizeGB", most>>20, free)
 	}
 	if err == nil && code != 0 {
-		err = fmt.Errorf("pg_dump or pg_restore exited with code %d:\n%s", code, log.String())
+		err = fmt.Errorf("pg_dump or pg_restore exited with code %d:\n%s", code, docker.Keep(d.Container, log.String()))
 	}
 	if err == nil {
 		tables, err = tablesOf(log.String())
@@ -128,7 +129,7 @@ func tablesOf(log string) (int, error) {
 	_, count, found := strings.Cut(log, "tables=")
 	n, err := strconv.Atoi(strings.TrimSpace(count))
 	if !found || err != nil {
-		return 0, fmt.Errorf("the dump does not tell its tables:\n%s", log)
+		return 0, fmt.Errorf("the dump does not tell its tables:\n%s", redact.Tail(log, 20))
 	}
 	return n, nil
 }

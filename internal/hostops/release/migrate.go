@@ -17,6 +17,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/postgres"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/redact"
 )
 
 // Migration runs the application's migrations with a release's image.
@@ -145,10 +146,26 @@ func (m Migration) upgradeOnce(ctx context.Context, engine *client.Client, url s
 	defer end()
 	found := make(chan []Blocker, 1)
 	go func() { found <- lockWatch{conn: conn, limit: m.LockLimit}.run(watched, engine, out) }()
-	code, err = docker.Run(ctx, engine, m.Alembic("upgrade", "head"), out)
+	var log strings.Builder
+	code, err = docker.Run(ctx, engine, m.Alembic("upgrade", "head"), &log)
 	end()
-	return code, <-found, err
+	if blockers = <-found; err == nil {
+		printUpgrade(out, code, log.String())
+	}
+	return code, blockers, err
 }
+
+// printUpgrade prints what may leave the host of what alembic printed.
+func printUpgrade(out io.Writer, code int64, printed string) {
+	if code != 0 {
+		fmt.Fprintln(out, docker.Keep(MigrationContainer, printed))
+	} else if said := redact.Tail(printed, longestUpgrade); said != "" {
+		fmt.Fprintln(out, said)
+	}
+}
+
+// longestUpgrade is more lines than the application has migrations.
+const longestUpgrade = 500
 
 // held is the error of a migration that did not get its lock.
 func held(blockers []Blocker, limit time.Duration, before, head string) error {
@@ -173,7 +190,7 @@ func UnknownRevision(output string) (revision string, unknown bool) {
 	if m == nil {
 		return "", false
 	}
-	return m[1], true
+	return redact.Revision(m[1]), true
 }
 
 // Knows asks the image for a revision. One that it does not know is a newer release's.
@@ -189,7 +206,8 @@ func (m Migration) Knows(ctx context.Context, engine *client.Client, revision st
 		if _, unknown := UnknownRevision(log.String()); unknown {
 			return false, nil
 		}
-		return false, fmt.Errorf("alembic show %s exited with code %d:\n%s", revision, code, log.String())
+		return false, fmt.Errorf("alembic show %s exited with code %d:\n%s", revision, code, docker.Keep(MigrationContainer,
+			log.String()))
 	}
 }
 
@@ -239,7 +257,7 @@ func (m Migration) head(ctx context.Context, engine *client.Client) (string, err
 	}
 	if code != 0 || len(heads) != 1 {
 		return "", fmt.Errorf("the release's image names %d newest migrations, want one (alembic heads exited with code "+
-			"%d):\n%s", len(heads), code, log.String())
+			"%d):\n%s", len(heads), code, docker.Keep(MigrationContainer, log.String()))
 	}
 	return heads[0], nil
 }

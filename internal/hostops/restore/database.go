@@ -18,11 +18,11 @@ import (
 
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/docker"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/journal"
-	"github.com/prekzursil/momentstudio-infra/internal/hostops/lines"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/postgres"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/release"
 	"github.com/prekzursil/momentstudio-infra/internal/hostops/restic"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/redact"
 )
 
 // databases are the live database and the one beside it, on the same server.
@@ -129,11 +129,12 @@ func (d *databases) load(ctx context.Context, engine *client.Client, spec hostsp
 		return err
 	}
 	if code != 0 && conn.Ping(ctx) != nil {
-		return fmt.Errorf("the database went away while the dump was loaded:\n%s", lines.Last(log.String(), 20))
+		return fmt.Errorf("the database went away while the dump was loaded:\n%s",
+			docker.Keep(restoreContainer, log.String()))
 	}
 	if code != 0 {
 		return fmt.Errorf("%w: pg_restore exited with code %d:\n%s", restic.OrNoRoom(restic.ErrDamaged), code,
-			lines.Last(log.String(), 20))
+			docker.Keep(restoreContainer, log.String()))
 	}
 	tx, err := conn.Begin(ctx)
 	if err != nil {
@@ -174,12 +175,17 @@ func (d *databases) migrate(ctx context.Context, engine *client.Client, m releas
 	if !known {
 		return accepts(ctx, m, engine, *manifest)
 	}
-	code, err := docker.Run(ctx, engine, m.Alembic("upgrade", "head"), out)
+	var log strings.Builder
+	code, err := docker.Run(ctx, engine, m.Alembic("upgrade", "head"), &log)
 	if err != nil {
 		return err
 	}
 	if code != 0 {
-		return fmt.Errorf("alembic upgrade head exited with code %d on the restored database", code)
+		return fmt.Errorf("alembic upgrade head exited with code %d on the restored database:\n%s", code,
+			docker.Keep(release.MigrationContainer, log.String()))
+	}
+	if said := redact.Tail(log.String(), 500); said != "" {
+		fmt.Fprintln(out, said)
 	}
 	_, err = conn.Exec(ctx, "ANALYZE") // pg_restore leaves the planner without statistics
 	return err

@@ -149,7 +149,15 @@ FAMILIES = (
 
 
 class SettingsError(ValueError):
-    """Every setting that could not be read, one line each; values are never repeated."""
+    """Every setting that could not be read. As pydantic does, it repeats their values."""
+
+
+class BadValue(ValueError):
+    """A value that is of another type: pydantic's name of the problem and its sentence."""
+
+    def __init__(self, problem: str, message: str) -> None:
+        super().__init__(message)
+        self.problem = problem
 
 
 class Settings:
@@ -204,14 +212,14 @@ def convert(name: str, kind: str, raw: str) -> Any:
             return True
         if lowered in FALSE:
             return False
-        raise ValueError("bool_parsing: input should be a valid boolean, unable to interpret input")
+        raise BadValue("bool_parsing", "Input should be a valid boolean, unable to interpret input")
     if kind == "list":
         try:
             value = json.loads(raw)
         except json.JSONDecodeError as error:
             raise ValueError(f'error parsing value for field "{name}": want a JSON array ({error.msg})') from None
         if not isinstance(value, list):
-            raise ValueError("list_type: input should be a valid list")
+            raise BadValue("list_type", "Input should be a valid list")
         return [str(item) for item in value]
     if kind == "int?" and raw == "":
         return None
@@ -219,7 +227,18 @@ def convert(name: str, kind: str, raw: str) -> Any:
         return float(raw) if kind == "float" else int(raw)
     except ValueError:
         number = "number" if kind == "float" else "integer"
-        raise ValueError(f"{kind.rstrip('?')}_parsing: input should be a valid {number}") from None
+        raise BadValue(
+            f"{kind.rstrip('?')}_parsing", f"Input should be a valid {number}, unable to parse string as a {number}"
+        ) from None
+
+
+def complaint(name: str, problem: str, message: str, value: str | None) -> str:
+    """Says what is wrong with a setting in the form of pydantic 2."""
+    kind = "NoneType" if value is None else "str"
+    return (
+        f"{name}\n  {message} [type={problem}, input_value={value!r}, input_type={kind}]\n"
+        f"    For further information visit https://errors.pydantic.dev/2.12/v/{problem}"
+    )
 
 
 def kind_of(name: str) -> str | None:
@@ -247,7 +266,7 @@ def load_settings(environ: Mapping[str, str], env_file: Path) -> Settings:
         for key, text in dotenv_values(env_file, interpolate=False).items():
             name = key.lower()
             if kind_of(name) is None:
-                errors.append(f"{name}: extra_forbidden: extra inputs are not permitted")
+                errors.append(complaint(name, "extra_forbidden", "Extra inputs are not permitted", text))
             elif text is not None:
                 raw[name] = text
     for key, text in environ.items():
@@ -256,10 +275,13 @@ def load_settings(environ: Mapping[str, str], env_file: Path) -> Settings:
     for name, text in raw.items():
         try:
             values[name] = convert(name, kind_of(name) or "str", text)
+        except BadValue as error:
+            errors.append(complaint(name, error.problem, str(error), text))
         except ValueError as error:
-            errors.append(f"{name}: {error}")
+            errors.append(complaint(name, "value_error", str(error), text))
     if errors:
-        raise SettingsError(f"{len(errors)} validation error(s) for Settings\n" + "\n".join(sorted(errors)))
+        counted = "1 validation error" if len(errors) == 1 else f"{len(errors)} validation errors"
+        raise SettingsError(f"{counted} for Settings\n" + "\n".join(sorted(errors)))
     settings = Settings(values)
     if settings.environment.lower() in ("local", "development", "dev"):
         host = database_host(settings.database_url)
