@@ -119,19 +119,22 @@ func cobrasOwn(cmd *cobra.Command) bool {
 
 func upCommand(cli *engine.Stack) *cobra.Command {
 	var ca, result string
+	var o update.Options
 	cmd := &cobra.Command{
 		Use: "up", Short: "Update the stack and check that the site serves it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			roots, err := verify.Roots(ca)
-			if err != nil {
+			var err error
+			if o.Roots, err = verify.Roots(ca); err != nil {
 				return err
 			}
-			report, err := update.Run(cmd.Context(), *cli, roots)
+			report, err := update.Run(cmd.Context(), *cli, o)
 			return errors.Join(err, writeJSON(result, report))
 		},
 	}
 	updateFlags(cmd, cli, &ca)
 	cmd.Flags().StringVar(&result, "json", "", "file to write to what was changed, and whether it was verified")
+	cmd.Flags().BoolVar(&o.ForwardOnly, "forward-only", false,
+		"refuse a commit that does not contain the one of the last update")
 	return cmd
 }
 

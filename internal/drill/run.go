@@ -129,8 +129,7 @@ func errorOf(text string) error {
 // rehearse makes the stack, restores the backup there and looks at it.
 func runDrill(ctx context.Context, c engine.Stack, o Options, wanted config.Config, r *Report) error {
 	if err := timedPhase(c, r, "make a host with the shop", func() error {
-		_,
-			err := update.Run(ctx, c, nil)
+		_, err := update.Run(ctx, c, update.Options{})
 		return err
 	}); err != nil {
 		return err

@@ -71,7 +71,7 @@ func Rollback(ctx context.Context, c engine.Stack, roots *x509.CertPool, to stri
 	if !confirm() {
 		return restore()
 	}
-	if _, err := update.Run(ctx, c, roots); err != nil {
+	if _, err := update.Run(ctx, c, update.Options{Roots: roots}); err != nil {
 		return fault.Hint(errors.Join(err, restore()),
 			"if the failure came after services had changed, `studio up` goes forward again to the release that the file "+
 				"names; docs/guides/roll-back.md has the ways out")

@@ -45,22 +45,29 @@ type Report struct {
 	Verified bool           `json:"verified"` // whether every check passed afterwards
 }
 
+// Options say how an update is run.
+type Options struct {
+	Roots *x509.CertPool // with which the site's certificate is checked; default: none, as of a drill without visitors
+	// ForwardOnly refuses a commit that does not contain the one of the last update.
+	ForwardOnly bool
+}
+
 // Run brings the stack to what its config says: it takes the host's lock, writes the SSH files when the stack has a
 // host, takes over what a killed run made without writing it down, readies the state when the server is to be
 // rebuilt, runs jobs again that are recorded as failed or whose files were changed on the host, updates, and checks
 // that the site answers. It reports success only when all of that holds.
-func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) (report Report, err error) {
+func Run(ctx context.Context, c engine.Stack, o Options) (report Report, err error) {
 	args := []string{"up", "--yes", "--skip-preview", "--parallel", fmt.Sprint(max(c.Parallel, 1))}
 	what := "an update of stack " + c.Name
+	wanted, err := c.Config()
+	if err != nil {
+		return report, err
+	}
 	address, unlock, err := hostssh.Reach(ctx, c, what)
 	if err != nil {
 		return report, err
 	}
 	defer unlock()
-	wanted, err := c.Config()
-	if err != nil {
-		return report, err
-	}
 	state, host, err := observe(ctx, c, address)
 	if err != nil {
 		return report, err
@@ -74,7 +81,10 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) (report Repo
 			return report, err
 		}
 	}
-	if err := refuseLeaps(wanted, state); err != nil {
+	if o.ForwardOnly {
+		err = refuseOlder(ctx, c)
+	}
+	if err := errors.Join(err, refuseLeaps(wanted, state)); err != nil {
 		return report, err
 	}
 	rebuilt, err := prepareRebuild(ctx, c, wanted, state)
@@ -123,7 +133,7 @@ func Run(ctx context.Context, c engine.Stack, roots *x509.CertPool) (report Repo
 			return report, err
 		}
 	}
-	err = verify.Run(ctx, c, roots, 3*time.Minute)
+	err = verify.Run(ctx, c, o.Roots, 3*time.Minute)
 	report.Verified = err == nil
 	return report, err
 }

@@ -253,7 +253,7 @@ func pullRequest(t *testing.T, w *env) {
 	reopen := closeSSH(t, w)
 	p.must(t, "deploy", "prod", "Ask Sentry for the release", "Sentry knows release")
 	p.must(t, "deploy", "prod", "Update and verify", "verified: https://momentstudio.test",
-		"is closed to "+w.s.Gateway().String()+" again")
+		"the last update was of commit ", "is closed to "+w.s.Gateway().String()+" again")
 	p.must(t, "deploy", "prod", "Mark the deploy", "marked as deployed")
 	if p.hub.deploys != 1 {
 		t.Errorf("%d deploys are marked in Sentry", p.hub.deploys)

@@ -1,0 +1,74 @@
+package update
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/prekzursil/momentstudio-infra/internal/engine/enginetest"
+)
+
+func TestTheCommitOfTheLastUpdate(t *testing.T) {
+	entry := func(kind, result, commit string) string {
+		return fmt.Sprintf(`{"kind":%q,"result":%q,"environment":{"git.head":%q}}`, kind, result, commit)
+	}
+	for _, c := range []struct {
+		name, history, want string
+	}{
+		{"the newest", entry("update", "succeeded", "b") + "," + entry("update", "succeeded", "a"), "b"},
+		{"one that failed may have migrated", entry("update", "failed", "b") + "," + entry("update", "succeeded", "a"), "b"},
+		{"others change no release", entry("refresh", "succeeded", "c") + "," + entry("update", "succeeded", "a"), "a"},
+		{"one outside git", `{"kind":"update","environment":{}},` + entry("update", "succeeded", "a"), "a"},
+		{"a new stack", "", ""},
+	} {
+		if got, err := lastCommit([]byte("[" + c.history + "]")); err != nil || got != c.want {
+			t.Errorf("%s: got %q, %v; want %q", c.name, got, err, c.want)
+		}
+	}
+	if _, err := lastCommit([]byte("no history")); err == nil {
+		t.Error("what is no JSON is accepted")
+	}
+}
+
+func TestAnOlderCommitIsRefused(t *testing.T) {
+	p := &enginetest.Programs{}
+	c, out := enginetest.NewStack(t, p, "prod", "config: {}\n")
+	git := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=t", "-c", "user.email=t@t"}, args...)...)
+		cmd.Dir = c.Root
+		text, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %s: %v\n%s", args[0], err, text)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	commit := func(message string) string {
+		git("commit", "-q", "--allow-empty", "-m", message)
+		return git("rev-parse", "HEAD")
+	}
+	git("init", "-q", "-b", "main")
+	first := commit("1")
+	second := commit("2")
+	git("checkout", "-q", "-b", "side", first)
+	side := commit("3")
+	for _, test := range []struct{ name, last, at, want string }{
+		{"the same commit", second, second, ""},
+		{"a newer one", first, second, ""},
+		{"an older one", second, first, "would take the stack back"},
+		{"one of another branch", side, second, "would take the stack back"},
+		{"one that this clone lacks", strings.Repeat("0", 40), second, "is not known"},
+		{"no commit", "", first, ""},
+	} {
+		git("checkout", "-q", test.at)
+		p.History = fmt.Sprintf(`[{"kind":"update","environment":{"git.head":%q}}]`, test.last)
+		err := refuseOlder(t.Context(), c)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q\n%s", test.name, err, test.want, out)
+		}
+		if err != nil && !strings.Contains(err.Error(), "Fix: ") {
+			t.Errorf("%s: the error has no way out: %v", test.name, err)
+		}
+	}
+}
