@@ -10,6 +10,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/commandline"
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/hostspec"
+	"github.com/prekzursil/momentstudio-infra/internal/resourcetype"
 )
 
 func TestWhenADrillExpires(t *testing.T) {
@@ -42,6 +43,32 @@ func TestALabelSaysWhenADrillExpiresWhoseStateDoesNot(t *testing.T) {
 	if at, err := expiryOf("drill-20261127-030000", "", []byte(`{"expires": "2026-11-30T03:00:00Z"}`),
 		labels); err != nil || at.UTC().Day() != 30 {
 		t.Errorf("with outputs: %s, %v", at, err)
+	}
+}
+
+func TestAStackThatOnlyHasADrillsNameIsKept(t *testing.T) {
+	state := func(resources string) []byte { return []byte(`{"deployment":{"resources":[` + resources + `]}}`) }
+	server := func(labels string) string {
+		return `{"urn":"x::host-server","type":"` + resourcetype.Server + `","inputs":{"labels":` + labels + `}}`
+	}
+	const (
+		expires   = `{"stack":"drill-x","expires":"1796094000"}`
+		container = `{"urn":"x::app-migrate","type":"docker:index/container:Container","inputs":{"labels":[]}}`
+	)
+	for _, c := range []struct {
+		name, resources string
+		kept            bool
+	}{
+		{"a drill", server(expires) + "," + container, false},
+		{"a drill that was killed before its first resource", "", false},
+		{"a server that does not expire", server(`{"stack":"drill-x"}`), true},
+		{"a server without labels", server(`null`), true},
+		{"one of several", server(expires) + "," + server(`{}`), true},
+		{"a name at Cloudflare", `{"urn":"x::dns-apex","type":"` + resourcetype.Record + `","inputs":{}}`, true},
+	} {
+		if err := refuseKept(state(c.resources)); (err != nil) != c.kept {
+			t.Errorf("%s: got %v, want an error: %v", c.name, err, c.kept)
+		}
 	}
 }
 

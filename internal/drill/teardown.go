@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/hostssh"
 	"github.com/prekzursil/momentstudio-infra/internal/naming"
+	"github.com/prekzursil/momentstudio-infra/internal/resourcetype"
 	"github.com/prekzursil/momentstudio-infra/internal/sshallow"
 	"github.com/prekzursil/momentstudio-infra/internal/sshfiles"
 )
@@ -211,9 +213,42 @@ func reap(ctx context.Context, c engine.Stack, until time.Time) error {
 	return nil
 }
 
+// expirable are the kinds of resources that carry the label of when they expire when they are a drill's.
+var expirable = []string{
+	resourcetype.Server, resourcetype.Volume, resourcetype.PrimaryIP, resourcetype.Network, resourcetype.Firewall,
+	resourcetype.SSHKey,
+}
+
+// refuseKept refuses a stack that holds what does not expire: it has the name of a drill and is none.
+func refuseKept(state []byte) error {
+	all, err := engine.Resources(state)
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		var inputs struct {
+			Labels map[string]any `json:"labels"`
+		}
+		_ = json.Unmarshal(r.Inputs, &inputs) // what has other inputs has no such label
+		_, expires := inputs.Labels[naming.Expires]
+		if strings.HasPrefix(r.Type, "cloudflare:") || slices.Contains(expirable, r.Type) && !expires {
+			return fmt.Errorf("it holds %s, which does not expire: it has a drill's name and is none; nothing of it is removed",
+				r.Name())
+		}
+	}
+	return nil
+}
+
 // expiry is when a drill may be removed: as its state or the labels of what it has say, or some hours after the time
 // in its name, or after its last update.
 func expiry(ctx context.Context, c engine.Stack, updated string) (time.Time, error) {
+	state, err := c.Output(ctx, "stack", "export")
+	if err != nil {
+		return time.Time{}, err
+	}
+	if err := refuseKept(state); err != nil {
+		return time.Time{}, err
+	}
 	text, err := c.Output(ctx, "stack", "output", "--json")
 	if err != nil {
 		return time.Time{}, err

@@ -27,6 +27,7 @@ func refuseOlder(ctx context.Context, c engine.Stack) error {
 		fmt.Fprintln(c.Out, "the stack's history names no commit, so any commit may update it")
 		return nil
 	}
+	//nolint:gosec // no shell reads it, and git takes a commit that begins with a hyphen for a wrong option
 	git := exec.CommandContext(ctx, "git", "merge-base", "--is-ancestor", last, "HEAD")
 	git.Dir = c.Root
 	out, err := git.CombinedOutput()
@@ -40,12 +41,13 @@ func refuseOlder(ctx context.Context, c engine.Stack) error {
 			"would take the stack back", c.Name, last),
 			"run the newest deploy again; to go back on purpose, `studio rollback`, or `git revert` and a deploy of that")
 	}
-	return fault.Hint(fmt.Errorf("whether this commit contains %s, which the last update of stack %s was of, is not known: "+
-		"%w: %s", last, c.Name, err, strings.TrimSpace(string(out))), "`git fetch --unshallow`, and run it again")
+	return fault.Hint(fmt.Errorf("the last update of stack %s was of commit %s, and git cannot tell whether this commit "+
+		"contains it: %w: %s", c.Name, last, err, strings.TrimSpace(string(out))),
+		"`git fetch --unshallow`, and run it again")
 }
 
-// lastCommit reads from a stack's history, newest first, of which commit the last update was. One that failed counts: it
-// may have changed the schema. Empty: no update names one.
+// lastCommit reads from a stack's history, newest first, of which commit the last update was. One that failed counts:
+// it may have changed the schema. Empty: no update names one.
 func lastCommit(history []byte) (string, error) {
 	var updates []struct {
 		Kind        string            `json:"kind"`

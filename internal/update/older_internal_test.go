@@ -36,11 +36,12 @@ func TestAnOlderCommitIsRefused(t *testing.T) {
 	c, out := enginetest.NewStack(t, p, "prod", "config: {}\n")
 	git := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=t", "-c", "user.email=t@t"}, args...)...)
+		args = append([]string{"-c", "user.name=t", "-c", "user.email=t@t"}, args...)
+		cmd := exec.CommandContext(t.Context(), "git", args...) //nolint:gosec // the test's own
 		cmd.Dir = c.Root
 		text, err := cmd.CombinedOutput()
 		if err != nil {
-			t.Fatalf("git %s: %v\n%s", args[0], err, text)
+			t.Fatalf("git %q: %v\n%s", args, err, text)
 		}
 		return strings.TrimSpace(string(text))
 	}
@@ -58,7 +59,7 @@ func TestAnOlderCommitIsRefused(t *testing.T) {
 		{"a newer one", first, second, ""},
 		{"an older one", second, first, "would take the stack back"},
 		{"one of another branch", side, second, "would take the stack back"},
-		{"one that this clone lacks", strings.Repeat("0", 40), second, "is not known"},
+		{"one that this clone lacks", strings.Repeat("0", 40), second, "git cannot tell"},
 		{"no commit", "", first, ""},
 	} {
 		git("checkout", "-q", test.at)
