@@ -51,6 +51,7 @@ func restoreCommand() *cobra.Command {
 		`"latest", a backup's ID, or a time such as 2026-11-25T04:30Z: the newest backup of then`)
 	cmd.Flags().StringVar(&r.Archive, "archive", "", "archive of the old scripts (backup-*.tar.gz), on the data volume, "+
 		"instead")
+	cmd.Flags().StringVar(&r.Of, "of", "", "stack whose backup it is (default: this host's own)")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for the stack's name")
 	cmd.AddCommand(
 		continueCommand(),
@@ -154,7 +155,7 @@ func listCommand() *cobra.Command {
 				return err
 			}
 			for _, s := range all {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %.8s\n", s.ID, name, s.Snapshot)
+				fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %.8s  %s\n", s.ID, name, s.Snapshot, s.Stack)
 			}
 			return nil
 		},

@@ -73,6 +73,9 @@ func check(ctx context.Context, r restic.Repository, spec hostspec.Backup, read 
 	out io.Writer,
 ) error {
 	all, err := r.Snapshots(ctx)
+	if err == nil {
+		all, err = restic.OfStack(all, spec.Stack)
+	}
 	if err != nil {
 		return err
 	}
@@ -119,7 +122,7 @@ func check(ctx context.Context, r restic.Repository, spec hostspec.Backup, read 
 // prove restores a backup's dump into a Postgres of its own, without network, and compares the rows of
 // every table with the manifest.
 func prove(ctx context.Context, r restic.Repository, spec hostspec.Backup, s restic.Snapshot) (rows int64, err error) {
-	src := restic.Stored{Repo: r, Snapshot: s}
+	src := restic.Stored{Repo: r, Snapshot: s, Stack: spec.Stack}
 	m, err := src.Describe(ctx)
 	if err != nil {
 		return 0, err

@@ -16,6 +16,9 @@ import (
 // a good one all the same, and the next run tries again.
 func forget(ctx context.Context, r restic.Repository, spec hostspec.Backup, out io.Writer) error {
 	all, err := r.Snapshots(ctx)
+	if err == nil {
+		all, err = restic.OfStack(all, spec.Stack)
+	}
 	if err != nil {
 		return fmt.Errorf("look for old snapshots: %w", err)
 	}

@@ -84,7 +84,7 @@ func TestAFaultWhereOthersPruneIsLookedAtTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if err := check(t.Context(), r, hostspec.Backup{}, "--read-data-subset=1/1", false,
+		if err := check(t.Context(), r, hostspec.Backup{Stack: "shop"}, "--read-data-subset=1/1", false,
 			&out); err != nil || strings.Contains(out.String(), "looked at again") {
 			t.Errorf("%s, a repository without fault: %v\n%s", c.name, err, out.String())
 		}
@@ -102,8 +102,8 @@ func TestAFaultWhereOthersPruneIsLookedAtTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := check(t.Context(), r, hostspec.Backup{}, "--read-data-subset=1/1", false, &out); !errors.Is(err,
-			restic.ErrDamaged) || strings.Count(out.String(), "looked at again") != c.looks {
+		err = check(t.Context(), r, hostspec.Backup{Stack: "shop"}, "--read-data-subset=1/1", false, &out)
+		if !errors.Is(err, restic.ErrDamaged) || strings.Count(out.String(), "looked at again") != c.looks {
 			t.Errorf("%s, a flipped bit: %v\n%s", c.name, err, out.String())
 		}
 	}

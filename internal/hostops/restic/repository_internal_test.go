@@ -195,3 +195,49 @@ func TestALocationIsWithoutCredentials(t *testing.T) {
 		}
 	}
 }
+
+func TestTheBackupsOfAnotherStackAreNotTakenForTheOwn(t *testing.T) {
+	r := newRepository(t)
+	if _, err := r.Open(t.Context(), nil, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	const id = "20261128T013000Z"
+	manifest := filepath.Join(dir, "manifest.json")
+	for host, stack := range map[string]string{"shop": "shop", "other": "other", "forged": "other"} {
+		if err := os.WriteFile(manifest, []byte(`{"format":1,"id":"`+id+`","stack":"`+stack+`"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Run(t.Context(), io.Discard, "backup", "--quiet", "--host", host, "--tag", "momentstudio", "--tag", id,
+			dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := r.Snapshots(t.Context())
+	if err != nil || len(all) != 3 {
+		t.Fatalf("%d backups, %v", len(all), err)
+	}
+	for _, c := range []struct{ stack, want string }{
+		{"shop", ""},
+		{"other", ""},
+		{"forged", `of stack "other", not of "forged"`},
+		{"third", "none of stack third, but those of "},
+	} {
+		own, err := OfStack(all, c.stack)
+		if err == nil {
+			_, err = Stored{Repo: r, Snapshot: own[0], Stack: c.stack}.Describe(t.Context())
+		}
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("stack %s: got %v, want %q", c.stack, err, c.want)
+		}
+		if c.stack == "third" && !errors.Is(err, ErrNoBackup) {
+			t.Errorf("without a backup of its own: %v", err)
+		}
+	}
+	if own, err := OfStack(nil, "shop"); own != nil || err != nil {
+		t.Errorf("of an empty repository: %v, %v", own, err)
+	}
+	if _, err := (Stored{Repo: r, Snapshot: all[0]}).Describe(t.Context()); err != nil {
+		t.Errorf("a drill takes any: %v", err)
+	}
+}

@@ -19,6 +19,24 @@ type Snapshot struct {
 	Snapshot string // restic's
 	Time     time.Time
 	Path     string // of its staging directory
+	Stack    string // that made it: restic's host
+}
+
+// OfStack leaves the backups of one stack. When there are others only, the error is ErrNoBackup and names them.
+func OfStack(all []Snapshot, stack string) (own []Snapshot, err error) {
+	var others []string
+	for _, s := range all {
+		if s.Stack == stack {
+			own = append(own, s)
+		} else if !slices.Contains(others, s.Stack) {
+			others = append(others, s.Stack)
+		}
+	}
+	if len(own) == 0 && len(others) > 0 {
+		return nil, fmt.Errorf("%w: it holds none of stack %s, but those of %s", ErrNoBackup, stack,
+			strings.Join(others, ", "))
+	}
+	return own, nil
 }
 
 // Made is the time that the backup's ID tells; the zero time when it tells none.
@@ -55,6 +73,7 @@ func (r Repository) Snapshots(ctx context.Context) ([]Snapshot, error) {
 		Time  time.Time `json:"time"`
 		Tags  []string  `json:"tags"`
 		Paths []string  `json:"paths"`
+		Host  string    `json:"hostname"`
 	}
 	if err := json.Unmarshal(out.Bytes(), &listed); err != nil {
 		return nil, errors.New("its list of snapshots is not the JSON that this program knows")
@@ -62,7 +81,7 @@ func (r Repository) Snapshots(ctx context.Context) ([]Snapshot, error) {
 	var all []Snapshot
 	for _, s := range listed {
 		if i := slices.IndexFunc(s.Tags, hostspec.IsBackupID); i >= 0 && len(s.Paths) == 1 {
-			all = append(all, Snapshot{ID: s.Tags[i], Snapshot: s.ID, Time: s.Time.UTC(), Path: s.Paths[0]})
+			all = append(all, Snapshot{ID: s.Tags[i], Snapshot: s.ID, Time: s.Time.UTC(), Path: s.Paths[0], Stack: s.Host})
 		}
 	}
 	// By ID, never by the snapshot's own time: a clock may have been wrong, and the ID is what people name.

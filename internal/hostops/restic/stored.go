@@ -24,6 +24,7 @@ var (
 type Stored struct {
 	Repo     Repository
 	Snapshot Snapshot
+	Stack    string // whose backup it must be; empty: any
 }
 
 // Name says which backup it is, for people.
@@ -41,6 +42,9 @@ func (s Stored) Describe(ctx context.Context) (hostspec.Manifest, error) {
 	}
 	if err := json.Unmarshal(text.Bytes(), &m); err != nil || m.Format != 1 || m.ID != s.Snapshot.ID {
 		return m, fmt.Errorf("%w: its manifest is not one", ErrDamaged)
+	}
+	if s.Stack != "" && m.Stack != s.Stack {
+		return m, fmt.Errorf("%w: its manifest is of stack %q, not of %q", ErrDamaged, m.Stack, s.Stack)
 	}
 	return m, nil
 }

@@ -42,11 +42,20 @@ func (r Restoration) find(ctx context.Context) (source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("destination %s: %w", repo.Name, err)
 	}
+	stack := r.Of
+	if stack == "" && !r.Spec.ReadOnly { // a drill reads another stack's backups, and nothing else does by itself
+		stack = r.Spec.Stack
+	}
+	if stack != "" {
+		if all, err = restic.OfStack(all, stack); err != nil {
+			return nil, fmt.Errorf("destination %s: %w; fix: --of names another stack", repo.Name, err)
+		}
+	}
 	s, err := restic.Pick(all, r.Backup, time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("destination %s: %w", repo.Name, err)
 	}
-	return restic.Stored{Repo: repo, Snapshot: s}, nil
+	return restic.Stored{Repo: repo, Snapshot: s, Stack: stack}, nil
 }
 
 // archive is a file that the old scripts made: uploads/, private_uploads/, db.dump and manifest.txt at its

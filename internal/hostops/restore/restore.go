@@ -32,6 +32,7 @@ type Restoration struct {
 	From    string // name of the destination; default: the first that is not on the data volume, or the only one
 	Backup  string // "latest", a backup's ID, or a time: the newest backup of then
 	Archive string // path of an archive of the old scripts, instead of a backup
+	Of      string // stack whose backup it is; default: the host's own, and any in a drill
 	// Confirm is asked once everything that can be known beforehand was checked; its error ends the restore.
 	Confirm func(what string) error
 }
