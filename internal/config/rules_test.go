@@ -314,3 +314,29 @@ func TestWarnings(t *testing.T) {
 		t.Errorf("a careful stack is warned: %q", quiet.Warnings)
 	}
 }
+
+func TestAZoneBelongsToOnePublicStack(t *testing.T) {
+	for _, c := range []struct {
+		name, file, text string
+		refused, warned  bool
+	}{
+		{"another zone", "other", "config:\n  momentstudio:kind: staging\n  momentstudio:dns: {zoneId: z9}\n", false, false},
+		{"this zone", "other", "config:\n  momentstudio:kind: staging\n  momentstudio:dns: {zoneId: z1}\n", true, false},
+		{"a sandbox's", "other", "config:\n  momentstudio:kind: sandbox\n  momentstudio:dns: {zoneId: z1}\n", false, false},
+		{"its own", "prod", "config:\n  momentstudio:kind: production\n  momentstudio:dns: {zoneId: z1}\n", false, false},
+		{"no stack file", "other", "config: [", false, true},
+	} {
+		s := source(t, "prod", set("dns.zoneId", "z1"))
+		s.Dir = t.TempDir()
+		if err := os.WriteFile(filepath.Join(s.Dir, "Pulumi."+c.file+".yaml"), []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := config.Load(s)
+		if f := field(err, "Pulumi.prod.yaml: momentstudio:dns.zoneId"); (f != nil) != c.refused {
+			t.Errorf("%s: got %v, want a refusal: %v", c.name, err, c.refused)
+		}
+		if warned := strings.Contains(strings.Join(got.Warnings, "\n"), "its zone is not compared"); warned != c.warned {
+			t.Errorf("%s: the warnings are %q", c.name, got.Warnings)
+		}
+	}
+}

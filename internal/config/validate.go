@@ -1,10 +1,13 @@
 package config
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -169,6 +172,7 @@ func (c *Config) validateCloudflare(p *problems) {
 	if c.Kind != Drill {
 		required(p, "dns.zoneId", c.DNS.ZoneID, "the Cloudflare zone's ID", "<zone id>")
 	}
+	c.validateZone(p)
 	if !c.DNS.Proxied {
 		between(p, "dns.ttlSeconds", c.DNS.TTL, 60, 86400)
 	}
@@ -185,6 +189,32 @@ func (c *Config) validateCloudflare(p *problems) {
 	if e.HcloudPollInterval != "" {
 		if _, err := time.ParseDuration(e.HcloudPollInterval); err != nil {
 			p.set("endpoints.hcloudPollInterval", e.HcloudPollInterval, "a duration", "100ms")
+		}
+	}
+}
+
+// validateZone refuses a zone that another public stack of this project has: whoever may write one stack's names could
+// point the other's elsewhere.
+func (c *Config) validateZone(p *problems) {
+	if !c.Kind.Public() || c.DNS.ZoneID == "" {
+		return
+	}
+	files, _ := filepath.Glob(filepath.Join(cmp.Or(p.src.Dir, "."), "Pulumi.*.yaml"))
+	for _, file := range files {
+		base := filepath.Base(file)
+		if base == p.src.file() {
+			continue
+		}
+		other, err := FromFile(file, strings.TrimSuffix(strings.TrimPrefix(base, "Pulumi."), ".yaml"))
+		if err != nil {
+			c.warn(p, base+" cannot be read, so its zone is not compared: "+err.Error())
+			continue
+		}
+		var dns DNS
+		_ = json.Unmarshal([]byte(other.Values[Namespace+":dns"]), &dns) // its own check tells what is wrong with it
+		if dns.ZoneID == c.DNS.ZoneID && Kind(other.Values[Namespace+":kind"]).Public() {
+			p.set("dns.zoneId", c.DNS.ZoneID, "a zone of this stack's own: "+base+" has this one, and whoever may write it "+
+				"there could point these names elsewhere", "<zone id>")
 		}
 	}
 }

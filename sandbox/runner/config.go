@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -41,8 +42,9 @@ func (s Settings) writeConfig(ctx context.Context, env []string, images map[stri
 		return fmt.Errorf("read the sandbox's stack file: %w", err)
 	}
 	file, err := readStackFile(s.ConfigFile())
+	fresh := errors.Is(err, fs.ErrNotExist)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case fresh:
 		if file, err = s.initStack(ctx, env); err != nil {
 			return err
 		}
@@ -93,6 +95,11 @@ func (s Settings) writeConfig(ctx context.Context, env []string, images map[stri
 		"endpoint": "https://" + s.address(s3Port), "bucket": backupBucket,
 		"prefix": backupPrefix, "caPem": string(caPEM),
 	})
+	if fresh { // no backup of its own timer meets what somebody does in the first hours
+		night := time.Now().UTC().Add(12 * time.Hour)
+		set("backup", "at", night.Format("15:04"))
+		set("backup", "checkAt", night.Add(4*time.Hour).Format("15:04"))
+	}
 	set("endpoints", "hcloud", "http://"+s.address(hetznerPort)+"/v1")
 	set("endpoints", "cloudflareHost", s.address(cloudflarePort))
 	out, err := yaml.Marshal(file)
