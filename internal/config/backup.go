@@ -30,12 +30,12 @@ type Backup struct {
 	// also keeps a copy on the data volume; default true: quick to restore, and gone with the volume
 	Local bool `json:"local"`
 	// why production has no backup elsewhere, in three words or more; it is refused without such a reason
-	LocalOnlyBecause string `json:"localOnlyBecause"`
-	// why nobody is told of production's failed backups, in three words or more; that is refused without such a reason
-	NobodyToldBecause string     `json:"nobodyToldBecause"`
-	Rest              BackupRest `json:"rest"`
-	S3                BackupS3   `json:"s3"`
-	SFTP              BackupSFTP `json:"sftp"`
+	LocalOnlyReason string `json:"localOnlyReason"`
+	// why failed backups of production send no notice, in three words or more; that is refused without such a reason
+	NoNoticeReason string     `json:"noNoticeReason"`
+	Rest           BackupRest `json:"rest"`
+	S3             BackupS3   `json:"s3"`
+	SFTP           BackupSFTP `json:"sftp"`
 }
 
 // BackupRest is a restic rest-server.
@@ -114,20 +114,20 @@ func (c *Config) validateBackup(p *problems) {
 			"is no backup", "true")
 	case c.Kind != Production:
 	case b.S3.Bucket != "" || b.Rest.Username != "" || b.SFTP.User != "": // what is missing there is told already
-	case isReason(b.LocalOnlyBecause):
-		c.warn(p, "momentstudio:backup: the only backup lies on the disk that it is to save: "+b.LocalOnlyBecause)
+	case isReason(b.LocalOnlyReason):
+		c.warn(p, "momentstudio:backup: the only backup lies on the disk that it is to save: "+b.LocalOnlyReason)
 	default:
 		p.set("backup.s3.endpoint", nil, "a destination in backup.s3, backup.rest or backup.sftp: the only backup would lie "+
-			"on the disk that it is to save; or backup.localOnlyBecause with your reason",
+			"on the disk that it is to save; or backup.localOnlyReason with your reason",
 			"https://fsn1.your-objectstorage.com")
 	}
 	switch {
 	case c.Kind != Production || b.NotifyMail != "" || c.BackupWebhook.Set() || c.BackupCheckIn.Set():
-	case isReason(b.NobodyToldBecause):
-		c.warn(p, "momentstudio:backup: nobody is told when a backup fails: "+b.NobodyToldBecause)
+	case isReason(b.NoNoticeReason):
+		c.warn(p, "momentstudio:backup: failed backups send no notice: "+b.NoNoticeReason)
 	default:
-		c.missingSecret(p, "backupWebhook", "an https URL that is told of failed backups (or backup.notifyMail, or "+
-			"backupCheckIn): nobody would notice; or backup.nobodyToldBecause with your reason")
+		c.missingSecret(p, "backupWebhook", "an https URL that gets a notice of failed backups (or backup.notifyMail, or "+
+			"backupCheckIn): nobody would know of them; or backup.noNoticeReason with your reason")
 	}
 }
 

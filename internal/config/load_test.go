@@ -265,7 +265,7 @@ var rules = []struct {
 	{
 		"no destination at all", "",
 		[]edit{
-			set("backup.local", false), set("backup.s3", map[string]any{}), set("backup.localOnlyBecause", "a test of rules"),
+			set("backup.local", false), set("backup.s3", map[string]any{}), set("backup.localOnlyReason", "a test of rules"),
 		},
 		"backup.local", "false",
 		"without any there is no backup", true,
@@ -274,12 +274,12 @@ var rules = []struct {
 		"production with its only backup beside the data", "",
 		[]edit{set("backup.s3", map[string]any{})},
 		"backup.s3.endpoint", "nothing",
-		"on the disk that it is to save; or backup.localOnlyBecause with your reason", false,
+		"on the disk that it is to save; or backup.localOnlyReason with your reason", false,
 	},
 	{
 		"a reason of one word", "",
-		[]edit{set("backup.s3", map[string]any{}), set("backup.localOnlyBecause", "later")},
-		"backup.s3.endpoint", "nothing", "or backup.localOnlyBecause", false,
+		[]edit{set("backup.s3", map[string]any{}), set("backup.localOnlyReason", "later")},
+		"backup.s3.endpoint", "nothing", "or backup.localOnlyReason", false,
 	},
 	{
 		"production that nothing backs up", "",
@@ -289,7 +289,7 @@ var rules = []struct {
 	{
 		"production that tells nobody", "",
 		[]edit{remove("backupWebhook")},
-		"backupWebhook", "nothing", "or backup.nobodyToldBecause with your reason", false,
+		"backupWebhook", "nothing", "or backup.noNoticeReason with your reason", false,
 	},
 	{
 		"a rest-server without TLS", "",
@@ -1009,7 +1009,7 @@ func TestProtectionFollowsTheKindUnlessTheFileSaysOtherwise(t *testing.T) {
 		{"so does an explicit true", "sandbox", true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			edits := []edit{set("kind", c.kind), remove("protect"), set("backup.nobodyToldBecause", "a test of rules")}
+			edits := []edit{set("kind", c.kind), remove("protect"), set("backup.noNoticeReason", "a test of rules")}
 			if c.given != nil {
 				edits = append(edits, set("protect", c.given))
 			}

@@ -286,8 +286,8 @@ func TestLegacyNamesAreAcceptedWithAWarning(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	c, err := config.Load(source(t, "prod", set("app.sentry.logLevel", "info"), remove("backupWebhook"),
-		set("backup.s3", map[string]any{}), set("backup.localOnlyBecause", "the bucket comes in March"),
-		set("backup.nobodyToldBecause", "somebody looks each day")))
+		set("backup.s3", map[string]any{}), set("backup.localOnlyReason", "the bucket comes in March"),
+		set("backup.noNoticeReason", "somebody looks each day")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func TestWarnings(t *testing.T) {
 	for _, want := range []string{
 		"app.smtp.enabled is off",
 		"app.sentry.logLevel is info", "the only backup lies on the disk that it is to save: the bucket comes in March",
-		"nobody is told when a backup fails: somebody looks each day",
+		"failed backups send no notice: somebody looks each day",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no warning %q in\n%s", want, all)
