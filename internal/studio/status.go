@@ -19,7 +19,7 @@ import (
 // services, and fails when something needs attention: overdue backups, a restore in the middle of its switch, failed
 // units, services with too few tasks.
 func Status(ctx context.Context, c engine.Stack, asJSON bool) error {
-	o, err := c.Outputs(ctx)
+	o, err := c.HostOutputs(ctx) // also after a first update that failed
 	if err != nil {
 		return err
 	}

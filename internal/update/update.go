@@ -200,6 +200,12 @@ func tellServices(ctx context.Context, c engine.Stack) {
 	ctx, cancel := context.WithTimeout(ctx, tellLimit)
 	defer cancel()
 	o, err := c.Outputs(ctx)
+	if errors.Is(err, engine.ErrNoHost) { // a first update that failed has a host, and no outputs
+		if o, err = c.HostOutputs(ctx); err == nil {
+			err = hostssh.WriteConfig(ctx, c)
+			fmt.Fprintf(c.Err, "the host is at %s; `studio status --stack %s` shows what runs there\n", o.Address, c.Name)
+		}
+	}
 	if err != nil {
 		return
 	}
