@@ -84,8 +84,11 @@ func commandLines(t *testing.T) map[string][]string {
 					args = append(args, "--"+f.Name, "missing")
 				}
 			})
-			if cmd.Name() == "ssh-allow" {
+			switch cmd.Name() {
+			case "ssh-allow":
 				args = append(args, "--", "true")
+			case "exec":
+				args = append(args, "caddy", "--", "true")
 			}
 			lines[cmd.CommandPath()] = args
 		}

@@ -43,7 +43,11 @@ func TestEachUpdateOfTheWorkflowsChecksWhereItsImagesWereBuilt(t *testing.T) {
 // The script's own programs are GitHub's; what it asks them is looked at.
 func TestTheScriptAsksForTheProvenanceOfBothImages(t *testing.T) {
 	dir := t.TempDir()
-	const recorder = "#!/bin/sh\ncat >/dev/null\necho \"$(basename \"$0\") $*\" >>\"$ASKED\"\n! grep -q foreign \"$ASKED\"\n"
+	const recorder = `#!/bin/sh
+cat >/dev/null
+echo "$(basename "$0") $*" >>"$ASKED"
+! grep -q foreign "$ASKED"
+`
 	for _, name := range []string{"gh", "docker"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(recorder), 0o700); err != nil { //nolint:gosec // a program
 			t.Fatal(err)
@@ -67,6 +71,7 @@ func TestTheScriptAsksForTheProvenanceOfBothImages(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = os.Remove(asked)
+		//nolint:gosec // the repository's own script
 		cmd := exec.CommandContext(t.Context(), "bash", "../../scripts/check-provenance.sh", file)
 		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "ASKED="+asked, "GH_TOKEN=t", "GITHUB_ACTOR=a",
 			"GITHUB_REPOSITORY=o/r")
