@@ -91,3 +91,16 @@ code is the command's.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return studio.Shell(cmd.Context(), *cli, args) },
 	}
 }
+
+func historyCommand(cli *engine.Stack) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "history", Short: "Show who changed the stack, when, with which commit and result", Args: cobra.NoArgs,
+		Long: `Show the newest hundred runs of the engine on the stack, the newest first: updates, refreshes, imports.
+An update that brings an earlier release again is marked (back). A run that was killed leaves no
+entry.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return studio.History(cmd.Context(), *cli, asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the runs as JSON")
+	return cmd
+}

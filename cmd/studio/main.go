@@ -96,7 +96,8 @@ func command() *cobra.Command {
 	root.AddCommand(upCommand(&cli), recoverCommand(&cli), rollbackCommand(&cli), verifyCommand(&cli), statusCommand(&cli),
 		reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli),
 		sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli), drillCommand(&cli),
-		logsCommand(&cli), execCommand(&cli), psqlCommand(&cli), sshCommand(&cli))
+		logsCommand(&cli), execCommand(&cli), psqlCommand(&cli), sshCommand(&cli),
+		historyCommand(&cli))
 	return root
 }
 

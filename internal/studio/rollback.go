@@ -3,7 +3,6 @@ package studio
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -83,11 +82,7 @@ func Rollback(ctx context.Context, c engine.Stack, roots *x509.CertPool, to stri
 
 // earlierRelease finds the release to go back to.
 func earlierRelease(ctx context.Context, c engine.Stack, present Release, to string) (Release, error) {
-	text, err := c.Output(ctx, "stack", "history", "--json", "--full-dates", "--page-size", "100", "--page", "1")
-	if err != nil {
-		return Release{}, fmt.Errorf("read the history of stack %s: %w", c.Name, err)
-	}
-	history, err := releasesOf(text)
+	history, err := c.History(ctx)
 	if err != nil {
 		return Release{}, err
 	}
@@ -107,7 +102,7 @@ func earlierRelease(ctx context.Context, c engine.Stack, present Release, to str
 	for _, r := range host.Verified {
 		verified = append(verified, Release{Name: r.Name, Backend: r.Backend, Frontend: r.Frontend})
 	}
-	return chooseRelease(history, verified, present, to)
+	return chooseRelease(releasesOf(history), verified, present, to)
 }
 
 // chooseRelease picks from the history, newest first. Without a name it only goes back: a second rollback
@@ -154,33 +149,18 @@ func orNone(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// releasesOf reads the successful updates of a stack's history, the newest first, each release once.
-func releasesOf(history []byte) ([]Release, error) {
-	var updates []struct {
-		Kind    string    `json:"kind"`
-		Result  string    `json:"result"`
-		EndTime time.Time `json:"endTime"`
-		Config  map[string]struct {
-			Value string `json:"value"`
-		} `json:"config"`
-	}
-	if err := json.Unmarshal(history, &updates); err != nil {
-		return nil, errors.New("the stack's history is not the JSON that this program knows")
-	}
-	var out []Release
-	for _, u := range updates {
-		if u.Kind != "update" || u.Result != "succeeded" {
+// releasesOf are the releases of the successful updates of a stack's history, the newest first, each release once.
+func releasesOf(history []engine.Entry) (out []Release) {
+	for _, e := range history {
+		var group config.Release
+		if e.Kind != "update" || e.Result != "succeeded" || !e.Group(config.Namespace+":release", &group) ||
+			group.Name == "" { // an update of another program, or a file that named no release
 			continue
 		}
-		var group config.Release
-		if err := json.Unmarshal([]byte(u.Config[config.Namespace+":release"].Value),
-			&group); err != nil || group.Name == "" {
-			continue // an update of another program, or a file that named no release
-		}
-		r := Release{Name: group.Name, Backend: group.Backend, Frontend: group.Frontend, Applied: u.EndTime}
+		r := Release{Name: group.Name, Backend: group.Backend, Frontend: group.Frontend, Applied: e.Ended}
 		if len(out) == 0 || !out[len(out)-1].same(r) {
 			out = append(out, r)
 		}
 	}
-	return out, nil
+	return out
 }

@@ -2,7 +2,6 @@ package update
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -15,14 +14,11 @@ import (
 // refuseOlder refuses a commit that does not contain the one of the stack's last update: whoever approves an old run
 // again would take the stack back.
 func refuseOlder(ctx context.Context, c engine.Stack) error {
-	history, err := c.Output(ctx, "stack", "history", "--json", "--full-dates", "--page-size", "100", "--page", "1")
-	if err != nil {
-		return fmt.Errorf("read the history of stack %s: %w", c.Name, err)
-	}
-	last, err := lastCommit(history)
+	history, err := c.History(ctx)
 	if err != nil {
 		return err
 	}
+	last := lastCommit(history)
 	if last == "" {
 		fmt.Fprintln(c.Out, "the stack's history names no commit, so any commit may update it")
 		return nil
@@ -46,20 +42,13 @@ func refuseOlder(ctx context.Context, c engine.Stack) error {
 		"`git fetch --unshallow`, and run it again")
 }
 
-// lastCommit reads from a stack's history, newest first, of which commit the last update was. One that failed counts:
-// it may have changed the schema. Empty: no update names one.
-func lastCommit(history []byte) (string, error) {
-	var updates []struct {
-		Kind        string            `json:"kind"`
-		Environment map[string]string `json:"environment"`
-	}
-	if err := json.Unmarshal(history, &updates); err != nil {
-		return "", errors.New("the stack's history is not the JSON that this program knows")
-	}
-	for _, u := range updates {
-		if commit := u.Environment["git.head"]; u.Kind == "update" && commit != "" {
-			return commit, nil
+// lastCommit is the commit of the last update in a stack's history. One that failed counts: it may have changed the
+// schema. Empty: no update names one.
+func lastCommit(history []engine.Entry) string {
+	for _, e := range history {
+		if e.Kind == "update" && e.Commit != "" {
+			return e.Commit
 		}
 	}
-	return "", nil
+	return ""
 }

@@ -6,28 +6,36 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prekzursil/momentstudio-infra/internal/engine"
 	"github.com/prekzursil/momentstudio-infra/internal/engine/enginetest"
 )
 
 func TestTheCommitOfTheLastUpdate(t *testing.T) {
-	entry := func(kind, result, commit string) string {
-		return fmt.Sprintf(`{"kind":%q,"result":%q,"environment":{"git.head":%q}}`, kind, result, commit)
+	entry := func(kind, result, commit string) engine.Entry {
+		return engine.Entry{Kind: kind, Result: result, Commit: commit}
 	}
 	for _, c := range []struct {
-		name, history, want string
+		name    string
+		history []engine.Entry
+		want    string
 	}{
-		{"the newest", entry("update", "succeeded", "b") + "," + entry("update", "succeeded", "a"), "b"},
-		{"one that failed may have migrated", entry("update", "failed", "b") + "," + entry("update", "succeeded", "a"), "b"},
-		{"others change no release", entry("refresh", "succeeded", "c") + "," + entry("update", "succeeded", "a"), "a"},
-		{"one outside git", `{"kind":"update","environment":{}},` + entry("update", "succeeded", "a"), "a"},
-		{"a new stack", "", ""},
+		{"the newest", []engine.Entry{entry("update", "succeeded", "b"), entry("update", "succeeded", "a")}, "b"},
+		{
+			"one that failed may have migrated",
+			[]engine.Entry{entry("update", "failed", "b"), entry("update", "succeeded", "a")},
+			"b",
+		},
+		{
+			"others change no release",
+			[]engine.Entry{entry("refresh", "succeeded", "c"), entry("update", "succeeded", "a")},
+			"a",
+		},
+		{"one outside git", []engine.Entry{entry("update", "succeeded", ""), entry("update", "succeeded", "a")}, "a"},
+		{"a new stack", nil, ""},
 	} {
-		if got, err := lastCommit([]byte("[" + c.history + "]")); err != nil || got != c.want {
-			t.Errorf("%s: got %q, %v; want %q", c.name, got, err, c.want)
+		if got := lastCommit(c.history); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
-	}
-	if _, err := lastCommit([]byte("no history")); err == nil {
-		t.Error("what is no JSON is accepted")
 	}
 }
 
