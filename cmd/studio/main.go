@@ -97,7 +97,7 @@ func command() *cobra.Command {
 		reviewCommand(&cli), driftCommand(&cli), sshAllowCommand(&cli), commentCommand(&cli), pinCommand(&cli),
 		sentryCommand(&cli), sshConfigCommand(&cli), placeholdersCommand(&cli), importEnvCommand(&cli), drillCommand(&cli),
 		logsCommand(&cli), execCommand(&cli), psqlCommand(&cli), sshCommand(&cli),
-		historyCommand(&cli))
+		historyCommand(&cli), backupCommand(&cli), restoreCommand(&cli))
 	return root
 }
 

@@ -190,3 +190,39 @@ func TestAHostThatIsAwayHasAWayOut(t *testing.T) {
 		}
 	}
 }
+
+func TestABackupIsFollowedAndItsCodeIsTheUnits(t *testing.T) {
+	for code, unit := range map[int]string{0: "exit 0", 3: "exit 3"} {
+		dir := t.TempDir()
+		program(t, dir, "journalctl", "echo \"$*\"; echo stored; exec sleep 60\n")
+		program(t, dir, "systemctl", "sleep 0.2; echo \"$*\"; "+unit+"\n")
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", backUpScript()) //nolint:gosec // what is tested
+		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+		began := time.Now()
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != code {
+			t.Errorf("it ends with %d, want %d:\n%s", got, code, out)
+		}
+		for _, want := range []string{"--unit momentstudio-backup.service --follow", "stored", "start momentstudio-backup"} {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("no %q in\n%s", want, out)
+			}
+		}
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("it waits for the journal, which never ends: %s", took)
+		}
+	}
+}
+
+func TestARestoreRunsOnTheHost(t *testing.T) {
+	c, out := stackOfAHost(t, `echo "$*"; exit 12`)
+	err := Restore(t.Context(), c, "--backup=2026-11-25T04:30Z", "--of=the old; one")
+	var ended process.CommandError
+	if !errors.As(err, &ended) || ended.Code != 12 {
+		t.Errorf("got %v, want hostops's code 12", err)
+	}
+	const want = "/etc/momentstudio/hostops restore '--backup=2026-11-25T04:30Z' '--of=the old; one'\n"
+	if !strings.HasSuffix(out.String(), want) {
+		t.Errorf("the host is asked %q, want %q", out, want)
+	}
+}
