@@ -19,9 +19,12 @@ type Settings struct {
 	Subnet         netip.Prefix // the sandbox's internet; its first address is this machine
 	PrivateNetwork netip.Prefix // the stack's private network; the engine refuses overlapping ones
 	Project        string       // the clone: where Pulumi.yaml lies
-	Stack          string       // name of the Pulumi stack
-	CLI            PulumiChoice // which CLI; default: the machine's own if it is new enough, otherwise a built one
-	FileState      bool         // keep the state in Home instead of the sandbox's S3 store
+	// Programs holds this repository's programs, built for the sandbox. They belong to the clone that made it: sandboxes
+	// of two clones, of other commits perhaps, must not replace each other's. Another clone of the same sandbox uses them.
+	Programs  string
+	Stack     string       // name of the Pulumi stack
+	CLI       PulumiChoice // which CLI; default: the machine's own if it is new enough, otherwise a built one
+	FileState bool         // keep the state in Home instead of the sandbox's S3 store
 }
 
 // PulumiChoice says which Pulumi CLI, language host and plugins the sandbox uses.
@@ -43,9 +46,9 @@ func FromEnvironment(project string) (Settings, error) {
 		Name:    name,
 		Home:    cmp.Or(os.Getenv("SANDBOX_HOME"), "/var/lib/momentstudio-"+name),
 		Cache:   cmp.Or(os.Getenv("SANDBOX_CACHE"), "/var/cache/momentstudio-sandbox"),
-		Project: project,
-		Stack:   "sandbox",
-		CLI:     PulumiChoice(os.Getenv("SANDBOX_PULUMI")),
+		Project: project, Programs: filepath.Join(project, ".momentstudio", "sandbox"),
+		Stack: "sandbox",
+		CLI:   PulumiChoice(os.Getenv("SANDBOX_PULUMI")),
 	}
 	var errSubnet, errPrivate, errPulumi, errState error
 	s.Subnet, errSubnet = network("SANDBOX_SUBNET", "10.201.64.0/24", 26)
@@ -86,11 +89,8 @@ func (s Settings) path(parts ...string) string {
 	return filepath.Join(append([]string{s.Home}, parts...)...)
 }
 
-// Program is the path of a program of this repository, built for the sandbox. It belongs to the clone: sandboxes of two
-// clones, of other commits perhaps, must not replace each other's programs.
-func (s Settings) Program(name string) string {
-	return filepath.Join(s.Project, ".momentstudio", "sandbox") + "/" + name
-}
+// Program is the path of one of the sandbox's programs.
+func (s Settings) Program(name string) string { return filepath.Join(s.Programs, name) }
 
 // ConfigFile is the copy of Pulumi.sandbox.yaml with what only this run knows.
 func (s Settings) ConfigFile() string { return s.path("Pulumi.sandbox.yaml") }

@@ -68,7 +68,7 @@ func (s Settings) Prepare(ctx context.Context, log io.Writer) (Result, error) {
 		phase("prepare the machine", func() error { return s.prepare(ctx, log) }),
 		phase("build the Pulumi engine and its plugins", func() (err error) { r.Tools, err = s.tools(ctx, log); return err }),
 		phase("build the program", func() error {
-			bin := s.Program("")
+			bin := s.Programs + "/"
 			return errors.Join(
 				s.run(ctx, os.Environ(), log, "go", "build", "-o", bin, ".", "./cmd/studio", "./cmd/images"),
 				s.run(ctx, os.Environ(), log, "go", "build", "-C", "sandbox", "-o", bin, "./cmd/sandbox"),

@@ -105,16 +105,19 @@ func Migrate(ctx context.Context, m Migration, out io.Writer) error {
 // upgrade migrates, and tries again when the migration was ended because it waited too long for a lock.
 func (m Migration) upgrade(ctx context.Context, engine *client.Client, url, before, head string, out io.Writer) error {
 	for try := 1; ; try++ {
-		code, blockers, err := m.upgradeOnce(ctx, engine, url, out)
+		code, printed, blockers, err := m.upgradeOnce(ctx, engine, url, out)
 		if err != nil {
 			return err
 		}
 		if code == 0 {
+			if said := redact.Tail(printed, longestUpgrade); said != "" {
+				fmt.Fprintln(out, said)
+			}
 			return nil
 		}
 		if len(blockers) == 0 {
 			return fmt.Errorf("alembic upgrade head exited with code %d; the schema may be between %s and %s, the old release "+
-				"keeps serving", code, before, head)
+				"keeps serving\n%s", code, before, head, docker.Keep(MigrationContainer, printed))
 		}
 		fmt.Fprintf(out, "try %d of %d: the migration waited %s for a lock and was ended. The lock is held by %s\n",
 			try, lockTries, m.LockLimit, blockers[0])
@@ -129,18 +132,18 @@ func (m Migration) upgrade(ctx context.Context, engine *client.Client, url, befo
 	}
 }
 
-// upgradeOnce migrates and returns alembic's exit code, with the sessions because of which it was ended.
+// upgradeOnce migrates and returns alembic's exit code, what it printed, and the sessions that kept it from its lock.
 func (m Migration) upgradeOnce(ctx context.Context, engine *client.Client, url string, out io.Writer) (code int64,
-	blockers []Blocker, err error,
+	printed string, blockers []Blocker, err error,
 ) {
 	conn, err := postgres.ConnectURL(ctx, url)
 	if err != nil {
-		return 0, nil, err
+		return 0, "", nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	// The login acts as the owner of the schema, who may not cancel what the login runs.
 	if _, err := conn.Exec(ctx, "SET ROLE NONE"); err != nil {
-		return 0, nil, fmt.Errorf("watch the migration's locks: %w", err)
+		return 0, "", nil, fmt.Errorf("watch the migration's locks: %w", err)
 	}
 	watched, end := context.WithCancel(ctx)
 	defer end()
@@ -149,19 +152,7 @@ func (m Migration) upgradeOnce(ctx context.Context, engine *client.Client, url s
 	var log strings.Builder
 	code, err = docker.Run(ctx, engine, m.Alembic("upgrade", "head"), &log)
 	end()
-	if blockers = <-found; err == nil {
-		printUpgrade(out, code, log.String())
-	}
-	return code, blockers, err
-}
-
-// printUpgrade prints what may leave the host of what alembic printed.
-func printUpgrade(out io.Writer, code int64, printed string) {
-	if code != 0 {
-		fmt.Fprintln(out, docker.Keep(MigrationContainer, printed))
-	} else if said := redact.Tail(printed, longestUpgrade); said != "" {
-		fmt.Fprintln(out, said)
-	}
+	return code, log.String(), <-found, err
 }
 
 // longestUpgrade is more lines than the application has migrations.
